@@ -1,0 +1,1 @@
+//! What every consuming service shares: consumer loop, batching, back-pressure, dead letters.

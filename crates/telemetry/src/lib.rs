@@ -1,0 +1,1 @@
+//! Logs, metrics registry and the /metrics, /healthz and /readyz server.

@@ -1,0 +1,1 @@
+//! Kafka's wire protocol: messages, record-batch views and error codes.

@@ -1,0 +1,3 @@
+//! Orders of a bakery chain into Kafka, and a consumer that prints receipts.
+
+fn main() {}

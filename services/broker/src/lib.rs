@@ -1,0 +1,1 @@
+//! A Kafka-compatible broker: replicated, with no JVM and no ZooKeeper.

@@ -1,0 +1,3 @@
+//! A Kafka-compatible broker: replicated, with no JVM and no ZooKeeper.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The millrace command line: topics, configs, groups, produce, consume, verify.
+
+fn main() {}

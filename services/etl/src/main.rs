@@ -1,0 +1,3 @@
+//! Web logs and bakery orders from Kafka into PostgreSQL and OpenSearch, exactly once.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The whole mesh against real PostgreSQL, OpenSearch and S3.

@@ -1,0 +1,1 @@
+//! The whole cluster in deterministic simulation.
