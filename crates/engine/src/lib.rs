@@ -1,1 +1,3 @@
 //! Pure state machines of the broker: no I/O, no clock, no randomness.
+
+pub mod ids;
