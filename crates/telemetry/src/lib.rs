@@ -1,1 +1,15 @@
 //! Logs, metrics registry and the /metrics, /healthz and /readyz server.
+//!
+//! Nothing here is global to the process except the log subscriber, which only a `main` installs with [`init_logs`]:
+//! the simulator runs several brokers in one process, each with a registry and a readiness of its own.
+
+mod http;
+mod logs;
+mod readiness;
+mod shutdown;
+
+pub use http::{HttpServer, router, serve, serve_http};
+pub use logs::init_logs;
+pub use prometheus::{self, Registry};
+pub use readiness::Readiness;
+pub use shutdown::shutdown_signal;
