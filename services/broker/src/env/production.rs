@@ -1,0 +1,156 @@
+//! The real world: two tokio runtimes, the system's sockets and clocks, bounded blocking pools.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rand::RngCore;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+
+use super::{BoxFuture, Env, Listener, Outside, Pool, Stream};
+
+/// How many threads each plane and pool may use.
+#[derive(Clone, Debug)]
+pub struct Threads {
+    /// Workers of the data runtime (`num.network.threads`).
+    pub data: usize,
+    /// Concurrent cold reads (`num.io.threads`).
+    pub read: usize,
+    /// Concurrent flushes.
+    pub sync: usize,
+    /// Pending connections that the system queues per listener (`socket.listen.backlog.size`).
+    pub backlog: u32,
+}
+
+/// Owns the two runtimes; the process ends when it is shut down.
+pub struct Production {
+    data: Runtime,
+    control: Runtime,
+    env: Env,
+}
+
+impl Production {
+    /// Starts both runtimes.
+    pub fn start(threads: &Threads) -> io::Result<Production> {
+        let data = Builder::new_multi_thread()
+            .worker_threads(threads.data)
+            .max_blocking_threads(threads.read + threads.sync + 4)
+            .thread_keep_alive(Duration::from_secs(30))
+            .thread_name("data")
+            .enable_all()
+            .build()?;
+        let control = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(4)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        let outside = Arc::new(System {
+            backlog: threads.backlog,
+            read: Arc::new(Semaphore::new(threads.read)),
+            sync: Arc::new(Semaphore::new(threads.sync)),
+            control_log: Arc::new(Semaphore::new(1)),
+            data: data.handle().clone(),
+            control: control.handle().clone(),
+        });
+        let env = Env::new(data.handle().clone(), control.handle().clone(), outside);
+        Ok(Production { data, control, env })
+    }
+
+    /// The handle to give to the broker.
+    pub fn env(&self) -> Env {
+        self.env.clone()
+    }
+
+    /// Runs `main` on the control runtime until it ends, then stops both runtimes. Work that is
+    /// still blocked on a disk gets a second, no more.
+    pub fn run<T>(self, main: impl Future<Output = T>) -> T {
+        let result = self.control.block_on(main);
+        self.data.shutdown_timeout(Duration::from_secs(1));
+        self.control.shutdown_timeout(Duration::from_secs(1));
+        result
+    }
+}
+
+struct System {
+    backlog: u32,
+    read: Arc<Semaphore>,
+    sync: Arc<Semaphore>,
+    control_log: Arc<Semaphore>,
+    data: tokio::runtime::Handle,
+    control: tokio::runtime::Handle,
+}
+
+impl Outside for System {
+    fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+            for addr in lookup_host(address).await? {
+                let bound = (|| {
+                    let socket =
+                        if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                    socket.set_reuseaddr(true)?;
+                    socket.bind(addr)?;
+                    socket.listen(self.backlog)
+                })();
+                match bound {
+                    Ok(listener) => return Ok(Box::new(Tcp(listener)) as Box<dyn Listener>),
+                    Err(e) => last = e,
+                }
+            }
+            Err(last)
+        })
+    }
+
+    fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Stream>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Stream)
+        })
+    }
+
+    fn wall_ms(&self) -> i64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+    }
+
+    fn random_u64(&self) -> u64 {
+        rand::rng().next_u64()
+    }
+
+    fn run_blocking(&self, pool: Pool, work: Box<dyn FnOnce() + Send>) {
+        let (slots, runtime) = match pool {
+            Pool::Read => (&self.read, &self.data),
+            Pool::Sync => (&self.sync, &self.data),
+            Pool::Control => (&self.control_log, &self.control),
+        };
+        let slots = slots.clone();
+        let blocking = runtime.clone();
+        runtime.spawn(async move {
+            let permit = slots.acquire_owned().await.expect("the pools are never closed");
+            blocking.spawn_blocking(move || {
+                work();
+                drop(permit);
+            });
+        });
+    }
+}
+
+struct Tcp(TcpListener);
+
+impl Listener for Tcp {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Stream, SocketAddr)>> {
+        Box::pin(async move {
+            let (stream, peer) = self.0.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Box::new(stream) as Stream, peer))
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
