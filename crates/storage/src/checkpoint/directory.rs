@@ -1,0 +1,142 @@
+//! Files of a log directory: `meta.properties`, which says whose it is, and the mark of a clean shutdown.
+
+use std::path::Path;
+
+use wire::Uuid;
+
+use super::utf8;
+use crate::Error;
+use crate::disk::{self, Disk};
+
+pub const META_PROPERTIES_FILE: &str = "meta.properties";
+pub const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+
+/// Version 1 of `meta.properties`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetaProperties {
+    pub cluster_id: String,
+    pub node_id: i32,
+    pub directory_id: Uuid,
+}
+
+/// Reads `meta.properties`, if it is there.
+pub fn read_meta_properties(disk: &dyn Disk, path: &Path) -> Result<Option<MetaProperties>, Error> {
+    let Some(bytes) = disk::read_file(disk, path)? else {
+        return Ok(None);
+    };
+    let text = utf8(path, &bytes)?;
+    let value = |key: &str| {
+        let line = |line: &str| {
+            let (name, value) = line.trim().split_once('=')?;
+            (name.trim() == key).then(|| value.trim().to_string())
+        };
+        let comment = |line: &&str| !line.trim_start().starts_with('#');
+        let found = text.lines().filter(comment).find_map(line);
+        found.ok_or_else(|| Error::corrupt(path, format!("no {key}")))
+    };
+    if value("version")? != "1" {
+        return Err(Error::corrupt(path, "not of version 1"));
+    }
+    let invalid = |key: &str| Error::corrupt(path, format!("{key} is not valid"));
+    Ok(Some(MetaProperties {
+        cluster_id: value("cluster.id")?,
+        node_id: value("node.id")?.parse().map_err(|_| invalid("node.id"))?,
+        directory_id: value("directory.id")?
+            .parse()
+            .map_err(|_| invalid("directory.id"))?,
+    }))
+}
+
+/// Replaces `meta.properties`, durably.
+pub fn write_meta_properties(
+    disk: &dyn Disk,
+    path: &Path,
+    meta: &MetaProperties,
+) -> Result<(), Error> {
+    let text = format!(
+        "cluster.id={}\ndirectory.id={}\nnode.id={}\nversion=1\n",
+        meta.cluster_id, meta.directory_id, meta.node_id
+    );
+    disk::write_atomic(disk, path, text.as_bytes())
+}
+
+/// What a broker leaves behind when it stops in order (KIP-966): its broker epoch then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanShutdown {
+    /// -1 if the file does not tell.
+    pub broker_epoch: i64,
+}
+
+/// Reads the mark, if it is there. The caller removes it before anything is written to the logs.
+pub fn read_clean_shutdown(disk: &dyn Disk, path: &Path) -> Result<Option<CleanShutdown>, Error> {
+    let Some(bytes) = disk::read_file(disk, path)? else {
+        return Ok(None);
+    };
+    let text = utf8(path, &bytes).unwrap_or_default();
+    let digits = text.split_once("\"brokerEpoch\":").map(|(_, rest)| {
+        let end = rest.find(['}', ',']).unwrap_or(rest.len());
+        rest[..end].trim()
+    });
+    let broker_epoch = digits.and_then(|digits| digits.parse().ok()).unwrap_or(-1);
+    Ok(Some(CleanShutdown { broker_epoch }))
+}
+
+/// Writes the mark, durably; the last thing that a broker does with a log directory.
+pub fn write_clean_shutdown(
+    disk: &dyn Disk,
+    path: &Path,
+    mark: CleanShutdown,
+) -> Result<(), Error> {
+    let text = format!(r#"{{"version":0,"brokerEpoch":{}}}"#, mark.broker_epoch);
+    disk::write_atomic(disk, path, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::*;
+    use super::*;
+    use crate::memory::MemoryDisk;
+
+    #[test]
+    fn every_checkpoint_reads_back() {
+        let disk = MemoryDisk::new();
+        let path = Path::new("/file");
+        let offsets = Offsets::from([(("web-logs".into(), 3), 17), (("a".into(), 0), 0)]);
+        write_offsets(&disk, path, &offsets).unwrap();
+        assert_eq!(read_offsets(&disk, path).unwrap(), offsets);
+        write_epochs(&disk, path, &[(0, 0), (4, 100)]).unwrap();
+        assert_eq!(read_epochs(&disk, path).unwrap(), [(0, 0), (4, 100)]);
+        let id = Uuid([7; 16]);
+        write_topic_id(&disk, path, id).unwrap();
+        assert_eq!(read_topic_id(&disk, path).unwrap(), Some(id));
+        let meta = MetaProperties {
+            cluster_id: "c".into(),
+            node_id: 2,
+            directory_id: id,
+        };
+        write_meta_properties(&disk, path, &meta).unwrap();
+        assert_eq!(read_meta_properties(&disk, path).unwrap(), Some(meta));
+        let mark = CleanShutdown { broker_epoch: 12 };
+        write_clean_shutdown(&disk, path, mark).unwrap();
+        assert_eq!(read_clean_shutdown(&disk, path).unwrap(), Some(mark));
+    }
+
+    #[test]
+    fn what_is_not_a_checkpoint_is_refused_and_what_is_absent_is_empty() {
+        let disk = MemoryDisk::new();
+        let path = Path::new("/file");
+        assert!(read_offsets(&disk, path).unwrap().is_empty());
+        assert_eq!(read_meta_properties(&disk, path).unwrap(), None);
+        for text in [
+            "",
+            "1\n0\n",
+            "0\n2\na 0 1\n",
+            "0\n1\na b c\n",
+            "0\n1\n5 x\n",
+        ] {
+            disk::write_atomic(&disk, path, text.as_bytes()).unwrap();
+            assert!(read_offsets(&disk, path).is_err(), "{text:?}");
+            assert!(read_epochs(&disk, path).is_err(), "{text:?}");
+        }
+    }
+}

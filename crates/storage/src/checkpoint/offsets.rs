@@ -1,0 +1,51 @@
+//! Offset checkpoints of a log directory: `topic partition offset` per line.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use super::{entries, utf8};
+use crate::disk::{self, Disk};
+use crate::{Error, disk::read_file};
+
+pub const HIGH_WATERMARK_FILE: &str = "replication-offset-checkpoint";
+pub const RECOVERY_POINT_FILE: &str = "recovery-point-offset-checkpoint";
+pub const LOG_START_FILE: &str = "log-start-offset-checkpoint";
+pub const CLEANER_OFFSET_FILE: &str = "cleaner-offset-checkpoint";
+
+/// (topic, partition) → offset.
+pub type Offsets = BTreeMap<(String, i32), i64>;
+
+/// Reads such a file; one that is not there is empty.
+pub fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<Offsets, Error> {
+    let Some(bytes) = read_file(disk, path)? else {
+        return Ok(Offsets::new());
+    };
+    let mut offsets = Offsets::new();
+    for line in entries(path, utf8(path, &bytes)?)? {
+        let entry = parse(line).ok_or_else(|| Error::corrupt(path, format!("line '{line}'")))?;
+        offsets.insert(entry.0, entry.1);
+    }
+    Ok(offsets)
+}
+
+fn parse(line: &str) -> Option<((String, i32), i64)> {
+    let mut fields = line.split_whitespace();
+    let topic = fields.next()?.to_string();
+    let partition = fields.next()?.parse().ok()?;
+    let offset = fields.next()?.parse().ok()?;
+    fields
+        .next()
+        .is_none()
+        .then_some(((topic, partition), offset))
+}
+
+/// Replaces such a file, durably.
+pub fn write_offsets(disk: &dyn Disk, path: &Path, offsets: &Offsets) -> Result<(), Error> {
+    let mut text = format!("0\n{}\n", offsets.len());
+    for ((topic, partition), offset) in offsets {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{topic} {partition} {offset}");
+    }
+    disk::write_atomic(disk, path, text.as_bytes())
+}
