@@ -1,3 +1,4 @@
 //! Pure state machines of the broker: no I/O, no clock, no randomness.
 
 pub mod ids;
+pub mod metadata;

@@ -1,0 +1,100 @@
+//! Registration of brokers and the changes of their state, each with all that follows for their partitions.
+
+use std::sync::Arc;
+
+use super::{BrokerState, Image, Outcome, Registration, Rejection};
+use crate::ids::{BrokerEpoch, BrokerId};
+
+impl Image {
+    /// Takes in a broker's new incarnation, fenced until it has caught up with the log.
+    ///
+    /// What an earlier incarnation left in its logs is unknown (a crash may have torn the tail), so the new one
+    /// leaves every ISR that has another member, and leads nothing, before anything else happens (KIP-966's
+    /// concern). A repeated registration of the same incarnation changes nothing.
+    pub(super) fn register_broker(&mut self, new: &Registration) -> Result<Outcome, Rejection> {
+        self.check_cluster(new)?;
+        let before = self.broker(new.broker).cloned();
+        let clean = before.as_ref().is_none_or(|b| new.clean_epoch == Some(b.epoch));
+        if let Some(same) = before.filter(|b| b.incarnation == new.incarnation) {
+            return Ok(Outcome::Registered { epoch: same.epoch, clean });
+        }
+        if new.endpoints.is_empty() {
+            return Err(Rejection::InvalidRequest("a broker needs at least one listener".into()));
+        }
+        // The entry's index: it only grows, and no two registrations share one.
+        let epoch = BrokerEpoch(self.index as i64);
+        let state = BrokerState {
+            id: new.broker,
+            incarnation: new.incarnation,
+            directory: new.directory,
+            epoch,
+            endpoints: new.endpoints.clone(),
+            rack: new.rack.clone(),
+            fenced: true,
+            shutting_down: false,
+            stalled: false,
+        };
+        Arc::make_mut(&mut self.brokers).insert(new.broker, Arc::new(state));
+        self.settle_broker(new.broker);
+        Ok(Outcome::Registered { epoch, clean })
+    }
+
+    fn check_cluster(&self, new: &Registration) -> Result<(), Rejection> {
+        match (&self.cluster_id, &new.cluster_id) {
+            (Some(ours), Some(theirs)) if ours != theirs => Err(Rejection::InconsistentClusterId {
+                ours: ours.to_string(),
+                theirs: theirs.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn unfence_broker(
+        &mut self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    ) -> Result<Outcome, Rejection> {
+        self.change_broker(broker, epoch, |b| b.fenced = false)
+    }
+
+    pub(super) fn fence_broker(
+        &mut self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    ) -> Result<Outcome, Rejection> {
+        self.change_broker(broker, epoch, |b| b.fenced = true)
+    }
+
+    pub(super) fn stall_broker(
+        &mut self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        stalled: bool,
+    ) -> Result<Outcome, Rejection> {
+        self.change_broker(broker, epoch, |b| b.stalled = stalled)
+    }
+
+    pub(super) fn shut_down_broker(
+        &mut self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    ) -> Result<Outcome, Rejection> {
+        self.change_broker(broker, epoch, |b| b.shutting_down = true)?;
+        let remaining = self.leaderships(broker);
+        Ok(Outcome::ShuttingDown {
+            remaining_leaderships: u32::try_from(remaining).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn change_broker(
+        &mut self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        change: impl FnOnce(&mut BrokerState),
+    ) -> Result<Outcome, Rejection> {
+        self.check_epoch(broker, epoch)?;
+        self.broker_mut(broker).map(change);
+        self.settle_broker(broker);
+        Ok(Outcome::Done)
+    }
+}

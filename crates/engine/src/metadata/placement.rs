@@ -1,0 +1,120 @@
+//! Which brokers get the replicas of new partitions.
+//!
+//! Replicas go round the brokers in steps, so that each broker leads and follows about as many partitions of the
+//! topic as any other, and what one broker leads is followed by all others in turn: when it dies its load spreads.
+//! Brokers of different racks take turns. Live brokers come first; a fenced one only fills up the replication factor.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use wire::Str;
+
+use super::{BrokerState, Image, Rejection};
+use crate::ids::BrokerId;
+
+/// How the replicas of new partitions are placed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Assignment {
+    /// By the controller.
+    Spread {
+        /// How many partitions.
+        partitions: i32,
+        /// How many replicas each.
+        replication_factor: i16,
+    },
+    /// By the one who asks: the replicas of each partition, the preferred leader first.
+    Given(Vec<Vec<BrokerId>>),
+}
+
+struct Candidate<'a> {
+    id: BrokerId,
+    rack: Option<&'a Str>,
+}
+
+impl Image {
+    /// Places `count` partitions, of which the first has index `first`, with `factor` replicas each.
+    pub(super) fn place(
+        &self,
+        first: usize,
+        count: usize,
+        factor: usize,
+    ) -> Result<Vec<Vec<BrokerId>>, Rejection> {
+        let (live, rest): (Vec<_>, Vec<_>) = self.brokers().partition(|b| b.is_active());
+        let registered = live.len() + rest.len();
+        if factor > registered {
+            return Err(Rejection::InvalidReplicationFactor(format!(
+                "The target replication factor of {factor} cannot be reached because only {registered} broker(s) are registered."
+            )));
+        }
+        if live.is_empty() {
+            return Err(Rejection::InvalidReplicationFactor(
+                "All brokers are currently fenced.".into(),
+            ));
+        }
+        let live = by_rack_in_turns(live.iter().map(|b| b.as_ref()));
+        let rest = by_rack_in_turns(rest.iter().map(|b| b.as_ref()));
+        let start = self.least_preferred(&live);
+        Ok((0..count)
+            .map(|i| place_one(&live, &rest, start + i, (first + i) / live.len(), factor))
+            .collect())
+    }
+
+    /// Where in the list the broker stands that is the preferred leader of the fewest partitions.
+    fn least_preferred(&self, live: &[Candidate<'_>]) -> usize {
+        let mut load = BTreeMap::<BrokerId, usize>::new();
+        for (_, partition) in self.partitions() {
+            if let Some(broker) = partition.preferred() {
+                *load.entry(broker).or_default() += 1;
+            }
+        }
+        let of = |c: &Candidate<'_>| load.get(&c.id).copied().unwrap_or(0);
+        (0..live.len()).min_by_key(|i| of(&live[*i])).unwrap_or(0)
+    }
+}
+
+/// Orders brokers so that neighbours are of different racks as long as that is possible.
+fn by_rack_in_turns<'a>(brokers: impl Iterator<Item = &'a BrokerState>) -> Vec<Candidate<'a>> {
+    let mut racks = BTreeMap::<Option<&Str>, Vec<BrokerId>>::new();
+    for broker in brokers {
+        racks.entry(broker.rack.as_ref()).or_default().push(broker.id);
+    }
+    let deepest = racks.values().map(Vec::len).max().unwrap_or(0);
+    let turn = |i: usize| {
+        racks
+            .iter()
+            .filter_map(move |(rack, ids)| ids.get(i).map(|id| Candidate { id: *id, rack: *rack }))
+    };
+    (0..deepest).flat_map(turn).collect()
+}
+
+/// The replicas of one partition. `turn` counts the partitions; each `round` over the brokers pairs a leader with
+/// other followers than the round before.
+fn place_one(
+    live: &[Candidate<'_>],
+    rest: &[Candidate<'_>],
+    turn: usize,
+    round: usize,
+    factor: usize,
+) -> Vec<BrokerId> {
+    let n = live.len();
+    let leader = turn % n;
+    let followers: Vec<_> =
+        (1..n).map(|j| &live[(leader + 1 + (round + j) % (n - 1)) % n]).collect();
+    let spare = (0..rest.len()).map(|j| &rest[(turn + j) % rest.len()]);
+
+    let mut chosen = vec![live[leader].id];
+    let mut racks = BTreeSet::from_iter(live[leader].rack);
+    // First those whose rack has no replica yet, then whoever is left, then the fenced.
+    for candidate in &followers {
+        if chosen.len() < factor && candidate.rack.is_some_and(|r| racks.insert(r)) {
+            chosen.push(candidate.id);
+        }
+    }
+    for candidate in followers.into_iter().chain(spare) {
+        if chosen.len() < factor && !chosen.contains(&candidate.id) {
+            chosen.push(candidate.id);
+        }
+    }
+    chosen.truncate(factor);
+    chosen
+}

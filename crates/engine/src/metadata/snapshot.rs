@@ -1,0 +1,51 @@
+//! The image in the form in which it is stored and sent: flat lists, no index over them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wire::Str;
+
+use super::image::Configs;
+use super::{BrokerState, Image, Resource, TopicState, stored};
+
+/// An image without its lookups.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    index: u64,
+    #[serde(with = "stored::optional_text")]
+    cluster_id: Option<Str>,
+    next_producer_id: i64,
+    brokers: Vec<Arc<BrokerState>>,
+    topics: Vec<Arc<TopicState>>,
+    configs: Vec<(Resource, Arc<Configs>)>,
+}
+
+impl From<&Image> for Snapshot {
+    fn from(image: &Image) -> Snapshot {
+        Snapshot {
+            index: image.index,
+            cluster_id: image.cluster_id.clone(),
+            next_producer_id: image.next_producer_id,
+            brokers: image.brokers.values().cloned().collect(),
+            topics: image.topics.values().cloned().collect(),
+            configs: image.configs.iter().map(|(r, c)| (r.clone(), c.clone())).collect(),
+        }
+    }
+}
+
+impl From<Snapshot> for Image {
+    fn from(stored: Snapshot) -> Image {
+        let names: BTreeMap<_, _> = stored.topics.iter().map(|t| (t.name.clone(), t.id)).collect();
+        Image {
+            index: stored.index,
+            cluster_id: stored.cluster_id,
+            next_producer_id: stored.next_producer_id,
+            brokers: Arc::new(stored.brokers.into_iter().map(|b| (b.id, b)).collect()),
+            topics: Arc::new(stored.topics.into_iter().map(|t| (t.id, t)).collect()),
+            names: Arc::new(names),
+            configs: Arc::new(stored.configs.into_iter().collect()),
+            ..Image::default()
+        }
+    }
+}

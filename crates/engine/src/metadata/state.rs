@@ -1,0 +1,122 @@
+//! What the image says of one broker, one topic and one partition.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wire::{Str, Uuid};
+
+use super::stored;
+use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch};
+
+/// Where a broker can be reached through one of its listeners.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The listener's name, for example `PLAINTEXT`.
+    #[serde(with = "stored::text")]
+    pub listener: Str,
+    /// The advertised host.
+    #[serde(with = "stored::text")]
+    pub host: Str,
+    /// The advertised port.
+    pub port: u16,
+}
+
+/// One registered broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokerState {
+    /// Its `node.id`.
+    pub id: BrokerId,
+    /// Random, made at each start of the process.
+    #[serde(with = "stored::uuid")]
+    pub incarnation: Uuid,
+    /// The id of its log directory.
+    #[serde(with = "stored::uuid")]
+    pub directory: Uuid,
+    /// The log index of its registration: a request with an older one is refused.
+    pub epoch: BrokerEpoch,
+    /// One endpoint per listener, in the order of its configuration.
+    pub endpoints: Vec<Endpoint>,
+    /// `broker.rack`
+    #[serde(with = "stored::optional_text")]
+    pub rack: Option<Str>,
+    /// A fenced broker leads nothing and joins no ISR. Every registration begins fenced.
+    pub fenced: bool,
+    /// It has asked to stop: it leads nothing that another can lead and joins no ISR.
+    pub shutting_down: bool,
+    /// Its disk or CPU hangs (gray failure): it leads nothing that another can lead and joins no ISR.
+    pub stalled: bool,
+}
+
+impl BrokerState {
+    /// Whether it may be given leaderships and ISR memberships.
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.shutting_down && !self.stalled
+    }
+
+    /// Its endpoint for a listener.
+    pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|e| e.listener.as_str() == listener)
+    }
+}
+
+/// One topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicState {
+    /// Never used again once the topic is deleted.
+    #[serde(with = "stored::uuid")]
+    pub id: Uuid,
+    /// Its name; another topic may get it after this one is deleted.
+    #[serde(with = "stored::text")]
+    pub name: Str,
+    /// Partition 0 and so on.
+    pub partitions: Vec<Arc<PartitionState>>,
+}
+
+impl TopicState {
+    /// One of its partitions.
+    pub fn partition(&self, index: i32) -> Option<&Arc<PartitionState>> {
+        usize::try_from(index).ok().and_then(|i| self.partitions.get(i))
+    }
+
+    /// The partitions with their indexes.
+    pub fn iter(&self) -> impl Iterator<Item = (i32, &Arc<PartitionState>)> {
+        (0i32..).zip(&self.partitions)
+    }
+
+    /// How many replicas its first partition has: what new partitions get.
+    pub fn replication_factor(&self) -> usize {
+        self.partitions.first().map_or(0, |p| p.replicas.len())
+    }
+}
+
+/// One partition as the controller sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionState {
+    /// The assignment; the first is the preferred leader.
+    pub replicas: Vec<BrokerId>,
+    /// The in-sync replicas: never empty, always among `replicas`.
+    pub isr: Vec<BrokerId>,
+    /// None while no member of the ISR is alive.
+    pub leader: Option<BrokerId>,
+    /// Grows by one with each change of `leader`, also to none.
+    pub leader_epoch: LeaderEpoch,
+    /// Grows by one with each change of anything here.
+    pub partition_epoch: PartitionEpoch,
+}
+
+impl PartitionState {
+    /// The first replica of the assignment.
+    pub fn preferred(&self) -> Option<BrokerId> {
+        self.replicas.first().copied()
+    }
+
+    /// Whether a replica is in the ISR.
+    pub fn is_in_sync(&self, broker: BrokerId) -> bool {
+        self.isr.contains(&broker)
+    }
+
+    /// Whether a broker hosts a replica.
+    pub fn has_replica(&self, broker: BrokerId) -> bool {
+        self.replicas.contains(&broker)
+    }
+}

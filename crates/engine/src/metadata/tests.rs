@@ -1,0 +1,142 @@
+//! Scenarios and properties of the controller's decisions.
+
+mod alter;
+mod fencing;
+mod invariants;
+mod topics;
+
+use wire::{Str, Uuid};
+
+use super::{
+    AlteredPartition, Assignment, Command, Endpoint, Image, IsrMember, NewTopic, Outcome,
+    PartitionChange, PartitionId, PartitionState, Registration, Rejection,
+};
+use crate::ids::{BrokerEpoch, BrokerId};
+
+/// A metadata log with its image, one command after another.
+#[derive(Clone)]
+struct Cluster {
+    image: Image,
+    index: u64,
+}
+
+impl Cluster {
+    fn empty() -> Cluster {
+        Cluster { image: Image::default(), index: 0 }
+    }
+
+    /// Brokers 1 to `n`, registered and unfenced.
+    fn of(n: i32) -> Cluster {
+        let mut cluster = Cluster::empty();
+        for id in 1..=n {
+            cluster.start(id);
+        }
+        cluster
+    }
+
+    fn propose(&mut self, command: Command) -> Result<Outcome, Rejection> {
+        self.index += 1;
+        let (next, outcome) = self.image.apply(&command, self.index);
+        self.image = next;
+        outcome
+    }
+
+    fn done(&mut self, command: Command) -> Outcome {
+        self.propose(command).expect("the command is accepted")
+    }
+
+    fn register(&mut self, id: i32, clean_epoch: Option<BrokerEpoch>) -> (BrokerEpoch, bool) {
+        let registration = Registration {
+            broker: BrokerId(id),
+            incarnation: Uuid::from(u128::from(self.index) + 1_000),
+            directory: Uuid::from(id as u128),
+            cluster_id: None,
+            clean_epoch,
+            endpoints: vec![Endpoint {
+                listener: "PLAINTEXT".into(),
+                host: "localhost".into(),
+                port: 9092,
+            }],
+            rack: None,
+        };
+        match self.done(Command::RegisterBroker(registration)) {
+            Outcome::Registered { epoch, clean } => (epoch, clean),
+            other => panic!("a registration answers {other:?}"),
+        }
+    }
+
+    fn start(&mut self, id: i32) {
+        let (epoch, _) = self.register(id, None);
+        self.done(Command::UnfenceBroker { broker: BrokerId(id), epoch });
+    }
+
+    fn epoch(&self, id: i32) -> BrokerEpoch {
+        self.image.broker(BrokerId(id)).expect("registered").epoch
+    }
+
+    fn fence(&mut self, id: i32) {
+        let epoch = self.epoch(id);
+        self.done(Command::FenceBroker { broker: BrokerId(id), epoch });
+    }
+
+    fn unfence(&mut self, id: i32) {
+        let epoch = self.epoch(id);
+        self.done(Command::UnfenceBroker { broker: BrokerId(id), epoch });
+    }
+
+    fn create(&mut self, topic: NewTopic) -> Result<Uuid, Rejection> {
+        match self.propose(Command::CreateTopics { topics: vec![topic] })? {
+            Outcome::Created(mut each) => each.remove(0).map(|t| t.id),
+            other => panic!("CreateTopics answers {other:?}"),
+        }
+    }
+
+    /// A topic with one partition on the given brokers.
+    fn topic_on(&mut self, name: &'static str, brokers: &[i32]) -> PartitionId {
+        let id = Uuid::from(u128::from(self.index) + 1);
+        let replicas = brokers.iter().copied().map(BrokerId).collect();
+        let topic =
+            self.create(new_topic(name, id, Assignment::Given(vec![replicas]))).expect("created");
+        PartitionId { topic, index: 0 }
+    }
+
+    fn partition(&self, id: PartitionId) -> PartitionState {
+        (**self.image.partition(id.topic, id.index).expect("the partition exists")).clone()
+    }
+
+    /// The leader asks for an ISR, with everything it knows up to date.
+    fn ask_isr(&mut self, id: PartitionId, isr: &[i32]) -> Result<AlteredPartition, Rejection> {
+        let now = self.partition(id);
+        let leader = now.leader.expect("a leader");
+        let change = PartitionChange {
+            partition: id,
+            leader_epoch: now.leader_epoch,
+            partition_epoch: now.partition_epoch,
+            isr: isr
+                .iter()
+                .map(|b| IsrMember { broker: BrokerId(*b), epoch: Some(self.epoch(*b)) })
+                .collect(),
+        };
+        self.ask(leader, change)
+    }
+
+    fn ask(
+        &mut self,
+        by: BrokerId,
+        change: PartitionChange,
+    ) -> Result<AlteredPartition, Rejection> {
+        let epoch = self.epoch(by.0);
+        match self.propose(Command::AlterPartitions { broker: by, epoch, changes: vec![change] })? {
+            Outcome::Altered(mut each) => each.remove(0),
+            other => panic!("AlterPartitions answers {other:?}"),
+        }
+    }
+}
+
+fn new_topic(name: &str, id: Uuid, assignment: Assignment) -> NewTopic {
+    NewTopic { name: Str::copy_from(name), id, assignment, configs: vec![] }
+}
+
+fn brokers(ids: &[i32]) -> Vec<BrokerId> {
+    ids.iter().copied().map(BrokerId).collect()
+}

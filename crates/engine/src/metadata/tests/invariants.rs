@@ -1,0 +1,170 @@
+//! Properties that hold after every command of any history.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::{LeaderEpoch, PartitionEpoch};
+use crate::metadata::Snapshot;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Register(i32),
+    Fence(i32),
+    Unfence(i32),
+    ShutDown(i32),
+    Stall(i32, bool),
+    Create { partitions: i32, factor: i16 },
+    AskIsr { pick: usize, isr: Vec<i32>, staleness: i32 },
+    Balance,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let broker = 1..=4i32;
+    prop_oneof![
+        1 => broker.clone().prop_map(Step::Register),
+        1 => broker.clone().prop_map(Step::Fence),
+        3 => broker.clone().prop_map(Step::Unfence),
+        1 => broker.clone().prop_map(Step::ShutDown),
+        1 => (broker.clone(), any::<bool>()).prop_map(|(b, s)| Step::Stall(b, s)),
+        1 => (1..5i32, 1..4i16).prop_map(|(partitions, factor)| Step::Create { partitions, factor }),
+        4 => (any::<usize>(), prop::collection::vec(broker, 0..4), 0..2i32)
+            .prop_map(|(pick, isr, staleness)| Step::AskIsr { pick, isr, staleness }),
+        1 => Just(Step::Balance),
+    ]
+}
+
+fn take(cluster: &mut Cluster, step: &Step) {
+    let epoch = |cluster: &Cluster, id: i32| {
+        cluster.image.broker(BrokerId(id)).map_or(BrokerEpoch(-1), |b| b.epoch)
+    };
+    let command = match step {
+        Step::Register(id) => {
+            cluster.register(*id, None);
+            return;
+        }
+        Step::Fence(id) => {
+            Command::FenceBroker { broker: BrokerId(*id), epoch: epoch(cluster, *id) }
+        }
+        Step::Unfence(id) => {
+            Command::UnfenceBroker { broker: BrokerId(*id), epoch: epoch(cluster, *id) }
+        }
+        Step::ShutDown(id) => {
+            Command::ShutDownBroker { broker: BrokerId(*id), epoch: epoch(cluster, *id) }
+        }
+        Step::Stall(id, stalled) => Command::StallBroker {
+            broker: BrokerId(*id),
+            epoch: epoch(cluster, *id),
+            stalled: *stalled,
+        },
+        Step::Create { partitions, factor } => {
+            let id = Uuid::from(u128::from(cluster.index) + 1);
+            let assignment =
+                Assignment::Spread { partitions: *partitions, replication_factor: *factor };
+            Command::CreateTopics {
+                topics: vec![new_topic(&format!("t{}", cluster.index), id, assignment)],
+            }
+        }
+        Step::AskIsr { pick, isr, staleness } => match isr_wish(cluster, *pick, isr, *staleness) {
+            Some(command) => command,
+            None => return,
+        },
+        Step::Balance => Command::ElectPreferred { partitions: cluster.image.imbalanced() },
+    };
+    // Most random commands are refused; what matters is what the accepted ones leave behind.
+    let _ = cluster.propose(command);
+}
+
+fn isr_wish(cluster: &Cluster, pick: usize, isr: &[i32], staleness: i32) -> Option<Command> {
+    let all: Vec<_> = cluster.image.partitions().collect();
+    let (partition, now) = all.get(pick.checked_rem(all.len())?)?;
+    let leader = now.leader?;
+    let isr = isr
+        .iter()
+        .copied()
+        .chain([leader.0])
+        .map(|b| IsrMember { broker: BrokerId(b), epoch: None })
+        .collect();
+    let change = PartitionChange {
+        partition: *partition,
+        leader_epoch: LeaderEpoch(now.leader_epoch.0 - staleness),
+        partition_epoch: PartitionEpoch(now.partition_epoch.0),
+        isr,
+    };
+    Some(Command::AlterPartitions {
+        broker: leader,
+        epoch: cluster.epoch(leader.0),
+        changes: vec![change],
+    })
+}
+
+/// Who has led in which epoch, ever.
+type Leaders = BTreeMap<(PartitionId, LeaderEpoch), Option<BrokerId>>;
+
+fn check(before: &Image, after: &Image, leaders: &mut Leaders) {
+    for (id, p) in after.partitions() {
+        assert!(!p.isr.is_empty(), "an ISR is never empty: {id:?} {p:?}");
+        assert!(p.isr.iter().all(|b| p.has_replica(*b)), "an ISR has only replicas: {id:?} {p:?}");
+        if let Some(leader) = p.leader {
+            assert!(p.is_in_sync(leader), "a leader is in the ISR: {id:?} {p:?}");
+            assert!(after.is_unfenced(leader), "a leader is not fenced: {id:?} {p:?}");
+        }
+        let led = *leaders.entry((id, p.leader_epoch)).or_insert(p.leader);
+        assert_eq!(led, p.leader, "one leader per epoch: {id:?} {p:?}");
+        if let Some(old) = before.partition(id.topic, id.index) {
+            assert!(p.leader_epoch >= old.leader_epoch && p.partition_epoch >= old.partition_epoch);
+            assert_eq!(
+                p.partition_epoch == old.partition_epoch,
+                p == old,
+                "each change has its epoch"
+            );
+            assert!(
+                p.leader.is_none()
+                    || p.leader == old.leader
+                    || p.leader.is_some_and(|l| old.is_in_sync(l) || p.is_in_sync(l)),
+                "leaders come from the ISR"
+            );
+        }
+    }
+    for broker in before.brokers() {
+        let now = after.broker(broker.id).expect("brokers stay registered");
+        assert!(now.epoch >= broker.epoch, "broker epochs only grow");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_history_keeps_the_invariants(steps in prop::collection::vec(step(), 1..60)) {
+        let mut cluster = Cluster::of(3);
+        let mut leaders = Leaders::new();
+        for step in &steps {
+            let before = cluster.image.clone();
+            take(&mut cluster, step);
+            check(&before, &cluster.image, &mut leaders);
+        }
+        let restored = Image::from(Snapshot::from(&cluster.image));
+        prop_assert_eq!(restored, cluster.image, "a snapshot holds all of it");
+    }
+
+    #[test]
+    fn placement_is_even_and_without_repetition(n in 1..7i32, partitions in 1..40i32, factor in 1..4i16) {
+        let mut cluster = Cluster::of(n);
+        let assignment = Assignment::Spread { partitions, replication_factor: factor };
+        let created = cluster.create(new_topic("t", Uuid::from(1), assignment));
+        prop_assert_eq!(created.is_ok(), i32::from(factor) <= n);
+        let Ok(id) = created else { return Ok(()) };
+        let mut leaders = BTreeMap::<i32, i32>::from_iter((1..=n).map(|b| (b, 0)));
+        for (_, p) in cluster.image.topic_by_id(id).expect("created").iter() {
+            let mut distinct = p.replicas.clone();
+            distinct.sort();
+            distinct.dedup();
+            prop_assert_eq!(distinct.len(), usize::try_from(factor).expect("positive"));
+            *leaders.entry(p.replicas[0].0).or_default() += 1;
+        }
+        let (min, max) = (leaders.values().min(), leaders.values().max());
+        prop_assert!(max.zip(min).is_some_and(|(max, min)| max - min <= 1), "{:?}", leaders);
+    }
+}

@@ -1,0 +1,238 @@
+//! Topics: created, extended, deleted.
+
+use std::sync::Arc;
+
+use wire::{Str, Uuid};
+
+use super::{
+    Assignment, CreatedTopic, Image, MAX_NEW_PARTITIONS, NewPartitions, NewTopic, Outcome,
+    PartitionState, Rejection, Resource, TopicId, TopicState,
+};
+use crate::ids::{BrokerId, LeaderEpoch, PartitionEpoch};
+
+/// The longest name of a topic, in bytes: with "-" and a partition's number it must be a file name.
+const MAX_NAME_LENGTH: usize = 249;
+
+impl Image {
+    pub(super) fn create_topics(&mut self, topics: &[NewTopic]) -> Result<Outcome, Rejection> {
+        let asked = topics.iter().map(|t| match &t.assignment {
+            Assignment::Spread { partitions, .. } => usize::try_from(*partitions).unwrap_or(0),
+            Assignment::Given(replicas) => replicas.len(),
+        });
+        check_total(asked)?;
+        Ok(Outcome::Created(topics.iter().map(|t| self.create_topic(t)).collect()))
+    }
+
+    fn create_topic(&mut self, new: &NewTopic) -> Result<CreatedTopic, Rejection> {
+        check_name(&new.name)?;
+        if let Some(topic) = self.topic(&new.name) {
+            // The same id: this command has been proposed twice, and the first has done it.
+            return if topic.id == new.id {
+                Ok(created(topic))
+            } else {
+                Err(Rejection::TopicExists(new.name.to_string()))
+            };
+        }
+        self.check_collision(&new.name)?;
+        if new.id.is_zero() || self.topic_by_id(new.id).is_some() {
+            return Err(Rejection::InvalidRequest("a new topic needs a new id".into()));
+        }
+        let assignment = match &new.assignment {
+            Assignment::Spread { partitions, replication_factor } => {
+                self.spread(*partitions, *replication_factor)?
+            }
+            Assignment::Given(replicas) => self.checked_assignment(replicas, None)?,
+        };
+        let partitions =
+            assignment.into_iter().map(|r| self.new_partition(r)).collect::<Result<_, _>>()?;
+        let topic = TopicState { id: new.id, name: new.name.clone(), partitions };
+        let answer = created(&topic);
+        Arc::make_mut(&mut self.names).insert(topic.name.clone(), topic.id);
+        Arc::make_mut(&mut self.topics).insert(topic.id, Arc::new(topic));
+        if !new.configs.is_empty() {
+            let configs = new.configs.iter().cloned().collect();
+            Arc::make_mut(&mut self.configs)
+                .insert(Resource::Topic(new.name.to_string()), Arc::new(configs));
+        }
+        Ok(answer)
+    }
+
+    fn spread(
+        &self,
+        partitions: i32,
+        replication_factor: i16,
+    ) -> Result<Vec<Vec<BrokerId>>, Rejection> {
+        let count = usize::try_from(partitions).ok().filter(|c| *c > 0).ok_or_else(|| {
+            Rejection::InvalidPartitions("Number of partitions must be larger than 0.".into())
+        })?;
+        let factor =
+            usize::try_from(replication_factor).ok().filter(|f| *f > 0).ok_or_else(|| {
+                Rejection::InvalidReplicationFactor(
+                    "Replication factor must be larger than 0.".into(),
+                )
+            })?;
+        self.place(0, count, factor)
+    }
+
+    /// Two names that differ only in "." and "_" would share the names of their metrics.
+    fn check_collision(&self, name: &str) -> Result<(), Rejection> {
+        let plain = |n: &str| n.replace('.', "_");
+        if !name.contains(['.', '_']) {
+            return Ok(());
+        }
+        match self.names.keys().find(|other| plain(other) == plain(name)) {
+            Some(other) => Err(Rejection::InvalidTopic(format!(
+                "Topic '{name}' collides with existing topic: {other}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks an assignment given by a client. `factor`: how many replicas the topic's other partitions have.
+    fn checked_assignment(
+        &self,
+        given: &[Vec<BrokerId>],
+        factor: Option<usize>,
+    ) -> Result<Vec<Vec<BrokerId>>, Rejection> {
+        let invalid = |why: &str| Err(Rejection::InvalidAssignment(why.into()));
+        let factor = factor.or(given.first().map(Vec::len)).unwrap_or(0);
+        for replicas in given {
+            if replicas.is_empty() {
+                return invalid("The manual partition assignment includes an empty replica list.");
+            }
+            if replicas.len() != factor {
+                return invalid(
+                    "The manual partition assignment has partitions with different numbers of replicas.",
+                );
+            }
+            if replicas.iter().enumerate().any(|(i, b)| replicas[..i].contains(b)) {
+                return invalid(
+                    "The manual partition assignment includes a broker more than once.",
+                );
+            }
+            if let Some(unknown) = replicas.iter().find(|b| self.broker(**b).is_none()) {
+                let why = format!(
+                    "The manual partition assignment includes broker {unknown}, but no such broker is registered."
+                );
+                return Err(Rejection::InvalidAssignment(why));
+            }
+        }
+        if given.is_empty() {
+            invalid("The manual partition assignment is empty.")
+        } else {
+            Ok(given.to_vec())
+        }
+    }
+
+    fn new_partition(&self, replicas: Vec<BrokerId>) -> Result<Arc<PartitionState>, Rejection> {
+        let isr: Vec<_> = replicas.iter().copied().filter(|b| self.is_active(*b)).collect();
+        let Some(leader) = isr.first().copied() else {
+            let why = "All brokers specified in the manual partition assignment are fenced or in controlled shutdown.";
+            return Err(Rejection::InvalidAssignment(why.into()));
+        };
+        Ok(Arc::new(PartitionState {
+            replicas,
+            isr,
+            leader: Some(leader),
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+        }))
+    }
+
+    pub(super) fn delete_topics(&mut self, topics: &[TopicId]) -> Outcome {
+        Outcome::Each(topics.iter().map(|t| self.delete_topic(t.0)).collect())
+    }
+
+    fn delete_topic(&mut self, id: Uuid) -> Result<(), Rejection> {
+        let topic = Arc::make_mut(&mut self.topics).remove(&id).ok_or(Rejection::UnknownTopicId)?;
+        Arc::make_mut(&mut self.names).remove(&topic.name);
+        Arc::make_mut(&mut self.configs).remove(&Resource::Topic(topic.name.to_string()));
+        Ok(())
+    }
+
+    pub(super) fn create_partitions(
+        &mut self,
+        topics: &[NewPartitions],
+    ) -> Result<Outcome, Rejection> {
+        check_total(topics.iter().map(|t| usize::try_from(t.count).unwrap_or(0)))?;
+        Ok(Outcome::Each(topics.iter().map(|t| self.extend_topic(t)).collect()))
+    }
+
+    fn extend_topic(&mut self, new: &NewPartitions) -> Result<(), Rejection> {
+        let topic = self.topic(&new.topic).ok_or(Rejection::UnknownTopicOrPartition)?.clone();
+        let before = topic.partitions.len();
+        let count = usize::try_from(new.count).unwrap_or(0);
+        if count <= before {
+            let why = if count == before {
+                format!("Topic already has {before} partition(s).")
+            } else {
+                format!(
+                    "The topic {} currently has {before} partition(s); {} would not be an increase.",
+                    new.topic, new.count
+                )
+            };
+            return Err(Rejection::InvalidPartitions(why));
+        }
+        let added = count - before;
+        let factor = topic.replication_factor();
+        let assignment = match &new.assignment {
+            None => self.place(before, added, factor)?,
+            Some(given) if given.len() == added => self.checked_assignment(given, Some(factor))?,
+            Some(given) => {
+                let why = format!(
+                    "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
+                    given.len()
+                );
+                return Err(Rejection::InvalidAssignment(why));
+            }
+        };
+        let mut next = (*topic).clone();
+        for replicas in assignment {
+            next.partitions.push(self.new_partition(replicas)?);
+        }
+        Arc::make_mut(&mut self.topics).insert(next.id, Arc::new(next));
+        Ok(())
+    }
+}
+
+fn created(topic: &TopicState) -> CreatedTopic {
+    CreatedTopic {
+        id: topic.id,
+        partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+        replication_factor: i16::try_from(topic.replication_factor()).unwrap_or(i16::MAX),
+    }
+}
+
+fn check_total(counts: impl Iterator<Item = usize>) -> Result<(), Rejection> {
+    let total = counts.fold(0usize, usize::saturating_add);
+    if total > MAX_NEW_PARTITIONS {
+        let why = format!(
+            "Excessively large number of partitions per request: {total}, the limit is {MAX_NEW_PARTITIONS}."
+        );
+        return Err(Rejection::PolicyViolation(why));
+    }
+    Ok(())
+}
+
+/// A topic's name becomes part of file names, so only letters, digits, ".", "_" and "-" are allowed.
+fn check_name(name: &Str) -> Result<(), Rejection> {
+    let invalid = |why: String| Err(Rejection::InvalidTopic(why));
+    if name.is_empty() {
+        return invalid("Topic name is invalid: the empty string is not allowed".into());
+    }
+    if name.as_str() == "." || name.as_str() == ".." {
+        return invalid(format!("Topic name is invalid: '{name}' is not allowed"));
+    }
+    if name.len() > MAX_NAME_LENGTH {
+        return invalid(format!(
+            "Topic name is invalid: it has {} characters, the limit is {MAX_NAME_LENGTH}",
+            name.len()
+        ));
+    }
+    if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-')) {
+        return invalid(format!(
+            "Topic name is invalid: '{name}' has other characters than ASCII alphanumerics, '.', '_' and '-'"
+        ));
+    }
+    Ok(())
+}
