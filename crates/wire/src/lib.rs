@@ -4,9 +4,12 @@
 //! frame and bounds every count by the bytes that are left; encoding makes a chain of `Bytes`, so that record
 //! payloads are never copied.
 
+pub mod api_key;
 pub mod batch;
+pub mod coordinator;
 pub mod error;
 pub mod error_code;
+pub mod messages;
 pub mod reader;
 pub mod record;
 pub mod records;
@@ -14,6 +17,8 @@ pub mod text;
 pub mod uuid;
 pub mod writer;
 
+pub use api_key::ApiKey;
+pub use coordinator::{RecordKey, Versioned};
 pub use error::{DecodeError, EncodeError};
 pub use error_code::ErrorCode;
 pub use reader::Reader;
@@ -29,4 +34,15 @@ pub trait Message: Sized {
 
     /// Writes the message as `version` lays it out. Fields which that version lacks are left out.
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError>;
+}
+
+/// A request, and the response that belongs to it.
+pub trait Request: Message + Default {
+    const KEY: ApiKey;
+    /// The versions that the schema defines, unstable ones included.
+    const MIN_VERSION: i16;
+    const MAX_VERSION: i16;
+    /// The first version with compact lengths and tagged fields.
+    const FLEXIBLE_FROM: Option<i16>;
+    type Response: Message + Default;
 }
