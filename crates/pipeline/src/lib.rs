@@ -1,1 +1,25 @@
 //! What every consuming service shares: consumer loop, batching, back-pressure, dead letters.
+//!
+//! A sink implements [`Sink`] (what it remembers of a partition) and [`Writer`] (how a batch is stored); [`run`] does the
+//! rest: group membership, positions, gaps, pausing, retries, hand-over. Generators use [`KafkaOptions`], [`cluster`] and
+//! [`RunCounters`].
+
+pub mod cluster;
+pub mod dead_letter;
+
+mod backoff;
+mod consumer;
+mod native;
+mod options;
+mod record;
+mod run_counters;
+
+pub use backoff::{Backoff, random_u64};
+pub use consumer::{
+    Batch, BatchLimits, Error, Gap, LogRange, Partition, Settings, Sink, Source, Writer, run,
+};
+pub use dead_letter::{DeadLetters, Rejection};
+pub use options::KafkaOptions;
+pub use record::{COUNTER_HEADER, Header, RUN_ID_HEADER, Record};
+pub use run_counters::RunCounters;
+pub use tokio_util::sync::CancellationToken;

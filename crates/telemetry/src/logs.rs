@@ -21,10 +21,7 @@ const DEFAULT_FILTER: &str = "info,rdkafka=warn,librdkafka=warn";
 /// When the filter cannot be parsed, or a subscriber is installed already.
 pub fn init_logs(service: &'static str) -> anyhow::Result<()> {
     let lines = if std::io::stderr().is_terminal() {
-        fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_target(false)
-            .boxed()
+        fmt::layer().with_writer(std::io::stderr).with_target(false).boxed()
     } else {
         fmt::layer()
             .json()
@@ -49,14 +46,9 @@ pub fn init_logs(service: &'static str) -> anyhow::Result<()> {
 }
 
 fn filter() -> anyhow::Result<EnvFilter> {
-    let set = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .filter(|value| !value.trim().is_empty())
-    };
-    let directives = set("RUST_LOG")
-        .or_else(|| set("LOG_LEVEL"))
-        .unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+    let directives =
+        set("RUST_LOG").or_else(|| set("LOG_LEVEL")).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
     parse(&directives)
 }
 
@@ -73,7 +65,7 @@ mod tests {
     fn the_default_and_plain_levels_are_filters_and_nonsense_is_refused_by_name() {
         assert!(parse(DEFAULT_FILTER).is_ok());
         assert!(parse("debug").is_ok());
-        let refused = format!("{:#}", parse("etl=loudly").err().expect("not a level"));
+        let refused = format!("{:#}", parse("etl=loudly").expect_err("not a level"));
         assert!(refused.contains("etl=loudly"), "{refused}");
     }
 }

@@ -1,0 +1,141 @@
+//! The consumer loop: a group member that keeps its positions where its data is.
+//!
+//! - `router` owns the Kafka consumer. It never stops polling and never waits for a store: it routes records into the
+//!   bounded buffer of their partition, pauses a partition whose buffer is full, and answers rebalances.
+//! - `worker` is one task per assigned partition: it asks the sink for the position, checks it against the log, cuts
+//!   batches, and writes them until they are stored.
+//! - `monitor` looks at the cluster from time to time: lag, and whether a topic is still the same one.
+//!
+//! An assigned partition starts paused. Its worker finds the position in its own time and then has the router seek there.
+//! A revoked partition's worker finishes the write under way, for a bounded time; then the partition is given back.
+
+mod batch;
+mod context;
+mod metrics;
+mod monitor;
+mod router;
+mod worker;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use telemetry::{Readiness, Registry};
+use tokio_util::sync::CancellationToken;
+
+pub use batch::{Batch, BatchLimits};
+
+use crate::KafkaOptions;
+use crate::cluster::TopicIdentity;
+
+/// A topic and the index of one of its partitions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    pub topic: Arc<str>,
+    pub index: i32,
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.index)
+    }
+}
+
+/// The offsets that a consumer can read: `start` is the log start offset, `end` the one after the last stable record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRange {
+    pub start: i64,
+    pub end: i64,
+}
+
+/// What a sink is asked to store: a partition of one certain topic of one certain cluster.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub partition: Partition,
+    pub identity: TopicIdentity,
+    /// The log when the partition was opened.
+    pub log: LogRange,
+}
+
+/// Offsets that retention took before the sink could read them: from `from`, below `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub from: i64,
+    pub to: i64,
+}
+
+/// Why a sink could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store is away or busy; the same call is made again after a pause, as often as it takes.
+    #[error("{0:#}")]
+    Retry(anyhow::Error),
+    /// It will not work without a person; the partition is stopped, the others go on.
+    #[error("{0:#}")]
+    Stop(anyhow::Error),
+}
+
+/// A store of records that remembers for each partition which offset comes next.
+pub trait Sink: Send + Sync + 'static {
+    type Writer: Writer;
+
+    /// The sink's name in metrics, dead letters and messages.
+    fn name(&self) -> &'static str;
+
+    /// The writer of a partition and the offset at which it continues. A partition never seen before continues at 0, so
+    /// that what retention took earlier shows as a gap; or wherever the sink fixes it.
+    fn open(
+        &self,
+        source: &Source,
+    ) -> impl Future<Output = Result<(Self::Writer, i64), Error>> + Send;
+}
+
+/// Stores batches of one partition.
+pub trait Writer: Send + 'static {
+    /// Stores the batch and gives the position after it: `batch.next_offset` when all of it is stored; something else when
+    /// another owner of the partition moved the position, in which case the batch's records from there on are offered
+    /// again. May be cancelled at any await point, with the process or with the partition.
+    fn write(&mut self, batch: &Batch) -> impl Future<Output = Result<i64, Error>> + Send;
+
+    /// Records that the offsets of `gap` are gone, moves the position behind it, and gives the position.
+    fn skip(&mut self, gap: Gap) -> impl Future<Output = Result<i64, Error>> + Send;
+}
+
+/// What [`run`] needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub kafka: KafkaOptions,
+    pub group_id: String,
+    pub topics: Vec<String>,
+    pub limits: BatchLimits,
+    /// For records received but not yet in a batch, over all partitions.
+    pub buffer_bytes: usize,
+}
+
+impl Settings {
+    /// Batches of up to 1,000 records, 4 MiB or half a second, and 64 MiB of buffers.
+    pub fn new(kafka: KafkaOptions, group_id: impl Into<String>, topics: Vec<String>) -> Settings {
+        Settings {
+            kafka,
+            group_id: group_id.into(),
+            topics,
+            limits: BatchLimits::default(),
+            buffer_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Feeds the sink until `stop` is cancelled, then finishes the writes under way, leaves the group and returns.
+///
+/// # Errors
+/// When the Kafka client's settings are refused, or it fails for good. Outages of Kafka or of the store are waited out.
+pub async fn run<S: Sink>(
+    settings: Settings,
+    sink: S,
+    registry: &Registry,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let metrics = metrics::Metrics::new(sink.name(), registry)?;
+    router::Router::new(settings, sink, metrics, readiness)?.run(stop).await
+}

@@ -1,0 +1,118 @@
+//! How a service reaches Kafka: flags, environment, and the client settings that follow.
+
+use clap::Args;
+use rdkafka::ClientConfig;
+
+/// The flags of every service that speaks to Kafka.
+#[derive(Args, Clone, Debug)]
+pub struct KafkaOptions {
+    /// Brokers to start from, separated by commas.
+    #[arg(
+        long,
+        env = "KAFKA_BOOTSTRAP_SERVERS",
+        default_value = "localhost:9092",
+        value_name = "HOST:PORT,..."
+    )]
+    pub bootstrap_servers: String,
+
+    /// Further librdkafka settings, such as security.protocol=ssl. May be repeated; in the environment separated by commas.
+    #[arg(long = "kafka-property", env = "KAFKA_PROPERTIES", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = property)]
+    pub properties: Vec<(String, String)>,
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+impl KafkaOptions {
+    /// What every client shares: quick reconnects, and topics that appear later are seen within seconds.
+    pub fn client(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", client_id)
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "2000")
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("socket.keepalive.enable", "true")
+            .set("log.connection.close", "false");
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// A producer that never gives a record up and never doubles one: idempotent, acks=all, no message timeout. Its queue
+    /// is bounded (32 MiB); a full queue is the caller's signal to wait.
+    pub fn producer(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", "5")
+            .set("compression.type", "lz4")
+            .set("queue.buffering.max.kbytes", "32768")
+            .set("queue.buffering.max.messages", "100000");
+        self.over(config, client_id)
+    }
+
+    /// A group member whose positions are its own affair: no reset, no automatic position, only committed records, and
+    /// cooperative rebalances, so that a partition that stays is not interrupted.
+    pub fn consumer(&self, client_id: &str, group_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("group.id", group_id)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("auto.offset.reset", "error")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "1000")
+            .set("isolation.level", "read_committed")
+            .set("allow.auto.create.topics", "false")
+            .set("session.timeout.ms", "20000")
+            .set("heartbeat.interval.ms", "3000")
+            .set("fetch.wait.max.ms", "500")
+            .set("fetch.error.backoff.ms", "200")
+            .set("queued.max.messages.kbytes", "16384");
+        self.over(config, client_id)
+    }
+
+    // The user's own properties win over ours.
+    fn over(&self, mut base: ClientConfig, client_id: &str) -> ClientConfig {
+        for (name, value) in self.client(client_id).config_map() {
+            base.set(name, value);
+        }
+        base
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        kafka: KafkaOptions,
+    }
+
+    #[test]
+    fn properties_of_the_user_win_over_ours() {
+        let command = Command::parse_from([
+            "x",
+            "--bootstrap-servers",
+            "a:1,b:2",
+            "--kafka-property",
+            "linger.ms=50",
+        ]);
+        let producer = command.kafka.producer("test");
+        assert_eq!(producer.get("bootstrap.servers"), Some("a:1,b:2"));
+        assert_eq!(producer.get("linger.ms"), Some("50"));
+        assert_eq!(producer.get("enable.idempotence"), Some("true"));
+        assert!(Command::try_parse_from(["x", "--kafka-property", "nonsense"]).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! The counters of a generator's run: which number a record gets, and how far acknowledgements have come.
+//!
+//! A reader that finds the counters 0, 1, 2, ... of a run in a partition without gap or repeat knows that the brokers lost
+//! and doubled nothing. The last acknowledged counter says how many there must be at least.
+
+use std::collections::BTreeMap;
+
+use prometheus::{IntGaugeVec, Opts};
+use telemetry::Registry;
+
+/// The counters of one run on one topic.
+pub struct RunCounters {
+    topic: String,
+    run_id: String,
+    next: BTreeMap<i32, i64>,
+    acked: IntGaugeVec,
+}
+
+impl RunCounters {
+    /// # Errors
+    /// When the metric's name is taken in this registry.
+    pub fn new(
+        topic: &str,
+        run_id: &str,
+        registry: &Registry,
+    ) -> Result<RunCounters, prometheus::Error> {
+        let acked = IntGaugeVec::new(
+            Opts::new(
+                "millrace_generator_acked_counter",
+                "The last counter of the run that the brokers acknowledged.",
+            ),
+            &["topic", "partition", "run_id"],
+        )?;
+        registry.register(Box::new(acked.clone()))?;
+        Ok(RunCounters {
+            topic: topic.to_owned(),
+            run_id: run_id.to_owned(),
+            next: BTreeMap::new(),
+            acked,
+        })
+    }
+
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// The number that the next record to `partition` must carry.
+    pub fn peek(&self, partition: i32) -> i64 {
+        self.next.get(&partition).copied().unwrap_or(0)
+    }
+
+    /// The client has taken that record.
+    pub fn on_queued(&mut self, partition: i32) {
+        *self.next.entry(partition).or_insert(0) += 1;
+    }
+
+    /// The gauge that a delivery report of `partition` sets.
+    pub fn acked(&self, partition: i32) -> prometheus::IntGauge {
+        self.acked.with_label_values(&[
+            self.topic.as_str(),
+            &partition.to_string(),
+            self.run_id.as_str(),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_partition_counts_for_itself_and_a_refused_record_takes_no_number() {
+        let mut counters =
+            RunCounters::new("web-logs", "run", &Registry::new()).expect("a fresh registry");
+        assert_eq!((counters.peek(0), counters.peek(1)), (0, 0));
+        counters.on_queued(0);
+        assert_eq!((counters.peek(0), counters.peek(0), counters.peek(1)), (1, 1, 0));
+        counters.acked(0).set(0);
+        assert_eq!(counters.acked(0).get(), 0);
+    }
+}
