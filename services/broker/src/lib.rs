@@ -1,4 +1,8 @@
 //! A Kafka-compatible broker: replicated, with no JVM and no ZooKeeper.
 
+pub mod api;
 pub mod config;
 pub mod env;
+pub mod metrics;
+pub mod net;
+pub mod server;

@@ -46,10 +46,12 @@ impl Kind {
     /// Whether `value` fits.
     pub fn accepts(&self, value: &str) -> bool {
         match self {
-            Kind::Whole(min, max) => value.parse::<i64>().is_ok_and(|v| (*min..=*max).contains(&v)),
-            Kind::Decimal(min, max) => {
-                value.parse::<f64>().is_ok_and(|v| (*min..=*max).contains(&v))
-            }
+            Kind::Whole(min, max) => value
+                .parse::<i64>()
+                .is_ok_and(|v| (*min..=*max).contains(&v)),
+            Kind::Decimal(min, max) => value
+                .parse::<f64>()
+                .is_ok_and(|v| (*min..=*max).contains(&v)),
             Kind::Flag => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
             Kind::OneOf(words) => words.contains(&value),
             Kind::ListOf(words) => {
@@ -73,16 +75,32 @@ pub struct Key {
 
 const INT_MAX: i64 = i32::MAX as i64;
 const fn int(name: &'static str, min: i64, default: &'static str) -> Key {
-    Key { name, kind: Kind::Whole(min, INT_MAX), default: Some(default) }
+    Key {
+        name,
+        kind: Kind::Whole(min, INT_MAX),
+        default: Some(default),
+    }
 }
 const fn long(name: &'static str, min: i64, default: &'static str) -> Key {
-    Key { name, kind: Kind::Whole(min, i64::MAX), default: Some(default) }
+    Key {
+        name,
+        kind: Kind::Whole(min, i64::MAX),
+        default: Some(default),
+    }
 }
 const fn derived(name: &'static str, kind: Kind) -> Key {
-    Key { name, kind, default: None }
+    Key {
+        name,
+        kind,
+        default: None,
+    }
 }
 const fn flag(name: &'static str, default: &'static str) -> Key {
-    Key { name, kind: Kind::Flag, default: Some(default) }
+    Key {
+        name,
+        kind: Kind::Flag,
+        default: Some(default),
+    }
 }
 
 const LONG: Kind = Kind::Whole(0, i64::MAX);
@@ -108,7 +126,10 @@ pub const KEYS: &[Key] = &[
     derived("advertised.listeners", Kind::List),
     derived("listener.security.protocol.map", Kind::List),
     derived("inter.broker.listener.name", Kind::Text),
-    derived("security.inter.broker.protocol", Kind::OneOf(&["PLAINTEXT"])),
+    derived(
+        "security.inter.broker.protocol",
+        Kind::OneOf(&["PLAINTEXT"]),
+    ),
     derived("controller.listener.names", Kind::List),
     // Metadata quorum.
     derived("controller.quorum.voters", Kind::List),
@@ -116,7 +137,11 @@ pub const KEYS: &[Key] = &[
     int("broker.heartbeat.interval.ms", 10, "500"),
     int("broker.session.timeout.ms", 100, "9000"),
     long("initial.broker.registration.timeout.ms", 0, "60000"),
-    long("metadata.log.max.record.bytes.between.snapshots", 1, "20971520"),
+    long(
+        "metadata.log.max.record.bytes.between.snapshots",
+        1,
+        "20971520",
+    ),
     flag("auto.leader.rebalance.enable", "true"),
     long("leader.imbalance.check.interval.seconds", 1, "5"),
     flag("controlled.shutdown.enable", "true"),
@@ -134,17 +159,28 @@ pub const KEYS: &[Key] = &[
     int("request.timeout.ms", 1, "30000"),
     // Topics.
     int("num.partitions", 1, "1"),
-    derived("default.replication.factor", Kind::Whole(1, i16::MAX as i64)),
+    derived(
+        "default.replication.factor",
+        Kind::Whole(1, i16::MAX as i64),
+    ),
     derived("min.insync.replicas", INT),
     flag("auto.create.topics.enable", "true"),
     flag("delete.topic.enable", "true"),
     flag("unclean.leader.election.enable", "false"),
     int("message.max.bytes", 0, "1048588"),
-    Key { name: "compression.type", kind: Kind::OneOf(COMPRESSION), default: Some("producer") },
+    Key {
+        name: "compression.type",
+        kind: Kind::OneOf(COMPRESSION),
+        default: Some("producer"),
+    },
     // Logs.
     derived("log.dirs", Kind::List),
     derived("log.dir", Kind::List),
-    Key { name: "log.cleanup.policy", kind: Kind::ListOf(CLEANUP), default: Some("delete") },
+    Key {
+        name: "log.cleanup.policy",
+        kind: Kind::ListOf(CLEANUP),
+        default: Some("delete"),
+    },
     int("log.segment.bytes", 1 << 20, "1073741824"),
     int("log.roll.hours", 1, "168"),
     derived("log.roll.ms", Kind::Whole(1, i64::MAX)),
@@ -201,7 +237,10 @@ pub const KEYS: &[Key] = &[
     int("group.max.size", 1, "10000"),
     int("offset.metadata.max.bytes", 0, "4096"),
     int("offsets.topic.num.partitions", 1, "50"),
-    derived("offsets.topic.replication.factor", Kind::Whole(1, i16::MAX as i64)),
+    derived(
+        "offsets.topic.replication.factor",
+        Kind::Whole(1, i16::MAX as i64),
+    ),
     int("offsets.topic.segment.bytes", 1 << 20, "104857600"),
     int("offsets.retention.minutes", 1, "10080"),
     long("offsets.retention.check.interval.ms", 1, "600000"),
@@ -211,7 +250,11 @@ pub const KEYS: &[Key] = &[
     int("producer.id.expiration.ms", 1, "86400000"),
     // Our own.
     derived("cluster.id", Kind::Text),
-    Key { name: "http.listen", kind: Kind::Text, default: Some("0.0.0.0:9644") },
+    Key {
+        name: "http.listen",
+        kind: Kind::Text,
+        default: Some("0.0.0.0:9644"),
+    },
     int("broker.stall.timeout.ms", 100, "5000"),
     long("record.cache.bytes", 0, "67108864"),
     int("request.partial.timeout.ms", 1, "30000"),
@@ -226,5 +269,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
 
 /// Whether Kafka 4.3.1 knows a key that this broker does not act on.
 pub fn is_unsupported(name: &str) -> bool {
-    include_str!("unsupported.txt").lines().any(|known| known == name)
+    include_str!("unsupported.txt")
+        .lines()
+        .any(|known| known == name)
 }

@@ -62,7 +62,13 @@ pub struct Given<'a> {
 
 /// Parses one `NAME://host:port`.
 fn endpoint(key: &'static str, text: &str) -> Result<Endpoint, Invalid> {
-    let bad = || Invalid::new(key, text, "entries like NAME://host:port, separated by commas");
+    let bad = || {
+        Invalid::new(
+            key,
+            text,
+            "entries like NAME://host:port, separated by commas",
+        )
+    };
     let (name, rest) = text.split_once("://").ok_or_else(bad)?;
     let (host, port) = rest.rsplit_once(':').ok_or_else(bad)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -70,12 +76,17 @@ fn endpoint(key: &'static str, text: &str) -> Result<Endpoint, Invalid> {
     if name.is_empty() {
         return Err(bad());
     }
-    Ok(Endpoint { name: name.to_uppercase(), host: host.to_string(), port })
+    Ok(Endpoint {
+        name: name.to_uppercase(),
+        host: host.to_string(),
+        port,
+    })
 }
 
 fn endpoints(key: &'static str, text: &str) -> Result<Vec<Endpoint>, Invalid> {
-    let all: Vec<Endpoint> =
-        words(text).map(|entry| endpoint(key, entry)).collect::<Result<_, _>>()?;
+    let all: Vec<Endpoint> = words(text)
+        .map(|entry| endpoint(key, entry))
+        .collect::<Result<_, _>>()?;
     for (at, one) in all.iter().enumerate() {
         if all[..at].iter().any(|other| other.name == one.name) {
             return Err(Invalid::new(key, text, "each listener name once"));
@@ -85,7 +96,9 @@ fn endpoints(key: &'static str, text: &str) -> Result<Vec<Endpoint>, Invalid> {
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|word| !word.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
 }
 
 impl Listeners {
@@ -95,14 +108,17 @@ impl Listeners {
             Some(names) => words(names).map(str::to_uppercase).collect(),
             None => vec!["CONTROLLER".into()],
         };
-        let text = given.listeners.unwrap_or(match (given.is_broker, given.is_controller) {
-            (true, true) => "PLAINTEXT://:9092,CONTROLLER://:9093",
-            (true, false) => "PLAINTEXT://:9092",
-            _ => "CONTROLLER://:9093",
-        });
+        let text = given
+            .listeners
+            .unwrap_or(match (given.is_broker, given.is_controller) {
+                (true, true) => "PLAINTEXT://:9092,CONTROLLER://:9093",
+                (true, false) => "PLAINTEXT://:9092",
+                _ => "CONTROLLER://:9093",
+            });
         let all = endpoints("listeners", text)?;
-        let (controller, broker): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|e| controller_names.contains(&e.name));
+        let (controller, broker): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|e| controller_names.contains(&e.name));
         check_protocols(given.protocols, broker.iter().chain(&controller))?;
         if given.is_broker && broker.is_empty() {
             let want = "at least one listener that is not in controller.listener.names";
@@ -142,7 +158,9 @@ fn check_protocols<'a>(
     protocols.insert("CONTROLLER".into(), "PLAINTEXT".into());
     for pair in words(map.unwrap_or_default()) {
         let want = "pairs like NAME:PLAINTEXT, separated by commas";
-        let (name, protocol) = pair.split_once(':').ok_or_else(|| Invalid::new(KEY, pair, want))?;
+        let (name, protocol) = pair
+            .split_once(':')
+            .ok_or_else(|| Invalid::new(KEY, pair, want))?;
         protocols.insert(name.trim().to_uppercase(), protocol.trim().to_uppercase());
     }
     for endpoint in used {
@@ -156,8 +174,10 @@ fn check_protocols<'a>(
                 return Err(Invalid::new(KEY, other, want));
             }
             None => {
-                let want =
-                    format!("an entry {}:PLAINTEXT, since listeners has that name", endpoint.name);
+                let want = format!(
+                    "an entry {}:PLAINTEXT, since listeners has that name",
+                    endpoint.name
+                );
                 return Err(Invalid::new(KEY, map.unwrap_or_default(), want));
             }
         }
@@ -174,7 +194,13 @@ fn advertised(given: Option<&str>, broker: &[Endpoint]) -> Result<Vec<Endpoint>,
             "" | "0.0.0.0" | "::" => "localhost".to_string(),
             host => host.to_string(),
         };
-        return Ok(broker.iter().map(|e| Endpoint { host: host(e), ..e.clone() }).collect());
+        return Ok(broker
+            .iter()
+            .map(|e| Endpoint {
+                host: host(e),
+                ..e.clone()
+            })
+            .collect());
     };
     let all = endpoints(KEY, text)?;
     for one in &all {
@@ -189,7 +215,11 @@ fn advertised(given: Option<&str>, broker: &[Endpoint]) -> Result<Vec<Endpoint>,
             return Err(Invalid::new(KEY, text, want));
         }
         if one.port == 0 {
-            return Err(Invalid::new(KEY, text, "a port that clients can connect to, not 0"));
+            return Err(Invalid::new(
+                KEY,
+                text,
+                "a port that clients can connect to, not 0",
+            ));
         }
     }
     Ok(all)
@@ -205,7 +235,11 @@ fn inter_broker(given: Option<&str>, advertised: &[Endpoint]) -> Result<String, 
     if advertised.is_empty() || advertised.iter().any(|e| e.name == name) {
         return Ok(name);
     }
-    Err(Invalid::new(KEY, name, "the name of one of the advertised listeners"))
+    Err(Invalid::new(
+        KEY,
+        name,
+        "the name of one of the advertised listeners",
+    ))
 }
 
 #[cfg(test)]
@@ -213,7 +247,11 @@ mod tests {
     use super::*;
 
     fn both<'a>() -> Given<'a> {
-        Given { is_broker: true, is_controller: true, ..Given::default() }
+        Given {
+            is_broker: true,
+            is_controller: true,
+            ..Given::default()
+        }
     }
 
     #[test]
@@ -243,7 +281,10 @@ mod tests {
 
     #[test]
     fn an_advertised_address_that_cannot_work_is_explained() {
-        let given = Given { advertised: Some("PLAINTEXT://0.0.0.0:9092"), ..both() };
+        let given = Given {
+            advertised: Some("PLAINTEXT://0.0.0.0:9092"),
+            ..both()
+        };
         let error = Listeners::resolve(&given).unwrap_err().to_string();
         assert!(error.contains("advertised.listeners"), "{error}");
         assert!(error.contains("nobody can connect to 0.0.0.0"), "{error}");

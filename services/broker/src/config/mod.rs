@@ -72,8 +72,10 @@ where
 {
     let mut given = match file {
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| LoadError::Unreadable { path: path.into(), error })?;
+            let text = std::fs::read_to_string(path).map_err(|error| LoadError::Unreadable {
+                path: path.into(),
+                error,
+            })?;
             properties::parse(&text)
         }
         None => BTreeMap::new(),
@@ -107,8 +109,10 @@ impl Config {
     pub fn from_map(given: BTreeMap<String, String>) -> Result<(Config, Ignored), Invalid> {
         let (values, ignored) = Values::check(given)?;
         let roles = roles(&values);
-        let node_id =
-            values.given_whole("node.id").or_else(|| values.given_whole("broker.id")).unwrap_or(1);
+        let node_id = values
+            .given_whole("node.id")
+            .or_else(|| values.given_whole("broker.id"))
+            .unwrap_or(1);
         let listeners = Listeners::resolve(&listeners::Given {
             listeners: values.given("listeners"),
             advertised: values.given("advertised.listeners"),
@@ -142,10 +146,16 @@ impl Config {
 
 fn roles(values: &Values) -> Roles {
     match values.given("process.roles") {
-        None => Roles { broker: true, controller: true },
+        None => Roles {
+            broker: true,
+            controller: true,
+        },
         Some(list) => {
             let has = |role: &str| list.split(',').any(|word| word.trim() == role);
-            Roles { broker: has("broker"), controller: has("controller") }
+            Roles {
+                broker: has("broker"),
+                controller: has("controller"),
+            }
         }
     }
 }
@@ -164,7 +174,12 @@ mod tests {
     use super::*;
 
     fn config(pairs: &[(&str, &str)]) -> Result<(Config, Ignored), Invalid> {
-        Config::from_map(pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect())
+        Config::from_map(
+            pairs
+                .iter()
+                .map(|(k, v)| (k.to_string(), v.to_string()))
+                .collect(),
+        )
     }
 
     #[test]
@@ -179,9 +194,11 @@ mod tests {
 
     #[test]
     fn three_voters_replicate_three_times_by_default() {
-        let (config, _) =
-            config(&[("node.id", "1"), ("controller.quorum.voters", "1@a:9093,2@b:9093,3@c:9093")])
-                .unwrap();
+        let (config, _) = config(&[
+            ("node.id", "1"),
+            ("controller.quorum.voters", "1@a:9093,2@b:9093,3@c:9093"),
+        ])
+        .unwrap();
         assert_eq!(config.topics.replication_factor, 3);
         assert_eq!(config.topics.min_insync_replicas(), 2);
         assert_eq!(config.groups.offsets_replication_factor, 3);
@@ -197,8 +214,13 @@ mod tests {
 
     #[test]
     fn a_bad_value_names_key_value_and_what_is_allowed() {
-        let error = config(&[("num.partitions", "many")]).unwrap_err().to_string();
-        assert_eq!(error, "num.partitions=many cannot be used: it takes a whole number, 1 or more");
+        let error = config(&[("num.partitions", "many")])
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "num.partitions=many cannot be used: it takes a whole number, 1 or more"
+        );
     }
 
     #[test]

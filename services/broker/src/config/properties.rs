@@ -51,7 +51,10 @@ where
         .filter(|(name, _)| !NOT_CONFIGURATION.contains(&name.as_str()))
         .filter_map(|(name, value)| {
             let rest = name.strip_prefix("KAFKA_")?;
-            let key = rest.replace("___", "-").replace("__", "\u{0}").replace('_', ".");
+            let key = rest
+                .replace("___", "-")
+                .replace("__", "\u{0}")
+                .replace('_', ".");
             Some((key.replace('\u{0}', "_").to_lowercase(), value))
         })
         .collect()

@@ -156,10 +156,15 @@ impl LogConfig {
             .given("log.dirs")
             .or_else(|| values.given("log.dir"))
             .unwrap_or("/tmp/kraft-combined-logs");
-        let dirs: Vec<PathBuf> =
-            list.split(',').map(str::trim).filter(|d| !d.is_empty()).map(PathBuf::from).collect();
-        let metadata_dir =
-            values.given("metadata.log.dir").map_or_else(|| dirs[0].clone(), PathBuf::from);
+        let dirs: Vec<PathBuf> = list
+            .split(',')
+            .map(str::trim)
+            .filter(|d| !d.is_empty())
+            .map(PathBuf::from)
+            .collect();
+        let metadata_dir = values
+            .given("metadata.log.dir")
+            .map_or_else(|| dirs[0].clone(), PathBuf::from);
         LogConfig {
             dirs,
             metadata_dir,

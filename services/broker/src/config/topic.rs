@@ -17,7 +17,11 @@ pub struct TopicKey {
 }
 
 const fn key(name: &'static str, kind: Kind, synonyms: &'static [(&'static str, i64)]) -> TopicKey {
-    TopicKey { name, kind, synonyms }
+    TopicKey {
+        name,
+        kind,
+        synonyms,
+    }
 }
 
 const INT_MAX: i64 = i32::MAX as i64;
@@ -29,27 +33,90 @@ const OR_MINUS_ONE: Kind = Kind::Whole(-1, i64::MAX);
 
 /// Every topic-level key that has an effect, in alphabetical order.
 pub const TOPIC_KEYS: &[TopicKey] = &[
-    key("cleanup.policy", Kind::ListOf(CLEANUP), &[("log.cleanup.policy", 1)]),
-    key("compression.type", Kind::OneOf(COMPRESSION), &[("compression.type", 1)]),
-    key("delete.retention.ms", ANY, &[("log.cleaner.delete.retention.ms", 1)]),
-    key("file.delete.delay.ms", ANY, &[("log.segment.delete.delay.ms", 1)]),
-    key("flush.messages", POSITIVE, &[("log.flush.interval.messages", 1)]),
-    key("flush.ms", ANY, &[("log.flush.interval.ms", 1), ("log.flush.scheduler.interval.ms", 1)]),
-    key("index.interval.bytes", Kind::Whole(0, INT_MAX), &[("log.index.interval.bytes", 1)]),
-    key("max.compaction.lag.ms", POSITIVE, &[("log.cleaner.max.compaction.lag.ms", 1)]),
-    key("max.message.bytes", Kind::Whole(0, INT_MAX), &[("message.max.bytes", 1)]),
-    key("message.timestamp.after.max.ms", ANY, &[("log.message.timestamp.after.max.ms", 1)]),
-    key("message.timestamp.before.max.ms", ANY, &[("log.message.timestamp.before.max.ms", 1)]),
-    key("message.timestamp.type", Kind::OneOf(TIMESTAMP), &[("log.message.timestamp.type", 1)]),
+    key(
+        "cleanup.policy",
+        Kind::ListOf(CLEANUP),
+        &[("log.cleanup.policy", 1)],
+    ),
+    key(
+        "compression.type",
+        Kind::OneOf(COMPRESSION),
+        &[("compression.type", 1)],
+    ),
+    key(
+        "delete.retention.ms",
+        ANY,
+        &[("log.cleaner.delete.retention.ms", 1)],
+    ),
+    key(
+        "file.delete.delay.ms",
+        ANY,
+        &[("log.segment.delete.delay.ms", 1)],
+    ),
+    key(
+        "flush.messages",
+        POSITIVE,
+        &[("log.flush.interval.messages", 1)],
+    ),
+    key(
+        "flush.ms",
+        ANY,
+        &[
+            ("log.flush.interval.ms", 1),
+            ("log.flush.scheduler.interval.ms", 1),
+        ],
+    ),
+    key(
+        "index.interval.bytes",
+        Kind::Whole(0, INT_MAX),
+        &[("log.index.interval.bytes", 1)],
+    ),
+    key(
+        "max.compaction.lag.ms",
+        POSITIVE,
+        &[("log.cleaner.max.compaction.lag.ms", 1)],
+    ),
+    key(
+        "max.message.bytes",
+        Kind::Whole(0, INT_MAX),
+        &[("message.max.bytes", 1)],
+    ),
+    key(
+        "message.timestamp.after.max.ms",
+        ANY,
+        &[("log.message.timestamp.after.max.ms", 1)],
+    ),
+    key(
+        "message.timestamp.before.max.ms",
+        ANY,
+        &[("log.message.timestamp.before.max.ms", 1)],
+    ),
+    key(
+        "message.timestamp.type",
+        Kind::OneOf(TIMESTAMP),
+        &[("log.message.timestamp.type", 1)],
+    ),
     key(
         "min.cleanable.dirty.ratio",
         Kind::Decimal(0.0, 1.0),
         &[("log.cleaner.min.cleanable.ratio", 1)],
     ),
-    key("min.compaction.lag.ms", ANY, &[("log.cleaner.min.compaction.lag.ms", 1)]),
-    key("min.insync.replicas", Kind::Whole(1, INT_MAX), &[("min.insync.replicas", 1)]),
+    key(
+        "min.compaction.lag.ms",
+        ANY,
+        &[("log.cleaner.min.compaction.lag.ms", 1)],
+    ),
+    key(
+        "min.insync.replicas",
+        Kind::Whole(1, INT_MAX),
+        &[("min.insync.replicas", 1)],
+    ),
     key("preallocate", Kind::Flag, &[("log.preallocate", 1)]),
-    key("retention.bytes", OR_MINUS_ONE, &[("log.retention.bytes", 1)]),
+    key(
+        "retention.bytes",
+        OR_MINUS_ONE,
+        &[("log.retention.bytes", 1)],
+    ),
     key(
         "retention.ms",
         OR_MINUS_ONE,
@@ -59,11 +126,34 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
             ("log.retention.hours", HOUR_MS),
         ],
     ),
-    key("segment.bytes", Kind::Whole(1 << 20, INT_MAX), &[("log.segment.bytes", 1)]),
-    key("segment.index.bytes", Kind::Whole(4, INT_MAX), &[("log.index.size.max.bytes", 1)]),
-    key("segment.jitter.ms", ANY, &[("log.roll.jitter.ms", 1), ("log.roll.jitter.hours", HOUR_MS)]),
-    key("segment.ms", POSITIVE, &[("log.roll.ms", 1), ("log.roll.hours", HOUR_MS)]),
-    key("unclean.leader.election.enable", Kind::Flag, &[("unclean.leader.election.enable", 1)]),
+    key(
+        "segment.bytes",
+        Kind::Whole(1 << 20, INT_MAX),
+        &[("log.segment.bytes", 1)],
+    ),
+    key(
+        "segment.index.bytes",
+        Kind::Whole(4, INT_MAX),
+        &[("log.index.size.max.bytes", 1)],
+    ),
+    key(
+        "segment.jitter.ms",
+        ANY,
+        &[
+            ("log.roll.jitter.ms", 1),
+            ("log.roll.jitter.hours", HOUR_MS),
+        ],
+    ),
+    key(
+        "segment.ms",
+        POSITIVE,
+        &[("log.roll.ms", 1), ("log.roll.hours", HOUR_MS)],
+    ),
+    key(
+        "unclean.leader.election.enable",
+        Kind::Flag,
+        &[("unclean.leader.election.enable", 1)],
+    ),
 ];
 
 /// Topic-level keys of Kafka 4.3.1 that have no effect here.
@@ -90,10 +180,16 @@ pub fn check(name: &str, value: &str) -> Result<(), Invalid> {
     match find(name) {
         Some(key) if key.kind.accepts(value.trim()) => Ok(()),
         Some(key) => Err(Invalid::new(name, value, key.kind.to_string())),
-        None if UNSUPPORTED.contains(&name) => {
-            Err(Invalid::new(name, value, "nothing: this broker does not support the setting"))
-        }
-        None => Err(Invalid::new(name, value, "nothing: no topic setting has this name")),
+        None if UNSUPPORTED.contains(&name) => Err(Invalid::new(
+            name,
+            value,
+            "nothing: this broker does not support the setting",
+        )),
+        None => Err(Invalid::new(
+            name,
+            value,
+            "nothing: no topic setting has this name",
+        )),
     }
 }
 
@@ -127,8 +223,10 @@ pub struct TopicDefaults {
 impl TopicDefaults {
     pub(super) fn from_values(values: &Values, voters: usize) -> TopicDefaults {
         let cluster = voters >= 3;
-        let effective =
-            TOPIC_KEYS.iter().map(|key| (key.name, broker_wide(key, values, cluster))).collect();
+        let effective = TOPIC_KEYS
+            .iter()
+            .map(|key| (key.name, broker_wide(key, values, cluster)))
+            .collect();
         TopicDefaults {
             partitions: values.whole("num.partitions"),
             replication_factor: values
@@ -142,7 +240,10 @@ impl TopicDefaults {
 
     /// `min.insync.replicas` of a topic without a setting of its own.
     pub fn min_insync_replicas(&self) -> i32 {
-        self.values["min.insync.replicas"].0.parse().expect("checked by the table of keys")
+        self.values["min.insync.replicas"]
+            .0
+            .parse()
+            .expect("checked by the table of keys")
     }
 
     /// The value in effect for a topic with these settings, and where it comes from.
@@ -166,7 +267,11 @@ impl TopicDefaults {
             let key = find(name).expect("the names below are in the table");
             self.effective(key, settings).0
         };
-        let whole = |name: &str| text(name).parse::<i64>().expect("checked by the table of keys");
+        let whole = |name: &str| {
+            text(name)
+                .parse::<i64>()
+                .expect("checked by the table of keys")
+        };
         let flag = |name: &str| text(name).eq_ignore_ascii_case("true");
         let policy = |word: &str| text("cleanup.policy").split(',').any(|w| w.trim() == word);
         TopicConfig {
@@ -212,7 +317,10 @@ fn broker_wide(key: &TopicKey, values: &Values, cluster: bool) -> (String, Sourc
         .synonyms
         .iter()
         .find_map(|(synonym, factor)| Some(scaled(super::keys::find(synonym)?.default?, *factor)));
-    (default.expect("the last synonym of every topic key has a default"), Source::Default)
+    (
+        default.expect("the last synonym of every topic key has a default"),
+        Source::Default,
+    )
 }
 
 fn scaled(value: &str, factor: i64) -> String {
@@ -279,14 +387,20 @@ mod tests {
     use super::*;
 
     fn defaults(pairs: &[(&str, &str)]) -> TopicDefaults {
-        let map = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let map = pairs
+            .iter()
+            .map(|(k, v)| (k.to_string(), v.to_string()))
+            .collect();
         TopicDefaults::from_values(&Values::check(map).unwrap().0, 3)
     }
 
     #[test]
     fn the_finest_unit_wins_and_is_scaled() {
         let hours = defaults(&[("log.retention.hours", "2")]);
-        assert_eq!(hours.resolve(&BTreeMap::new()).retention_ms, Some(7_200_000));
+        assert_eq!(
+            hours.resolve(&BTreeMap::new()).retention_ms,
+            Some(7_200_000)
+        );
         let both = defaults(&[("log.retention.hours", "2"), ("log.retention.minutes", "1")]);
         assert_eq!(both.resolve(&BTreeMap::new()).retention_ms, Some(60_000));
         let none = defaults(&[("log.retention.ms", "-1")]);

@@ -23,13 +23,21 @@ impl Invalid {
         value: impl Into<String>,
         allowed: impl Into<String>,
     ) -> Self {
-        Invalid { key: key.into(), value: value.into(), allowed: allowed.into() }
+        Invalid {
+            key: key.into(),
+            value: value.into(),
+            allowed: allowed.into(),
+        }
     }
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={} cannot be used: it takes {}", self.key, self.value, self.allowed)
+        write!(
+            f,
+            "{}={} cannot be used: it takes {}",
+            self.key, self.value, self.allowed
+        )
     }
 }
 
@@ -69,7 +77,10 @@ impl Values {
 
     /// The value as given; empty counts as absent.
     pub fn given(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(String::as_str).filter(|value| !value.is_empty())
+        self.0
+            .get(key)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// The value or the table's default.
@@ -94,7 +105,9 @@ impl Values {
 
     /// A number, by value or default.
     pub fn decimal(&self, key: &str) -> f64 {
-        self.text(key).parse().expect("the table of keys checked the form")
+        self.text(key)
+            .parse()
+            .expect("the table of keys checked the form")
     }
 
     /// A flag, by value or default.
@@ -104,7 +117,9 @@ impl Values {
 
     /// All given keys, for `DescribeConfigs`.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 }
 

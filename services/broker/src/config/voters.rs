@@ -19,12 +19,19 @@ const KEY: &str = "controller.quorum.voters";
 pub(super) fn parse(text: &str) -> Result<Vec<Voter>, Invalid> {
     let bad = || Invalid::new(KEY, text, "entries like 1@host:9093, separated by commas");
     let mut voters: Vec<Voter> = Vec::new();
-    for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+    for entry in text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+    {
         let (id, address) = entry.split_once('@').ok_or_else(bad)?;
         let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
         let voter = Voter {
             id: id.parse().ok().filter(|id| *id >= 0).ok_or_else(bad)?,
-            host: host.trim_start_matches('[').trim_end_matches(']').to_string(),
+            host: host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_string(),
             port: port.parse().map_err(|_| bad())?,
         };
         if voters.iter().any(|other| other.id == voter.id) {
@@ -49,7 +56,11 @@ pub(super) fn resolve(
                     "" | "0.0.0.0" | "::" => "localhost",
                     host => host,
                 };
-                Ok(vec![Voter { id: node_id, host: host.into(), port: endpoint.port }])
+                Ok(vec![Voter {
+                    id: node_id,
+                    host: host.into(),
+                    port: endpoint.port,
+                }])
             }
             _ => Err(Invalid::new(
                 KEY,

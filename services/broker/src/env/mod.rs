@@ -71,6 +71,8 @@ pub trait Outside: Send + Sync + 'static {
     fn wall_ms(&self) -> i64;
     /// The next random number.
     fn random_u64(&self) -> u64;
+    /// The disk that holds the log directories.
+    fn disk(&self) -> Arc<dyn storage::Disk>;
     /// Runs `work` on `pool`; a simulation runs it at once.
     fn run_blocking(&self, pool: Pool, work: Box<dyn FnOnce() + Send>);
 }
@@ -98,7 +100,12 @@ impl Env {
             let _guard = control.enter();
             Instant::now()
         };
-        Env { data, control, outside, started }
+        Env {
+            data,
+            control,
+            outside,
+            started,
+        }
     }
 
     /// Starts a task on the runtime of `plane`. `name` appears in its tracing span.
@@ -177,5 +184,10 @@ impl Env {
                 return uuid;
             }
         }
+    }
+
+    /// The disk that holds the log directories.
+    pub fn disk(&self) -> Arc<dyn storage::Disk> {
+        self.outside.disk()
     }
 }

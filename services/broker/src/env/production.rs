@@ -55,6 +55,7 @@ impl Production {
             control_log: Arc::new(Semaphore::new(1)),
             data: data.handle().clone(),
             control: control.handle().clone(),
+            disk: Arc::new(storage::RealDisk),
         });
         let env = Env::new(data.handle().clone(), control.handle().clone(), outside);
         Ok(Production { data, control, env })
@@ -82,6 +83,7 @@ struct System {
     control_log: Arc<Semaphore>,
     data: tokio::runtime::Handle,
     control: tokio::runtime::Handle,
+    disk: Arc<dyn storage::Disk>,
 }
 
 impl Outside for System {
@@ -90,8 +92,11 @@ impl Outside for System {
             let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
             for addr in lookup_host(address).await? {
                 let bound = (|| {
-                    let socket =
-                        if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                    let socket = if addr.is_ipv4() {
+                        TcpSocket::new_v4()?
+                    } else {
+                        TcpSocket::new_v6()?
+                    };
                     socket.set_reuseaddr(true)?;
                     socket.bind(addr)?;
                     socket.listen(self.backlog)
@@ -114,11 +119,17 @@ impl Outside for System {
     }
 
     fn wall_ms(&self) -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_millis() as i64)
     }
 
     fn random_u64(&self) -> u64 {
         rand::rng().next_u64()
+    }
+
+    fn disk(&self) -> Arc<dyn storage::Disk> {
+        self.disk.clone()
     }
 
     fn run_blocking(&self, pool: Pool, work: Box<dyn FnOnce() + Send>) {
@@ -130,7 +141,10 @@ impl Outside for System {
         let slots = slots.clone();
         let blocking = runtime.clone();
         runtime.spawn(async move {
-            let permit = slots.acquire_owned().await.expect("the pools are never closed");
+            let permit = slots
+                .acquire_owned()
+                .await
+                .expect("the pools are never closed");
             blocking.spawn_blocking(move || {
                 work();
                 drop(permit);

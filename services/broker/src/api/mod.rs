@@ -1,0 +1,248 @@
+//! Kafka's APIs: from a frame to a handler and back to a frame.
+//!
+//! One file per API, headed with its versions and behaviour. [`dispatch`] is the one place where a
+//! request meets its handler; authorisation and quotas belong here and nowhere else.
+
+pub mod api_versions;
+mod versions;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wire::messages::{RequestHeader, ResponseHeader};
+use wire::{ApiKey, DecodeError, EncodeError, Message, Reader, Request, Str, Writer};
+
+use crate::env::BoxFuture;
+use crate::server::Broker;
+
+/// Who is asking, fixed for the life of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address it connected from.
+    pub address: SocketAddr,
+    /// The name of the listener it came in by.
+    pub listener: Arc<str>,
+}
+
+/// What a handler knows of its request besides the body.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The version of the API that the request is written in.
+    pub version: i16,
+    /// The client's own name.
+    pub client_id: Option<Str>,
+    /// Who is asking.
+    pub peer: Peer,
+}
+
+impl RequestContext {
+    /// The name of the listener it came in by.
+    pub fn listener(&self) -> &str {
+        &self.peer.listener
+    }
+
+    /// The client's own name, empty if it gave none.
+    pub fn client_id(&self) -> &str {
+        self.client_id.as_deref().unwrap_or_default()
+    }
+}
+
+/// A whole answer, ready to be written.
+pub type Answer = Vec<Bytes>;
+
+/// A request that has been handed to its handler.
+pub struct Dispatched {
+    /// Resolves to the answer; `None` where the API has none (Produce with acks=0).
+    pub answer: BoxFuture<'static, Result<Option<Answer>, Refused>>,
+    /// Whether the next request of the connection may start before this one is answered.
+    pub overlaps: bool,
+}
+
+/// Why a request gets no answer but a closed connection, as in Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The header or the body is malformed.
+    #[error("malformed request (api key {key}, version {version}): {error}")]
+    Malformed {
+        /// The API key as sent.
+        key: i16,
+        /// The version as sent.
+        version: i16,
+        /// What is wrong.
+        error: DecodeError,
+    },
+    /// The API or its version is not offered.
+    #[error("api key {key} version {version} is not offered; ApiVersions lists what is")]
+    NotOffered {
+        /// The API key as sent.
+        key: i16,
+        /// The version as sent.
+        version: i16,
+    },
+    /// The answer cannot be written in the version that was asked for.
+    #[error("the answer of {api:?} version {version} cannot be written: {error}")]
+    Unwritable {
+        /// The API.
+        api: ApiKey,
+        /// The version.
+        version: i16,
+        /// What is wrong.
+        error: EncodeError,
+    },
+}
+
+/// One decoded request on its way to its handler.
+struct Call<R> {
+    broker: Arc<Broker>,
+    request: R,
+    context: RequestContext,
+    correlation_id: i32,
+}
+
+/// Decodes a frame and starts its handler.
+pub fn dispatch(broker: &Arc<Broker>, frame: Bytes, peer: &Peer) -> Result<Dispatched, Refused> {
+    let incoming = Incoming::parse(broker, frame, peer)?;
+    match incoming.api {
+        ApiKey::ApiVersions => incoming.api_versions(),
+        _ => Err(incoming.not_offered()),
+    }
+}
+
+/// A frame whose header has been read and whose version is offered.
+struct Incoming<'a> {
+    broker: &'a Arc<Broker>,
+    peer: &'a Peer,
+    api: ApiKey,
+    header: RequestHeader,
+    body: Reader,
+}
+
+impl<'a> Incoming<'a> {
+    fn parse(
+        broker: &'a Arc<Broker>,
+        frame: Bytes,
+        peer: &'a Peer,
+    ) -> Result<Incoming<'a>, Refused> {
+        let (key, version) = match frame.first_chunk::<4>() {
+            Some(&[a, b, c, d]) => (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d])),
+            None => (-1, -1),
+        };
+        let api = ApiKey::from_code(key).ok_or(Refused::NotOffered { key, version })?;
+        // ApiVersions answers an unknown version itself, in version 0, so that any client can
+        // learn what is offered (KIP-511).
+        if api != ApiKey::ApiVersions && !versions::offers(api, version) {
+            return Err(Refused::NotOffered { key, version });
+        }
+        let mut body = Reader::new(frame);
+        let header = RequestHeader::decode(&mut body, versions::request_header(api, version))
+            .map_err(|error| Refused::Malformed {
+                key,
+                version,
+                error,
+            })?;
+        Ok(Incoming {
+            broker,
+            peer,
+            api,
+            header,
+            body,
+        })
+    }
+
+    fn not_offered(&self) -> Refused {
+        Refused::NotOffered {
+            key: self.api as i16,
+            version: self.header.request_api_version,
+        }
+    }
+
+    /// Decodes the body, which must end where the frame ends.
+    fn call<R: Request>(mut self) -> Result<Call<R>, Refused> {
+        let version = self.header.request_api_version;
+        let malformed = |error| Refused::Malformed {
+            key: self.header.request_api_key,
+            version,
+            error,
+        };
+        let request = R::decode(&mut self.body, version).map_err(malformed)?;
+        Ok(Call {
+            broker: self.broker.clone(),
+            request,
+            context: RequestContext {
+                version,
+                client_id: self.header.client_id,
+                peer: self.peer.clone(),
+            },
+            correlation_id: self.header.correlation_id,
+        })
+    }
+
+    /// Runs a handler whose connection waits for its answer.
+    fn serve<R, H, F>(self, handler: H) -> Result<Dispatched, Refused>
+    where
+        R: Request + Send + 'static,
+        R::Response: Send,
+        H: FnOnce(Call<R>) -> F + Send + 'static,
+        F: Future<Output = R::Response> + Send + 'static,
+    {
+        let call = self.call::<R>()?;
+        let (version, correlation_id) = (call.context.version, call.correlation_id);
+        let measure = call.broker.metrics.request(R::KEY);
+        let answer = Box::pin(async move {
+            let response = handler(call).await;
+            let answer = encode(R::KEY, &response, version, correlation_id);
+            measure.done();
+            answer.map(Some)
+        });
+        Ok(Dispatched {
+            answer,
+            overlaps: false,
+        })
+    }
+
+    fn api_versions(self) -> Result<Dispatched, Refused> {
+        if versions::offers(ApiKey::ApiVersions, self.header.request_api_version) {
+            return self.serve(
+                |call: Call<wire::messages::ApiVersionsRequest>| async move {
+                    api_versions::handle(&call.broker, call.request, &call.context).await
+                },
+            );
+        }
+        let correlation_id = self.header.correlation_id;
+        let answer = Box::pin(async move {
+            encode(
+                ApiKey::ApiVersions,
+                &api_versions::unsupported(),
+                0,
+                correlation_id,
+            )
+            .map(Some)
+        });
+        Ok(Dispatched {
+            answer,
+            overlaps: false,
+        })
+    }
+}
+
+/// Header and body as one frame.
+fn encode<M: Message>(
+    api: ApiKey,
+    body: &M,
+    version: i16,
+    correlation_id: i32,
+) -> Result<Answer, Refused> {
+    let mut writer = Writer::new();
+    let header = ResponseHeader { correlation_id };
+    header
+        .encode(&mut writer, versions::response_header(api, version))
+        .and_then(|()| body.encode(&mut writer, version))
+        .and_then(|()| writer.finish_frame())
+        .map_err(|error| Refused::Unwritable {
+            api,
+            version,
+            error,
+        })
+}

@@ -1,0 +1,208 @@
+//! One client connection: requests in, answers out in the same order.
+//!
+//! As in Kafka, a request starts when the one before it has been answered. Produce alone overlaps:
+//! its append happens when it starts, so appends keep the order of their requests, while the waits
+//! for replicas run side by side.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures::FutureExt;
+use futures::stream::{FuturesOrdered, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, timeout};
+
+use super::frame::{FrameError, FrameReader};
+use super::limits::ByteBudget;
+use crate::api::{self, Answer, Dispatched, Peer};
+use crate::config::NetConfig;
+use crate::env::{BoxFuture, Stream};
+use crate::server::Broker;
+
+/// Slices handed to one vectored write.
+const WRITE_SLICES: usize = 64;
+/// Answers are gathered into one write up to this size.
+const GATHER_BYTES: usize = 1 << 20;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// Nothing more could be read.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The request cannot be answered.
+    #[error(transparent)]
+    Refused(#[from] api::Refused),
+    /// An answer could not be written.
+    #[error("an answer could not be written: {0}")]
+    Write(io::Error),
+    /// The peer did not take an answer in time.
+    #[error("the peer did not take an answer within {0:?} (request.partial.timeout.ms)")]
+    SlowReader(Duration),
+}
+
+/// What the connections of a listener share.
+#[derive(Clone)]
+pub struct Shared {
+    pub(super) broker: Arc<Broker>,
+    pub(super) budget: Arc<ByteBudget>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+struct Waiting {
+    answer: Result<Option<Answer>, api::Refused>,
+    overlaps: bool,
+    _budget: OwnedSemaphorePermit,
+}
+
+/// Serves one connection until either side ends it.
+pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(), Ended> {
+    let config: NetConfig = shared.broker.config.net.clone();
+    let mut stopping = shared.stopping.clone();
+    let mut reader = FrameReader::new(
+        config.request_max_bytes,
+        config.idle,
+        config.partial,
+        shared.broker.env.now(),
+    );
+    let mut waiting: FuturesOrdered<BoxFuture<'static, Waiting>> = FuturesOrdered::new();
+    let mut alone = 0usize;
+    loop {
+        let may_read = alone == 0 && waiting.len() < config.in_flight_requests;
+        tokio::select! {
+            biased;
+            Some(done) = waiting.next(), if !waiting.is_empty() => {
+                let chunks = gather(done, &mut waiting, &mut alone)?;
+                write(&mut stream, chunks, config.partial).await?;
+                reader.touch(shared.broker.env.now());
+            }
+            () = stopped(&mut stopping), if waiting.is_empty() => return Ok(()),
+            frame = reader.next(&mut stream, &shared.budget), if may_read => {
+                let Some(frame) = frame? else { return Ok(()) };
+                let Dispatched { answer, overlaps } =
+                    api::dispatch(&shared.broker, frame.bytes, &peer)?;
+                alone += usize::from(!overlaps);
+                let budget = frame.budget;
+                waiting.push_back(Box::pin(answer.map(move |answer| Waiting {
+                    answer,
+                    overlaps,
+                    _budget: budget,
+                })));
+            }
+        }
+    }
+}
+
+/// Ends when the broker stops; a broker that is gone has stopped.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// The chunks of an answer, and of those behind it that are ready too.
+fn gather(
+    first: Waiting,
+    waiting: &mut FuturesOrdered<BoxFuture<'static, Waiting>>,
+    alone: &mut usize,
+) -> Result<Vec<Bytes>, Ended> {
+    let mut chunks = Vec::new();
+    let mut size = 0;
+    let mut next = Some(first);
+    while let Some(done) = next {
+        *alone -= usize::from(!done.overlaps);
+        if let Some(answer) = done.answer? {
+            size += answer.iter().map(Bytes::len).sum::<usize>();
+            chunks.extend(answer);
+        }
+        next = if size < GATHER_BYTES {
+            waiting.next().now_or_never().flatten()
+        } else {
+            None
+        };
+    }
+    Ok(chunks)
+}
+
+async fn write(stream: &mut Stream, chunks: Vec<Bytes>, limit: Duration) -> Result<(), Ended> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    let mut progress = WriteProgress { chunks, at: 0 };
+    // The bound is on progress, not on the whole: a large answer to a slow but living peer goes on.
+    while !progress.is_done() {
+        let step = timeout(limit, progress.step(stream)).await;
+        step.map_err(|_| Ended::SlowReader(limit))?
+            .map_err(Ended::Write)?;
+    }
+    timeout(limit, stream.flush())
+        .await
+        .map_err(|_| Ended::SlowReader(limit))?
+        .map_err(Ended::Write)
+}
+
+/// A chain of chunks on its way out.
+struct WriteProgress {
+    chunks: Vec<Bytes>,
+    at: usize,
+}
+
+impl WriteProgress {
+    fn is_done(&self) -> bool {
+        self.chunks[self.at..].iter().all(Bytes::is_empty)
+    }
+
+    async fn step(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        let rest = &self.chunks[self.at..];
+        let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+        let count = rest.len().min(WRITE_SLICES);
+        for (slice, chunk) in slices.iter_mut().zip(rest) {
+            *slice = IoSlice::new(chunk);
+        }
+        let mut written = stream.write_vectored(&slices[..count]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while written > 0 {
+            let chunk = &mut self.chunks[self.at];
+            let taken = written.min(chunk.len());
+            chunk.advance(taken);
+            written -= taken;
+            self.at += usize::from(chunk.is_empty());
+        }
+        while self.chunks.get(self.at).is_some_and(Bytes::is_empty) {
+            self.at += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Logs the end of a connection: one line for what the peer did wrong, none for a plain close.
+pub(super) fn report(ended: Result<(), Ended>, peer: SocketAddr, listener: &str) {
+    match ended {
+        Ok(()) | Err(Ended::Frame(FrameError::Io(_))) | Err(Ended::Write(_)) => {
+            tracing::debug!(%peer, listener, "connection closed");
+        }
+        Err(Ended::Frame(FrameError::Idle(_))) => {
+            tracing::debug!(%peer, listener, "idle connection closed");
+        }
+        Err(error) => tracing::warn!(%peer, listener, %error, "connection closed"),
+    }
+}
+
+/// Runs `serve` as a task body that never fails.
+pub(super) fn task(
+    shared: Shared,
+    stream: Stream,
+    peer: Peer,
+) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let (address, listener) = (peer.address, peer.listener.clone());
+        let began: Instant = shared.broker.env.now();
+        report(serve(shared, stream, peer).await, address, &listener);
+        tracing::trace!(peer = %address, lasted = ?began.elapsed(), "connection ended");
+    }
+}

@@ -1,0 +1,148 @@
+//! Limits that protect the broker from its network: connections, connections per address, and the
+//! bytes of requests in memory.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::NetConfig;
+
+/// Permits of the byte budget are counted in units of this many bytes, since a permit count is
+/// bounded by 32 bits.
+const UNIT_BYTES: usize = 1024;
+
+/// Counts open connections over all listeners.
+#[derive(Debug)]
+pub struct Connections {
+    max: usize,
+    max_per_ip: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    per_ip: BTreeMap<IpAddr, usize>,
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// `max.connections` are open.
+    #[error("max.connections={0} are open")]
+    Total(usize),
+    /// `max.connections.per.ip` are open from this address.
+    #[error("max.connections.per.ip={0} are open from this address")]
+    PerIp(usize),
+}
+
+/// One counted connection; dropping it gives its place back.
+#[derive(Debug)]
+pub struct Place {
+    connections: Arc<Connections>,
+    ip: IpAddr,
+}
+
+impl Connections {
+    /// Limits as configured.
+    pub fn new(config: &NetConfig) -> Arc<Connections> {
+        Arc::new(Connections {
+            max: config.max_connections,
+            max_per_ip: config.max_connections_per_ip,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Takes a place for a connection from `ip`.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Place, Refused> {
+        let mut open = self.open.lock();
+        if open.total >= self.max {
+            return Err(Refused::Total(self.max));
+        }
+        let from_ip = open.per_ip.get(&ip).copied().unwrap_or(0);
+        if from_ip >= self.max_per_ip {
+            return Err(Refused::PerIp(self.max_per_ip));
+        }
+        open.total += 1;
+        open.per_ip.insert(ip, from_ip + 1);
+        Ok(Place {
+            connections: self.clone(),
+            ip,
+        })
+    }
+
+    /// Connections that are open now.
+    pub fn open(&self) -> usize {
+        self.open.lock().total
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.lock();
+        open.total -= 1;
+        if let Some(count) = open.per_ip.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                open.per_ip.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// The bytes of requests that may be in memory at once.
+#[derive(Debug)]
+pub struct ByteBudget {
+    permits: Arc<Semaphore>,
+    units: u32,
+}
+
+impl ByteBudget {
+    /// A budget of `bytes`.
+    pub fn new(bytes: usize) -> ByteBudget {
+        let units = u32::try_from(bytes / UNIT_BYTES)
+            .unwrap_or(u32::MAX >> 3)
+            .clamp(1, u32::MAX >> 3);
+        ByteBudget {
+            permits: Arc::new(Semaphore::new(units as usize)),
+            units,
+        }
+    }
+
+    /// Waits until `bytes` fit. A request larger than the whole budget waits for all of it, so
+    /// that it is served alone rather than never.
+    pub async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        self.permits
+            .clone()
+            .acquire_many_owned(units.min(self.units))
+            .await
+            .expect("the budget is never closed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_given_back_when_its_connection_ends() {
+        let connections = Arc::new(Connections {
+            max: 2,
+            max_per_ip: 1,
+            open: Mutex::default(),
+        });
+        let a: IpAddr = [127, 0, 0, 1].into();
+        let b: IpAddr = [127, 0, 0, 2].into();
+        let c: IpAddr = [127, 0, 0, 3].into();
+        let first = connections.admit(a).unwrap();
+        assert_eq!(connections.admit(a).unwrap_err(), Refused::PerIp(1));
+        let _second = connections.admit(b).unwrap();
+        assert_eq!(connections.admit(c).unwrap_err(), Refused::Total(2));
+        drop(first);
+        assert!(connections.admit(a).is_ok());
+    }
+}

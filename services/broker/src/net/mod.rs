@@ -1,0 +1,137 @@
+//! Sockets: listeners, connections, framing, and the limits that protect memory.
+
+mod connection;
+mod frame;
+mod limits;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::api::Peer;
+use crate::config::Endpoint;
+use crate::env::{Env, Listener, Plane};
+use crate::server::Broker;
+use connection::Shared;
+pub use limits::{ByteBudget, Connections};
+
+/// Rest after a failed accept: the usual cause is the limit on open files, which time mends.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A listener that is bound and does not accept yet, so that the port it got can be advertised.
+pub struct Bound {
+    endpoint: Endpoint,
+    listener: Box<dyn Listener>,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Binds one of `listeners`.
+    pub async fn bind(env: &Env, endpoint: &Endpoint) -> io::Result<Bound> {
+        let address = endpoint.bind_address();
+        let listener = env.listen(&address).await.map_err(|error| {
+            let text = format!("listener {} cannot bind {address}: {error}", endpoint.name);
+            io::Error::new(error.kind(), text)
+        })?;
+        let address = listener.local_addr()?;
+        Ok(Bound {
+            endpoint: endpoint.clone(),
+            listener,
+            address,
+        })
+    }
+
+    /// The listener's name.
+    pub fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
+    /// The port, as chosen by the system where 0 was asked for.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+}
+
+/// The running listeners.
+pub struct Net {
+    stop: watch::Sender<bool>,
+    accepting: Vec<JoinHandle<()>>,
+    connections: Arc<Connections>,
+}
+
+impl Net {
+    /// Starts to accept on every bound listener.
+    pub fn start(broker: &Arc<Broker>, bound: Vec<Bound>) -> Net {
+        let (stop, stopping) = watch::channel(false);
+        let connections = Connections::new(&broker.config.net);
+        let shared = Shared {
+            broker: broker.clone(),
+            budget: Arc::new(ByteBudget::new(broker.config.net.in_flight_bytes)),
+            stopping,
+        };
+        let accepting = bound
+            .into_iter()
+            .map(|bound| {
+                let accept = accept(bound, shared.clone(), connections.clone());
+                broker.env.spawn(Plane::Data, "accept", accept)
+            })
+            .collect();
+        Net {
+            stop,
+            accepting,
+            connections,
+        }
+    }
+
+    /// Connections that are open now.
+    pub fn open_connections(&self) -> usize {
+        self.connections.open()
+    }
+
+    /// Stops to accept, lets every connection finish the requests it has, up to `grace`.
+    pub async fn stop(self, grace: Duration) {
+        for task in &self.accepting {
+            task.abort();
+        }
+        // Fails only where no connection is left to be told.
+        let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(grace, self.stop.closed()).await;
+    }
+}
+
+async fn accept(mut bound: Bound, shared: Shared, connections: Arc<Connections>) {
+    let listener: Arc<str> = bound.endpoint.name.as_str().into();
+    loop {
+        let (stream, address) = match bound.listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, listener = &*listener, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        match connections.admit(address.ip()) {
+            Ok(place) => {
+                let peer = Peer {
+                    address,
+                    listener: listener.clone(),
+                };
+                let serve = connection::task(shared.clone(), stream, peer);
+                shared
+                    .broker
+                    .env
+                    .spawn(Plane::Data, "connection", async move {
+                        serve.await;
+                        drop(place);
+                    });
+            }
+            Err(reason) => {
+                tracing::warn!(peer = %address, listener = &*listener, %reason, "connection refused");
+            }
+        }
+    }
+}

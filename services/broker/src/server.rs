@@ -1,0 +1,150 @@
+//! Assembly: one broker process from its parts, in the order of start and of stop.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use telemetry::{Readiness, Registry};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::env::{Env, Listener, Plane, Stream};
+use crate::metrics::Metrics;
+use crate::net::{Bound, Net};
+
+/// How long open requests may take to finish when the broker stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What every handler gets.
+pub struct Broker {
+    /// The outside world.
+    pub env: Env,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A running broker.
+pub struct Server {
+    broker: Arc<Broker>,
+    net: Net,
+    http: Option<Http>,
+    readiness: Readiness,
+}
+
+impl Server {
+    /// Starts every part; returns when clients are accepted.
+    pub async fn start(env: Env, config: Config) -> anyhow::Result<Server> {
+        let config = Arc::new(config);
+        let registry = Registry::new();
+        let readiness = Readiness::waiting_for(["listeners"]);
+        let metrics = Arc::new(Metrics::new(registry.clone()));
+        let http = match &config.http_listen {
+            Some(address) => Some(Http::start(&env, address, registry, &readiness).await?),
+            None => None,
+        };
+        let mut bound = Vec::new();
+        for endpoint in &config.listeners.broker {
+            bound.push(Bound::bind(&env, endpoint).await?);
+        }
+        let broker = Arc::new(Broker {
+            env,
+            config,
+            metrics,
+        });
+        for listener in &bound {
+            tracing::info!(
+                listener = listener.name(),
+                port = listener.port(),
+                "listening"
+            );
+        }
+        let net = Net::start(&broker, bound);
+        readiness.ready("listeners");
+        Ok(Server {
+            broker,
+            net,
+            http,
+            readiness,
+        })
+    }
+
+    /// What handlers get.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Hands everything over and stops every part.
+    pub async fn stop(self) {
+        self.readiness.not_ready("listeners", "stopping");
+        self.net.stop(DRAIN).await;
+        if let Some(http) = self.http {
+            http.stop().await;
+        }
+    }
+}
+
+/// The server of `/metrics`, `/healthz` and `/readyz`, on the control plane.
+struct Http {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Http {
+    async fn start(
+        env: &Env,
+        address: &str,
+        registry: Registry,
+        readiness: &Readiness,
+    ) -> io::Result<Http> {
+        let listener = env.listen(address).await.map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("http.listen={address} cannot be bound: {error}"),
+            )
+        })?;
+        let router = telemetry::router(registry, readiness.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = telemetry::serve(HttpListener(listener), router, async move {
+            // An error means that the sender is gone, which is a stop as well.
+            let _ = stopped.await;
+        });
+        let task = env.spawn(Plane::Control, "http", async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        Ok(Http { stop, task })
+    }
+
+    async fn stop(self) {
+        // Fails only where the server has ended by itself.
+        let _ = self.stop.send(());
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.task).await;
+    }
+}
+
+struct HttpListener(Box<dyn Listener>);
+
+impl axum::serve::Listener for HttpListener {
+    type Io = Stream;
+    type Addr = std::net::SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            match self.0.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept an HTTP connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}

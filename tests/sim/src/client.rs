@@ -1,0 +1,81 @@
+//! A Kafka client of a few lines, over the simulated network, on the broker's own wire crate.
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+use turmoil::net::TcpStream;
+use wire::messages::{RequestHeader, ResponseHeader};
+use wire::{Message, Reader, Request, Writer};
+
+/// A request that is not answered within this simulated time has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One connection to one broker.
+pub struct Client {
+    stream: TcpStream,
+    correlation_id: i32,
+}
+
+impl Client {
+    /// Connects to a broker.
+    pub async fn connect(host: &str, port: u16) -> io::Result<Client> {
+        let stream = TcpStream::connect((host, port)).await?;
+        Ok(Client {
+            stream,
+            correlation_id: 0,
+        })
+    }
+
+    /// Sends a request and waits for its answer.
+    pub async fn call<R: Request>(
+        &mut self,
+        request: R,
+        version: i16,
+    ) -> anyhow::Result<R::Response> {
+        timeout(PATIENCE, self.exchange(request, version))
+            .await
+            .context("no answer in time")?
+    }
+
+    async fn exchange<R: Request>(
+        &mut self,
+        request: R,
+        version: i16,
+    ) -> anyhow::Result<R::Response> {
+        self.correlation_id += 1;
+        let flexible = R::FLEXIBLE_FROM.is_some_and(|from| version >= from);
+        let header = RequestHeader {
+            request_api_key: R::KEY as i16,
+            request_api_version: version,
+            correlation_id: self.correlation_id,
+            client_id: Some("sim".into()),
+        };
+        let mut writer = Writer::new();
+        header.encode(&mut writer, if flexible { 2 } else { 1 })?;
+        request.encode(&mut writer, version)?;
+        for chunk in writer.finish_frame()? {
+            self.stream.write_all(&chunk).await?;
+        }
+        let mut reader = Reader::new(self.frame().await?);
+        let header = ResponseHeader::decode(&mut reader, i16::from(flexible))?;
+        if header.correlation_id != self.correlation_id {
+            bail!(
+                "answer {} to request {}",
+                header.correlation_id,
+                self.correlation_id
+            );
+        }
+        Ok(R::Response::decode(&mut reader, version)?)
+    }
+
+    async fn frame(&mut self) -> anyhow::Result<Bytes> {
+        let size = usize::try_from(self.stream.read_i32().await?)?;
+        let mut frame = BytesMut::zeroed(size);
+        self.stream.read_exact(&mut frame).await?;
+        Ok(frame.freeze())
+    }
+}

@@ -1,0 +1,96 @@
+//! Three brokers on three simulated hosts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use broker::config::Config;
+use broker::server::Server;
+use turmoil::Sim;
+
+use crate::Host;
+
+/// Brokers of a simulated cluster.
+const BROKERS: i32 = 3;
+/// The port of every broker's client listener.
+pub const PORT: u16 = 9092;
+
+/// The host name of a broker.
+pub fn broker_name(id: i32) -> String {
+    format!("broker-{id}")
+}
+
+/// The simulation with its hosts.
+pub struct Cluster<'a> {
+    /// The simulation: time passes by its `step`.
+    pub sim: Sim<'a>,
+    hosts: BTreeMap<i32, Host>,
+}
+
+impl Cluster<'_> {
+    /// Three brokers on empty disks; everything random comes from `seed`.
+    pub fn new(seed: u64) -> Cluster<'static> {
+        let mut sim = turmoil::Builder::new()
+            .rng_seed(seed)
+            .epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
+            .simulation_duration(Duration::from_secs(600))
+            .tick_duration(Duration::from_millis(1))
+            .min_message_latency(Duration::from_micros(200))
+            .max_message_latency(Duration::from_millis(5))
+            .tcp_capacity(1024)
+            .build();
+        let mut hosts = BTreeMap::new();
+        for id in 1..=BROKERS {
+            let host = Host::new(seed ^ (id as u64) << 32);
+            hosts.insert(id, host.clone());
+            sim.host(broker_name(id), move || run(id, host.clone()));
+        }
+        Cluster { sim, hosts }
+    }
+
+    /// The process of a broker dies and its machine loses power.
+    pub fn crash(&mut self, id: i32) {
+        self.sim.crash(broker_name(id));
+        self.hosts[&id].lose_power();
+    }
+
+    /// The broker starts again on the disk it has.
+    pub fn restart(&mut self, id: i32) {
+        self.sim.bounce(broker_name(id));
+    }
+}
+
+/// The life of a broker: it ends only by a crash.
+async fn run(id: i32, host: Host) -> turmoil::Result {
+    let (config, _) = Config::from_map(properties(id))?;
+    let server = Server::start(host.env(), config)
+        .await
+        .inspect_err(|error| {
+            tracing::error!(id, "the broker does not start: {error:#}");
+        })?;
+    let _running = Arc::new(server);
+    std::future::pending().await
+}
+
+fn properties(id: i32) -> BTreeMap<String, String> {
+    let voters: Vec<String> = (1..=BROKERS)
+        .map(|id| format!("{id}@{}:9093", broker_name(id)))
+        .collect();
+    let name = broker_name(id);
+    [
+        ("node.id", id.to_string()),
+        ("controller.quorum.voters", voters.join(",")),
+        (
+            "listeners",
+            format!("PLAINTEXT://0.0.0.0:{PORT},CONTROLLER://0.0.0.0:9093"),
+        ),
+        ("advertised.listeners", format!("PLAINTEXT://{name}:{PORT}")),
+        ("log.dirs", "/data".to_string()),
+        ("http.listen", String::new()),
+        ("log.min.free.bytes", "0".to_string()),
+        ("offsets.topic.num.partitions", "3".to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_string(), value))
+    .collect()
+}
