@@ -1,0 +1,59 @@
+# Every target is one line of `make help`. The work is done by scripts/ and cargo.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+STACK_COMMAND := scripts/stack
+
+.PHONY: up down cluster cluster-down status env verify logs clean-data help \
+	test test-unit test-cluster test-compat test-e2e lint fmt
+
+up: ## Start the whole mesh, and wait until records have reached every sink
+	@$(STACK_COMMAND) up
+
+down: ## Stop the whole mesh; the data stays
+	@$(STACK_COMMAND) down
+
+cluster: ## Start the three brokers alone, in the background
+	@$(STACK_COMMAND) up --only brokers
+
+cluster-down: ## Stop the three brokers
+	@$(STACK_COMMAND) down --only brokers
+
+status: ## Show every part: state, pid, address (FORMAT=json for programs)
+	@$(STACK_COMMAND) status --format "$(FORMAT)"
+
+env: ## Print the stack's addresses and credentials: eval "$$(make -s env)"
+	@$(STACK_COMMAND) env
+
+verify: ## Compare every record with what the sinks hold (millrace verify --wait 60s)
+	@$(STACK_COMMAND) millrace verify --wait 60s
+
+logs: ## Show the logs of all parts, or of one (SERVICE=etl)
+	@$(STACK_COMMAND) logs $(SERVICE)
+
+clean-data: ## Remove the data of a stopped stack
+	@$(STACK_COMMAND) clean-data
+
+help: ## List the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | sed 's/[$$][$$]/$$/g' \
+		| while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
+
+test: ## Run every suite that CI runs, and print each one's counts
+	@scripts/test unit cluster compat e2e
+
+test-unit: ## Unit and property tests, the simulation and the rules of the house
+	@scripts/test unit
+
+test-cluster: ## Three real brokers: killed, stopped, restarted
+	@scripts/test cluster
+
+test-compat: ## Other people's Kafka clients and Kafka's own tools against three brokers
+	@scripts/test compat
+
+test-e2e: ## The whole mesh on real stores, with everything killed once
+	@scripts/test e2e
+
+lint: ## Formatting, clippy with warnings denied, and cargo-deny where it is installed
+	@scripts/lint
+
+fmt: ## Format all code
+	@cargo fmt --all

