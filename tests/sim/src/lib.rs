@@ -11,6 +11,7 @@
 mod client;
 mod cluster;
 mod trace;
+pub mod workload;
 mod world;
 
 pub use client::Client;
