@@ -8,7 +8,7 @@ use telemetry::prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 use tokio::time::Instant;
-use wire::ApiKey;
+use wire::{ApiKey, ErrorCode};
 
 /// Upper bounds of the latency histogram, seconds.
 const LATENCY_SECONDS: &[f64] = &[
@@ -154,11 +154,12 @@ impl Metrics {
         }
     }
 
-    /// Counts an error in an answer.
-    pub fn error(&self, api: ApiKey, error: wire::ErrorCode) {
-        self.errors
-            .with_label_values(&[api.name(), error.name()])
-            .inc();
+    /// Counts an error code of an answer; zero is none.
+    pub fn count_error(&self, api: ApiKey, code: i16) {
+        if code != 0 {
+            let name = ErrorCode::from_code(code).map_or("UNKNOWN", |error| error.name());
+            self.errors.with_label_values(&[api.name(), name]).inc();
+        }
     }
 
     /// The counters of a topic, to be held by its partitions.

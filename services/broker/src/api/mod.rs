@@ -4,6 +4,7 @@
 //! request meets its handler; authorisation and quotas belong here and nowhere else.
 
 pub mod api_versions;
+mod errors;
 mod versions;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use wire::{ApiKey, DecodeError, EncodeError, Message, Reader, Request, Str, Writ
 
 use crate::env::BoxFuture;
 use crate::server::Broker;
+use errors::ErrorCodes;
 
 /// Who is asking, fixed for the life of a connection.
 #[derive(Clone, Debug)]
@@ -183,15 +185,17 @@ impl<'a> Incoming<'a> {
     fn serve<R, H, F>(self, handler: H) -> Result<Dispatched, Refused>
     where
         R: Request + Send + 'static,
-        R::Response: Send,
+        R::Response: ErrorCodes + Send,
         H: FnOnce(Call<R>) -> F + Send + 'static,
         F: Future<Output = R::Response> + Send + 'static,
     {
         let call = self.call::<R>()?;
         let (version, correlation_id) = (call.context.version, call.correlation_id);
-        let measure = call.broker.metrics.request(R::KEY);
+        let metrics = call.broker.metrics.clone();
+        let measure = metrics.request(R::KEY);
         let answer = Box::pin(async move {
             let response = handler(call).await;
+            response.each(|code| metrics.count_error(R::KEY, code));
             let answer = encode(R::KEY, &response, version, correlation_id);
             measure.done();
             answer.map(Some)
