@@ -87,7 +87,9 @@ unsafe fn topic_id_in(event: *mut sys::rd_kafka_event_t) -> Result<Option<String
         if id.is_null() {
             return Err("the cluster gives topics no ids (Kafka has them since 2.8)".to_owned());
         }
-        Ok(Some(text(sys::rd_kafka_Uuid_base64str(id))))
+        // Kafka writes ids in the URL-safe alphabet, librdkafka in the other.
+        let id = text(sys::rd_kafka_Uuid_base64str(id));
+        Ok(Some(id.replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned()))
     }
 }
 
