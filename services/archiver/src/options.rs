@@ -1,0 +1,77 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+use pipeline::KafkaOptions;
+
+use crate::connector::Connector;
+use crate::store::s3::Location;
+
+/// Archives Kafka topics in S3, exactly once, with the layout of Kafka Connect's S3 sink.
+///
+/// Objects are named <topics.dir>/<topic>/partition=<N>/<topic>+<N>+<start offset>.json[.gz] and hold one JSON value a
+/// line. Each is written by one conditional PUT (If-None-Match: *) and starts where the one before it ends, so that any
+/// number of archivers can run at once. A record that is not JSON goes to <topic>.dlq with its reason.
+///
+/// The configuration file holds the properties of Kafka Connect's S3 sink, flat or as {"name", "config"}. ${env:NAME} in a
+/// value is replaced by the environment variable.
+///
+///   {"name": "demo", "topics": "web-logs,bk-orders", "s3.bucket.name": "millrace", "store.url": "http://localhost:17070",
+///    "flush.size": "10", "rotate.schedule.interval.ms": "10000"}
+///
+/// Without store.url (and S3_ENDPOINT_URL) objects go to AWS. Credentials are found as AWS's own tools find them:
+/// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profiles, web identity, instance metadata.
+#[derive(Debug, Parser)]
+#[command(name = "archiver", version, verbatim_doc_comment)]
+pub struct Options {
+    /// The file of S3-sink properties.
+    #[arg(long, short, env = "ARCHIVER_CONFIG", default_value = "s3_conn_config.json", value_name = "FILE")]
+    pub config: PathBuf,
+
+    #[command(flatten)]
+    pub kafka: KafkaOptions,
+
+    /// Consumer group [default: connect-<name>, as in Kafka Connect]
+    #[arg(long, env = "ARCHIVER_GROUP_ID", value_name = "GROUP")]
+    pub group_id: Option<String>,
+
+    /// Bucket, over s3.bucket.name in the file. Where the file has none, S3_BUCKET is taken.
+    #[arg(long, value_name = "NAME")]
+    pub bucket: Option<String>,
+
+    /// Endpoint of the store, over store.url in the file. Where the file has none, S3_ENDPOINT_URL is taken.
+    #[arg(long, value_name = "URL")]
+    pub store_url: Option<String>,
+
+    /// Create the bucket when it does not exist.
+    #[arg(long, env = "ARCHIVER_CREATE_BUCKET")]
+    pub create_bucket: bool,
+
+    /// Where /metrics, /healthz and /readyz are served.
+    #[arg(long, env = "METRICS_ADDR", default_value = "127.0.0.1:9404", value_name = "HOST:PORT")]
+    pub metrics_addr: String,
+}
+
+impl Options {
+    /// Reads and checks the configuration file.
+    pub fn connector(&self) -> anyhow::Result<Connector> {
+        let file = self.config.display();
+        let text = std::fs::read(&self.config).with_context(|| format!("cannot read {file} (--config)"))?;
+        Connector::parse(&text, variable).with_context(|| format!("in {file}"))
+    }
+
+    pub fn location(&self, connector: &Connector) -> anyhow::Result<Location> {
+        let bucket = self.bucket.clone().or_else(|| connector.bucket.clone()).or_else(|| variable("S3_BUCKET"));
+        Ok(Location {
+            bucket: bucket.ok_or_else(|| anyhow!("no bucket: set s3.bucket.name, --bucket or S3_BUCKET"))?,
+            region: connector.region.clone(),
+            endpoint_url: self.store_url.clone().or_else(|| connector.store_url.clone()).or_else(|| variable("S3_ENDPOINT_URL")),
+        })
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
