@@ -48,7 +48,10 @@ mod tests {
 
     #[test]
     fn only_white_space_between_tokens_goes() {
-        assert_eq!(line("{\r\n \"a b\" : \"x \\\" \\\\\" ,\t\"n\":1.10 }"), "{\"a b\":\"x \\\" \\\\\",\"n\":1.10}\n");
+        assert_eq!(
+            line("{\r\n \"a b\" : \"x \\\" \\\\\" ,\t\"n\":1.10 }"),
+            "{\"a b\":\"x \\\" \\\\\",\"n\":1.10}\n"
+        );
         assert_eq!(line("18446744073709551616.000"), "18446744073709551616.000\n");
         assert_eq!(line(r#"{"a":1,"a":2}"#), "{\"a\":1,\"a\":2}\n");
         assert_eq!(line(" \"ü\\u00fc\" "), "\"ü\\u00fc\"\n");
@@ -57,7 +60,15 @@ mod tests {
     #[test]
     fn what_is_not_json_leaves_no_trace() {
         let mut lines = Vec::new();
-        for value in [&b"two croissants please"[..], b"", b"{\"a\":}", b"{} {}", b"\"\xff\"", b"\xef\xbb\xbf{}", b"NaN"] {
+        for value in [
+            &b"two croissants please"[..],
+            b"",
+            b"{\"a\":}",
+            b"{} {}",
+            b"\"\xff\"",
+            b"\xef\xbb\xbf{}",
+            b"NaN",
+        ] {
             assert!(append(&mut lines, Some(value)).is_err(), "{value:?}");
         }
         assert!(matches!(append(&mut lines, None), Err(NotJson::Tombstone)));

@@ -44,7 +44,8 @@ fn start() -> anyhow::Result<()> {
     let options = Options::parse();
     telemetry::init_logs("archiver")?;
     let connector = options.connector()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(run(options, connector))
 }
 
@@ -59,7 +60,8 @@ async fn run(options: Options, connector: Connector) -> anyhow::Result<()> {
     });
     let registry = Registry::new();
     let readiness = Readiness::waiting_for(["store"]);
-    let http = telemetry::serve_http(&options.metrics_addr, registry.clone(), readiness.clone()).await?;
+    let http =
+        telemetry::serve_http(&options.metrics_addr, registry.clone(), readiness.clone()).await?;
     let ended = tokio::select! {
         biased;
         () = stop.cancelled() => Ok(None),
@@ -79,7 +81,8 @@ async fn prepare(
     registry: &Registry,
     readiness: &Readiness,
 ) -> anyhow::Result<(Settings, Archive<S3, DeadLetters>)> {
-    let group_id = options.group_id.clone().unwrap_or_else(|| format!("connect-{}", connector.name));
+    let group_id =
+        options.group_id.clone().unwrap_or_else(|| format!("connect-{}", connector.name));
     let kafka = Arc::new(LookUps::new(&options.kafka, &group_id)?);
     for topic in &connector.topics {
         // A topic that does not exist yet, or a cluster that is away, is looked at again when a partition is opened.
@@ -104,7 +107,11 @@ async fn prepare(
     Ok((settings, archive))
 }
 
-async fn connect(options: &Options, connector: &Connector, readiness: &Readiness) -> anyhow::Result<Arc<S3>> {
+async fn connect(
+    options: &Options,
+    connector: &Connector,
+    readiness: &Readiness,
+) -> anyhow::Result<Arc<S3>> {
     let location = options.location(connector)?;
     let endpoint = location.endpoint_url.clone().unwrap_or_else(|| "AWS".into());
     tracing::info!(bucket = location.bucket, endpoint, topics = ?connector.topics, "archiving");

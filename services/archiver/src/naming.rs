@@ -73,7 +73,10 @@ mod tests {
     fn only_our_own_names_are_read_back() {
         let place = Place::new("topics", "t", 1, Compression::None);
         assert_eq!(place.parse(&place.object(12_345_678_901)), Some((12_345_678_901, ".json")));
-        assert_eq!(place.parse("topics/t/partition=1/t+1+0000000007.json.gz"), Some((7, ".json.gz")));
+        assert_eq!(
+            place.parse("topics/t/partition=1/t+1+0000000007.json.gz"),
+            Some((7, ".json.gz"))
+        );
         assert_eq!(place.parse(&place.marker()), None);
         assert_eq!(place.parse("topics/t/partition=1/t+1+7.json"), None);
         assert_eq!(place.parse("topics/t/partition=1/t+1+0000000007.avro"), None);

@@ -65,7 +65,11 @@ impl ObjectMetadata {
             next: parse(fields, NEXT_OFFSET)?,
             count: parse(fields, RECORD_COUNT)?,
             ranges: parse(fields, OFFSET_RANGES)?,
-            gap: if fields.contains_key(RETENTION_GAP) { parse(fields, RETENTION_GAP)? } else { Ranges::default() },
+            gap: if fields.contains_key(RETENTION_GAP) {
+                parse(fields, RETENTION_GAP)?
+            } else {
+                Ranges::default()
+            },
         })
     }
 }
@@ -88,7 +92,11 @@ impl Marker {
 
     pub fn decode(fields: &HashMap<String, String>) -> Result<Marker, Malformed> {
         let start = parse(fields, START_OFFSET)?;
-        Ok(Marker { source: decode_source(fields)?, start, extension: text(fields, EXTENSION)?.to_owned() })
+        Ok(Marker {
+            source: decode_source(fields)?,
+            start,
+            extension: text(fields, EXTENSION)?.to_owned(),
+        })
     }
 
     /// The marker's content, for people who open it.
@@ -102,7 +110,10 @@ impl Marker {
 }
 
 fn encode_source(source: &Source) -> HashMap<String, String> {
-    HashMap::from([(CLUSTER_ID.into(), source.cluster_id.clone()), (TOPIC_ID.into(), source.topic_id.clone())])
+    HashMap::from([
+        (CLUSTER_ID.into(), source.cluster_id.clone()),
+        (TOPIC_ID.into(), source.topic_id.clone()),
+    ])
 }
 
 fn decode_source(fields: &HashMap<String, String>) -> Result<Source, Malformed> {
@@ -114,7 +125,10 @@ fn text<'a>(fields: &'a HashMap<String, String>, key: &'static str) -> Result<&'
     fields.get(key).map(String::as_str).ok_or(Malformed { key, value: None })
 }
 
-fn parse<T: std::str::FromStr>(fields: &HashMap<String, String>, key: &'static str) -> Result<T, Malformed> {
+fn parse<T: std::str::FromStr>(
+    fields: &HashMap<String, String>,
+    key: &'static str,
+) -> Result<T, Malformed> {
     let value = text(fields, key)?;
     value.parse().map_err(|_| Malformed { key, value: Some(value.to_owned()) })
 }
@@ -130,11 +144,19 @@ mod tests {
     #[test]
     fn metadata_is_read_back_and_fits_into_two_kilobytes() {
         let mut ranges = Ranges::default();
-        (0..MAX_RANGES as i64).for_each(|n| (0..2).for_each(|d| ranges.push(i64::MAX - 400 + 5 * n + d)));
-        let metadata = ObjectMetadata { source: source(), next: i64::MAX, count: 80, ranges, gap: Ranges::default() };
+        (0..MAX_RANGES as i64)
+            .for_each(|n| (0..2).for_each(|d| ranges.push(i64::MAX - 400 + 5 * n + d)));
+        let metadata = ObjectMetadata {
+            source: source(),
+            next: i64::MAX,
+            count: 80,
+            ranges,
+            gap: Ranges::default(),
+        };
         let fields = metadata.encode();
         assert_eq!(ObjectMetadata::decode(&fields), Ok(metadata));
-        let size: usize = fields.iter().map(|(key, value)| key.len() + value.len() + "x-amz-meta-".len()).sum();
+        let size: usize =
+            fields.iter().map(|(key, value)| key.len() + value.len() + "x-amz-meta-".len()).sum();
         assert!(size < 2048 - 100, "{size} bytes");
     }
 

@@ -27,7 +27,13 @@ use crate::store::s3::Location;
 #[command(name = "archiver", version, verbatim_doc_comment)]
 pub struct Options {
     /// The file of S3-sink properties.
-    #[arg(long, short, env = "ARCHIVER_CONFIG", default_value = "s3_conn_config.json", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        env = "ARCHIVER_CONFIG",
+        default_value = "s3_conn_config.json",
+        value_name = "FILE"
+    )]
     pub config: PathBuf,
 
     #[command(flatten)]
@@ -58,16 +64,26 @@ impl Options {
     /// Reads and checks the configuration file.
     pub fn connector(&self) -> anyhow::Result<Connector> {
         let file = self.config.display();
-        let text = std::fs::read(&self.config).with_context(|| format!("cannot read {file} (--config)"))?;
+        let text = std::fs::read(&self.config)
+            .with_context(|| format!("cannot read {file} (--config)"))?;
         Connector::parse(&text, variable).with_context(|| format!("in {file}"))
     }
 
     pub fn location(&self, connector: &Connector) -> anyhow::Result<Location> {
-        let bucket = self.bucket.clone().or_else(|| connector.bucket.clone()).or_else(|| variable("S3_BUCKET"));
+        let bucket = self
+            .bucket
+            .clone()
+            .or_else(|| connector.bucket.clone())
+            .or_else(|| variable("S3_BUCKET"));
         Ok(Location {
-            bucket: bucket.ok_or_else(|| anyhow!("no bucket: set s3.bucket.name, --bucket or S3_BUCKET"))?,
+            bucket: bucket
+                .ok_or_else(|| anyhow!("no bucket: set s3.bucket.name, --bucket or S3_BUCKET"))?,
             region: connector.region.clone(),
-            endpoint_url: self.store_url.clone().or_else(|| connector.store_url.clone()).or_else(|| variable("S3_ENDPOINT_URL")),
+            endpoint_url: self
+                .store_url
+                .clone()
+                .or_else(|| connector.store_url.clone())
+                .or_else(|| variable("S3_ENDPOINT_URL")),
         })
     }
 }

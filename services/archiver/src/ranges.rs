@@ -17,7 +17,10 @@ impl Ranges {
         match self.0.last_mut() {
             Some((_, last)) if *last + 1 == offset => *last = offset,
             last => {
-                assert!(last.is_none_or(|(_, last)| *last < offset), "offsets are added in ascending order");
+                assert!(
+                    last.is_none_or(|(_, last)| *last < offset),
+                    "offsets are added in ascending order"
+                );
                 self.0.push((offset, offset));
             }
         }

@@ -36,17 +36,33 @@ impl<O: Objects + 'static, L: Letters> pipeline::Sink for Archive<O, L> {
 
     async fn open(&self, from: &pipeline::Source) -> Result<(Writer<O, L>, i64), pipeline::Error> {
         let partition = from.partition.clone();
-        let policy = self.kafka.cleanup_policy(&partition.topic).await.map_err(pipeline::Error::Retry)?;
+        let policy =
+            self.kafka.cleanup_policy(&partition.topic).await.map_err(pipeline::Error::Retry)?;
         refuse_compacted(&partition.topic, &policy).map_err(pipeline::Error::Stop)?;
-        let hint = self.kafka.clone().committed(partition.clone()).await.map_err(pipeline::Error::Retry)?;
+        let hint = self
+            .kafka
+            .clone()
+            .committed(partition.clone())
+            .await
+            .map_err(pipeline::Error::Retry)?;
 
-        let place = Place::new(&self.topics_dir, &partition.topic, partition.index, self.shared.compression);
-        let source = Source { cluster_id: from.identity.cluster_id.clone(), topic_id: from.identity.topic_id.clone() };
+        let place = Place::new(
+            &self.topics_dir,
+            &partition.topic,
+            partition.index,
+            self.shared.compression,
+        );
+        let source = Source {
+            cluster_id: from.identity.cluster_id.clone(),
+            topic_id: from.identity.topic_id.clone(),
+        };
         let objects = &*self.shared.objects;
         let step = i64::try_from(self.flush_size).unwrap_or(i64::MAX);
         let tip = match tip::find(objects, &place, &source, hint, step).await.map_err(failed)? {
             Some(tip) => tip,
-            None => tip::fix_start(objects, &place, &source, from.log.start).await.map_err(failed)?,
+            None => {
+                tip::fix_start(objects, &place, &source, from.log.start).await.map_err(failed)?
+            }
         };
         tracing::info!(%partition, next = tip.next, last_object = ?tip.last_start, "found the end of the partition's objects");
         let shared = self.shared.clone();
@@ -75,7 +91,10 @@ pub struct LookUps {
 
 impl LookUps {
     pub fn new(options: &KafkaOptions, group_id: &str) -> anyhow::Result<LookUps> {
-        let admin = options.client("millrace-archiver-admin").create().context("cannot create a Kafka client")?;
+        let admin = options
+            .client("millrace-archiver-admin")
+            .create()
+            .context("cannot create a Kafka client")?;
         let mut group = options.client("millrace-archiver-offsets");
         group.set("group.id", group_id).set("enable.auto.commit", "false");
         Ok(LookUps { admin, group: group.create().context("cannot create a Kafka client")? })
@@ -85,11 +104,18 @@ impl LookUps {
     pub async fn cleanup_policy(&self, topic: &str) -> anyhow::Result<String> {
         let options = AdminOptions::new().request_timeout(Some(LOOK_UP_TIMEOUT));
         let question = ResourceSpecifier::Topic(topic);
-        let mut answers = self.admin.describe_configs([&question], &options).await.context("cannot read the topic's settings")?;
+        let mut answers = self
+            .admin
+            .describe_configs([&question], &options)
+            .await
+            .context("cannot read the topic's settings")?;
         let answer = answers.pop().ok_or_else(|| anyhow!("no answer about topic {topic}"))?;
-        let resource = answer.map_err(|code| anyhow!("cannot read the settings of topic {topic}: {code}"))?;
+        let resource =
+            answer.map_err(|code| anyhow!("cannot read the settings of topic {topic}: {code}"))?;
         let entry = resource.entries.into_iter().find(|entry| entry.name == "cleanup.policy");
-        entry.and_then(|entry| entry.value).ok_or_else(|| anyhow!("topic {topic} shows no cleanup.policy"))
+        entry
+            .and_then(|entry| entry.value)
+            .ok_or_else(|| anyhow!("topic {topic} shows no cleanup.policy"))
     }
 
     /// What the group has committed, if anything.
@@ -99,7 +125,8 @@ impl LookUps {
             question.add_partition(&partition.topic, partition.index);
             self.group.committed_offsets(question, LOOK_UP_TIMEOUT)
         };
-        let answer = tokio::task::spawn_blocking(ask).await.context("the look-up was interrupted")?;
+        let answer =
+            tokio::task::spawn_blocking(ask).await.context("the look-up was interrupted")?;
         let answer = answer.context("cannot read the group's committed offsets")?;
         Ok(answer.elements().first().and_then(|element| match element.offset() {
             Offset::Offset(offset) => Some(offset),

@@ -105,13 +105,25 @@ impl<O: Objects, L: Letters> Writer<O, L> {
     async fn store(&mut self, lines: Lines<'_>, next: i64) -> Result<i64, pipeline::Error> {
         let key = self.place.object(self.tip);
         let source = self.source.clone();
-        let metadata = ObjectMetadata { source, next, count: lines.count, ranges: lines.ranges, gap: self.gap.clone() };
-        let body = compress(lines.body, self.shared.compression).await.map_err(pipeline::Error::Retry)?;
+        let metadata = ObjectMetadata {
+            source,
+            next,
+            count: lines.count,
+            ranges: lines.ranges,
+            gap: self.gap.clone(),
+        };
+        let body =
+            compress(lines.body, self.shared.compression).await.map_err(pipeline::Error::Retry)?;
         let found = put_then_look(&*self.shared.objects, &key, body, metadata.encode()).await;
         let found = found.map_err(|unclear| pipeline::Error::Retry(unclear.into()))?;
         let stored_next = next_offset(&key, self.tip, &found, &self.source).map_err(stop)?;
         if stored_next != next {
-            tracing::info!(key, stored_next, next, "another owner of the partition has stored this object");
+            tracing::info!(
+                key,
+                stored_next,
+                next,
+                "another owner of the partition has stored this object"
+            );
         }
         self.tip = stored_next;
         self.gap = Ranges::default();
@@ -133,7 +145,14 @@ fn stop(conflict: Conflict) -> pipeline::Error {
 
 /// Makes lines of as many records as one object's metadata can describe.
 fn lines(records: &[Record]) -> Lines<'_> {
-    let mut lines = Lines { body: Vec::new(), count: 0, ranges: Ranges::default(), refused: Vec::new(), next: 0, rest: &[] };
+    let mut lines = Lines {
+        body: Vec::new(),
+        count: 0,
+        ranges: Ranges::default(),
+        refused: Vec::new(),
+        next: 0,
+        rest: &[],
+    };
     for (position, record) in records.iter().enumerate() {
         if lines.ranges.count() >= MAX_RANGES && !lines.ranges.ends_before(record.offset) {
             lines.rest = &records[position..];
@@ -167,7 +186,8 @@ async fn compress(body: Vec<u8>, compression: Compression) -> anyhow::Result<Byt
         encoder.write_all(&body)?;
         encoder.finish()
     };
-    let packed = tokio::task::spawn_blocking(work).await.context("the compression was interrupted")?;
+    let packed =
+        tokio::task::spawn_blocking(work).await.context("the compression was interrupted")?;
     Ok(Bytes::from(packed.context("cannot compress")?))
 }
 

@@ -124,7 +124,9 @@ fn topics(properties: &mut Properties) -> Result<Vec<String>, Error> {
     let mut topics: Vec<String> = Vec::new();
     for topic in value.split(',').map(str::trim).filter(|topic| !topic.is_empty()) {
         if !is_topic_name(topic) {
-            let expected = format!("{topic:?} is not a topic name (letters, digits, '.', '_' and '-', at most 249)");
+            let expected = format!(
+                "{topic:?} is not a topic name (letters, digits, '.', '_' and '-', at most 249)"
+            );
             return Err(Error::Invalid { key: "topics".into(), value, expected });
         }
         if !topics.iter().any(|known| known == topic) {
@@ -153,7 +155,8 @@ fn store_url(properties: &mut Properties) -> Result<Option<String>, Error> {
 
 fn topics_dir(properties: &mut Properties) -> Result<String, Error> {
     let value = properties.take("topics.dir").unwrap_or_else(|| "topics".into());
-    let legal = !value.is_empty() && value.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    let legal = !value.is_empty()
+        && value.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !legal {
         let expected = "a path without empty parts, such as topics or archive/topics".into();
         return Err(Error::Invalid { key: "topics.dir".into(), value, expected });
@@ -163,7 +166,9 @@ fn topics_dir(properties: &mut Properties) -> Result<String, Error> {
 
 fn flush_size(properties: &mut Properties) -> Result<usize, Error> {
     match properties.take_integer("flush.size", 1..=MAX_FLUSH_SIZE)? {
-        Some(records) => Ok(usize::try_from(records).expect("checked to be between 1 and 100 million")),
+        Some(records) => {
+            Ok(usize::try_from(records).expect("checked to be between 1 and 100 million"))
+        }
         None => Ok(DEFAULT_FLUSH_SIZE),
     }
 }
@@ -172,7 +177,11 @@ fn rotate_interval(properties: &mut Properties) -> Result<Option<Duration>, Erro
     const KEY: &str = "rotate.schedule.interval.ms";
     let interval_ms = properties.take_integer(KEY, -1..=i64::from(u32::MAX))?.unwrap_or(-1);
     match u64::try_from(interval_ms) {
-        Ok(0) => Err(Error::Invalid { key: KEY.into(), value: "0".into(), expected: "-1 (never) or at least 1".into() }),
+        Ok(0) => Err(Error::Invalid {
+            key: KEY.into(),
+            value: "0".into(),
+            expected: "-1 (never) or at least 1".into(),
+        }),
         Ok(interval_ms) => Ok(Some(Duration::from_millis(interval_ms))),
         Err(_) => Ok(None),
     }
@@ -184,13 +193,19 @@ fn compression(properties: &mut Properties) -> Result<Compression, Error> {
     match properties.take(KEY).as_deref() {
         None | Some("none") => Ok(Compression::None),
         Some("gzip") => Ok(Compression::Gzip(u32::try_from(level).unwrap_or(6))),
-        Some(other) => Err(Error::Unsupported { key: KEY.into(), value: other.into(), allowed: "none or gzip".into() }),
+        Some(other) => Err(Error::Unsupported {
+            key: KEY.into(),
+            value: other.into(),
+            allowed: "none or gzip".into(),
+        }),
     }
 }
 
 fn credentials(properties: &mut Properties) -> Result<Option<Credentials>, Error> {
     match (properties.take("aws.access.key.id"), properties.take("aws.secret.access.key")) {
-        (Some(access_key_id), Some(secret_access_key)) => Ok(Some(Credentials { access_key_id, secret_access_key })),
+        (Some(access_key_id), Some(secret_access_key)) => {
+            Ok(Some(Credentials { access_key_id, secret_access_key }))
+        }
         (None, None) => Ok(None),
         (Some(_), None) => Err(Error::Missing("aws.secret.access.key")),
         (None, Some(_)) => Err(Error::Missing("aws.access.key.id")),

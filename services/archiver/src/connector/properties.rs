@@ -33,8 +33,13 @@ const FIXED: &[(&str, &[&str])] = &[
 ];
 
 /// Properties that tune Connect's machinery and change nothing in what is stored.
-const WITHOUT_EFFECT: &[&str] =
-    &["s3.part.size", "s3.part.retries", "s3.retry.backoff.ms", "retry.backoff.ms", "schema.cache.size"];
+const WITHOUT_EFFECT: &[&str] = &[
+    "s3.part.size",
+    "s3.part.retries",
+    "s3.retry.backoff.ms",
+    "retry.backoff.ms",
+    "schema.cache.size",
+];
 
 /// Properties that people will look for, with what to do instead.
 const EXPLAINED: &[(&str, &str)] = &[
@@ -47,7 +52,10 @@ const EXPLAINED: &[(&str, &str)] = &[
 pub(super) struct Properties(BTreeMap<String, String>);
 
 impl Properties {
-    pub(super) fn parse(text: &[u8], env: impl Fn(&str) -> Option<String>) -> Result<Properties, Error> {
+    pub(super) fn parse(
+        text: &[u8],
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Properties, Error> {
         let root: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(text).map_err(|error| Error::NotJson(error.to_string()))?;
         let mut properties = BTreeMap::new();
@@ -56,7 +64,9 @@ impl Properties {
                 if let Some(name) = root.get("name") {
                     properties.insert("name".to_owned(), scalar("name", name)?);
                 }
-                if let Some(foreign) = root.keys().find(|key| !matches!(key.as_str(), "name" | "config")) {
+                if let Some(foreign) =
+                    root.keys().find(|key| !matches!(key.as_str(), "name" | "config"))
+                {
                     return Err(Error::Unknown(foreign.clone()));
                 }
                 config
@@ -82,12 +92,19 @@ impl Properties {
         self.take_integer("tasks.max", 1..=i64::from(i32::MAX))?;
         for key in WITHOUT_EFFECT {
             if self.take(key).is_some() {
-                tracing::info!(property = key, "this property has no effect here: an object is one PUT");
+                tracing::info!(
+                    property = key,
+                    "this property has no effect here: an object is one PUT"
+                );
             }
         }
         for (key, advice) in EXPLAINED {
             if let Some(value) = self.take(key) {
-                return Err(Error::Unsupported { key: (*key).into(), value, allowed: (*advice).into() });
+                return Err(Error::Unsupported {
+                    key: (*key).into(),
+                    value,
+                    allowed: (*advice).into(),
+                });
             }
         }
         Ok(())
@@ -102,13 +119,19 @@ impl Properties {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(other) => {
-                Err(Error::Invalid { key: key.into(), value: other.into(), expected: "true or false".into() })
-            }
+            Some(other) => Err(Error::Invalid {
+                key: key.into(),
+                value: other.into(),
+                expected: "true or false".into(),
+            }),
         }
     }
 
-    pub(super) fn take_integer(&mut self, key: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Error> {
+    pub(super) fn take_integer(
+        &mut self,
+        key: &str,
+        range: RangeInclusive<i64>,
+    ) -> Result<Option<i64>, Error> {
         let Some(value) = self.take(key) else { return Ok(None) };
         match value.trim().parse::<i64>() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
@@ -137,14 +160,20 @@ fn scalar(key: &str, value: &serde_json::Value) -> Result<String, Error> {
     }
 }
 
-fn resolve(key: &str, value: String, env: &impl Fn(&str) -> Option<String>) -> Result<String, Error> {
+fn resolve(
+    key: &str,
+    value: String,
+    env: &impl Fn(&str) -> Option<String>,
+) -> Result<String, Error> {
     let mut resolved = String::new();
     let mut rest = value.as_str();
     while let Some(start) = rest.find("${env:") {
         let Some(length) = rest[start..].find('}') else { break };
         let variable = &rest[start + "${env:".len()..start + length];
-        let found = env(variable)
-            .ok_or_else(|| Error::Environment { key: key.to_owned(), variable: variable.to_owned() })?;
+        let found = env(variable).ok_or_else(|| Error::Environment {
+            key: key.to_owned(),
+            variable: variable.to_owned(),
+        })?;
         resolved.push_str(&rest[..start]);
         resolved.push_str(&found);
         rest = &rest[start + length + 1..];

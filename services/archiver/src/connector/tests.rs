@@ -19,7 +19,8 @@ fn flat_form_and_rest_envelope_mean_the_same() {
         "key.converter":"org.apache.kafka.connect.storage.StringConverter",
         "value.converter":"org.apache.kafka.connect.json.JsonConverter","value.converter.schemas.enable":false"#;
     let flat = parse(&format!(r#"{{"name":"sink",{properties}}}"#)).expect("the flat form");
-    let envelope = parse(&format!(r#"{{"name":"sink","config":{{{properties}}}}}"#)).expect("the envelope");
+    let envelope =
+        parse(&format!(r#"{{"name":"sink","config":{{{properties}}}}}"#)).expect("the envelope");
     assert_eq!(flat, envelope);
     assert_eq!(flat.topics, ["web-logs", "bk-orders"]);
     assert_eq!(flat.store_url.as_deref(), Some("http://localhost:9000"));
@@ -37,7 +38,8 @@ fn defaults_are_those_documented() {
 
 #[test]
 fn values_come_from_the_environment_when_asked() {
-    let connector = parse(r#"{"topics":"a","s3.bucket.name":"x-${env:BUCKET}-y"}"#).expect("a set variable");
+    let connector =
+        parse(r#"{"topics":"a","s3.bucket.name":"x-${env:BUCKET}-y"}"#).expect("a set variable");
     assert_eq!(connector.bucket.as_deref(), Some("x-demo-y"));
     let missing = Error::Environment { key: "s3.bucket.name".into(), variable: "NONE".into() };
     assert_eq!(parse(r#"{"topics":"a","s3.bucket.name":"${env:NONE}"}"#), Err(missing));
@@ -45,9 +47,15 @@ fn values_come_from_the_environment_when_asked() {
 
 #[test]
 fn a_value_that_we_do_not_do_is_named_with_what_is_allowed() {
-    let error = with("format.class", "io.confluent.connect.s3.format.parquet.ParquetFormat").expect_err("parquet");
+    let error = with("format.class", "io.confluent.connect.s3.format.parquet.ParquetFormat")
+        .expect_err("parquet");
     let text = error.to_string();
-    assert!(text.contains("format.class") && text.contains("ParquetFormat") && text.contains("json.JsonFormat"), "{text}");
+    assert!(
+        text.contains("format.class")
+            && text.contains("ParquetFormat")
+            && text.contains("json.JsonFormat"),
+        "{text}"
+    );
     for (key, value) in [
         ("partitioner.class", "io.confluent.connect.storage.partitioner.TimeBasedPartitioner"),
         ("value.converter", "io.confluent.connect.avro.AvroConverter"),

@@ -40,7 +40,12 @@ struct State {
 
 impl Memory {
     pub fn new(seed: u64, faults: Faults) -> Memory {
-        let state = State { objects: Stored::new(), late: Vec::new(), rng: StdRng::seed_from_u64(seed), faults };
+        let state = State {
+            objects: Stored::new(),
+            late: Vec::new(),
+            rng: StdRng::seed_from_u64(seed),
+            faults,
+        };
         Memory { state: Mutex::new(state), ignores_condition: false }
     }
 
@@ -68,7 +73,12 @@ fn lost(key: &str) -> Unclear {
 }
 
 impl Objects for Memory {
-    async fn put_if_absent(&self, key: &str, body: Bytes, metadata: &HashMap<String, String>) -> Result<Put, Unclear> {
+    async fn put_if_absent(
+        &self,
+        key: &str,
+        body: Bytes,
+        metadata: &HashMap<String, String>,
+    ) -> Result<Put, Unclear> {
         tokio::task::yield_now().await;
         self.with(|state| {
             let Faults { request_lost, answer_lost, delayed } = state.faults;
@@ -97,7 +107,9 @@ impl Objects for Memory {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, Unclear> {
-        let behind = |key: &&String| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
+        let behind = |key: &&String| {
+            key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
+        };
         self.with(|state| Ok(state.objects.keys().filter(behind).take(PAGE).cloned().collect()))
     }
 

@@ -82,10 +82,17 @@ pub trait Objects: Send + Sync {
     ) -> impl Future<Output = Result<Put, Unclear>> + Send;
 
     /// The metadata of an object, or `None` when there is none of that name.
-    fn head(&self, key: &str) -> impl Future<Output = Result<Option<HashMap<String, String>>, Unclear>> + Send;
+    fn head(
+        &self,
+        key: &str,
+    ) -> impl Future<Output = Result<Option<HashMap<String, String>>, Unclear>> + Send;
 
     /// One page of the keys with this prefix that sort behind `after`, in the order of text; an empty page is the end.
-    fn list(&self, prefix: &str, after: Option<&str>) -> impl Future<Output = Result<Vec<String>, Unclear>> + Send;
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<String>, Unclear>> + Send;
 
     fn delete(&self, key: &str) -> impl Future<Output = Result<(), Unclear>> + Send;
 }
@@ -106,13 +113,20 @@ pub async fn put_then_look<O: Objects>(
     match (objects.head(key).await, outcome) {
         (Ok(Some(found)), _) => Ok(found),
         (Ok(None), Err(unclear)) | (Err(_), Err(unclear)) => Err(unclear),
-        (Ok(None), Ok(_)) => Err(Unclear::new("HEAD", key, "the object that was in the way is gone")),
+        (Ok(None), Ok(_)) => {
+            Err(Unclear::new("HEAD", key, "the object that was in the way is gone"))
+        }
         (Err(unclear), Ok(_)) => Err(unclear),
     }
 }
 
 /// The next offset that an object's metadata says, checked against where the records come from.
-pub fn next_offset(key: &str, start: i64, fields: &HashMap<String, String>, source: &Source) -> Result<i64, Conflict> {
+pub fn next_offset(
+    key: &str,
+    start: i64,
+    fields: &HashMap<String, String>,
+    source: &Source,
+) -> Result<i64, Conflict> {
     let metadata = ObjectMetadata::decode(fields).map_err(|malformed| foreign(key, &malformed))?;
     check_source(key, &metadata.source, source)?;
     if metadata.next <= start {

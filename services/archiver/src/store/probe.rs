@@ -27,7 +27,11 @@ pub enum Error {
 }
 
 /// Asks until the store has answered clearly. `on_wait` hears why it has to be asked again.
-pub async fn run<O: Objects + 'static>(objects: &Arc<O>, topics_dir: &str, on_wait: impl Fn(&Unclear)) -> Result<(), Error> {
+pub async fn run<O: Objects + 'static>(
+    objects: &Arc<O>,
+    topics_dir: &str,
+    on_wait: impl Fn(&Unclear),
+) -> Result<(), Error> {
     let mut backoff = Backoff::default();
     loop {
         let unclear = match once(objects, topics_dir).await {
@@ -40,7 +44,10 @@ pub async fn run<O: Objects + 'static>(objects: &Arc<O>, topics_dir: &str, on_wa
     }
 }
 
-async fn once<O: Objects>(objects: &Arc<O>, topics_dir: &str) -> Result<Result<(), Error>, Unclear> {
+async fn once<O: Objects>(
+    objects: &Arc<O>,
+    topics_dir: &str,
+) -> Result<Result<(), Error>, Unclear> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let key = format!("{topics_dir}/_probe-{}-{:08x}", since.as_millis(), rand::random::<u32>());
     let metadata = HashMap::new();

@@ -7,7 +7,9 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{
+    Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+};
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
@@ -38,14 +40,26 @@ impl S3 {
     pub async fn connect(connector: &Connector, location: Location) -> S3 {
         let region = location.region.clone().map(Region::new);
         let fallback = Region::new(Connector::default_region());
-        let mut shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .region(aws_config::meta::region::RegionProviderChain::first_try(region).or_default_provider().or_else(fallback));
+        let mut shared = aws_config::defaults(aws_config::BehaviorVersion::latest()).region(
+            aws_config::meta::region::RegionProviderChain::first_try(region)
+                .or_default_provider()
+                .or_else(fallback),
+        );
         if let Some(keys) = &connector.credentials {
             let (id, secret) = (keys.access_key_id.clone(), keys.secret_access_key.clone());
-            shared = shared.credentials_provider(Credentials::new(id, secret, None, None, "s3_conn_config.json"));
+            shared = shared.credentials_provider(Credentials::new(
+                id,
+                secret,
+                None,
+                None,
+                "s3_conn_config.json",
+            ));
         }
         let shared = shared.load().await;
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(REQUEST_TIMEOUT).build();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_timeout(REQUEST_TIMEOUT)
+            .build();
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
@@ -66,15 +80,31 @@ impl S3 {
     pub async fn create_bucket(&self) -> Result<(), Unclear> {
         match self.client.create_bucket().bucket(&self.bucket).send().await {
             Ok(_) => Ok(()),
-            Err(error) if matches!(error.code(), Some("BucketAlreadyOwnedByYou" | "BucketAlreadyExists")) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.code(),
+                    Some("BucketAlreadyOwnedByYou" | "BucketAlreadyExists")
+                ) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(unclear("create bucket", &self.bucket, &error)),
         }
     }
 }
 
 impl Objects for S3 {
-    async fn put_if_absent(&self, key: &str, body: Bytes, metadata: &HashMap<String, String>) -> Result<Put, Unclear> {
-        let content_type = if key.ends_with(".json") || key.ends_with(".gz") { "application/json" } else { "text/plain" };
+    async fn put_if_absent(
+        &self,
+        key: &str,
+        body: Bytes,
+        metadata: &HashMap<String, String>,
+    ) -> Result<Put, Unclear> {
+        let content_type = if key.ends_with(".json") || key.ends_with(".gz") {
+            "application/json"
+        } else {
+            "text/plain"
+        };
         let request = self
             .client
             .put_object()
@@ -82,7 +112,9 @@ impl Objects for S3 {
             .key(key)
             .if_none_match("*")
             .content_type(content_type)
-            .set_content_encoding(self.content_encoding.filter(|_| key.ends_with(".gz")).map(str::to_owned))
+            .set_content_encoding(
+                self.content_encoding.filter(|_| key.ends_with(".gz")).map(str::to_owned),
+            )
             .set_metadata(Some(metadata.clone()))
             .body(ByteStream::from(body));
         match request.send().await {
@@ -95,7 +127,11 @@ impl Objects for S3 {
     async fn head(&self, key: &str) -> Result<Option<HashMap<String, String>>, Unclear> {
         match self.client.head_object().bucket(&self.bucket).key(key).send().await {
             Ok(found) => Ok(Some(found.metadata.unwrap_or_default())),
-            Err(error) if matches!(error.as_service_error(), Some(HeadObjectError::NotFound(_))) => Ok(None),
+            Err(error)
+                if matches!(error.as_service_error(), Some(HeadObjectError::NotFound(_))) =>
+            {
+                Ok(None)
+            }
             Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(unclear("HEAD", key, &error)),
         }
@@ -127,9 +163,13 @@ where
     let status = status(error);
     let unsupported = status == Some(501) || error.code() == Some("NotImplemented");
     let reason = match (status, error.code()) {
-        (Some(status), code) => {
-            format!("HTTP {status} {} {}", code.unwrap_or_default(), error.message().unwrap_or_default()).trim_end().to_owned()
-        }
+        (Some(status), code) => format!(
+            "HTTP {status} {} {}",
+            code.unwrap_or_default(),
+            error.message().unwrap_or_default()
+        )
+        .trim_end()
+        .to_owned(),
         (None, _) => DisplayErrorContext(error).to_string(),
     };
     Unclear { operation, key: key.to_owned(), reason, unsupported }

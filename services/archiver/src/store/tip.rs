@@ -42,20 +42,35 @@ pub async fn find<O: Objects>(
     };
     match last {
         Some(start) => follow(objects, place, source, start).await.map(Some),
-        None => Ok(read_marker(objects, place, source).await?.map(|next| Tip { next, last_start: None })),
+        None => Ok(read_marker(objects, place, source)
+            .await?
+            .map(|next| Tip { next, last_start: None })),
     }
 }
 
 /// Fixes the start of a partition that has no chain yet: at `log_start`, or where another owner has fixed it before.
-pub async fn fix_start<O: Objects>(objects: &O, place: &Place, source: &Source, log_start: i64) -> Result<Tip, Error> {
-    let marker = Marker { source: source.clone(), start: log_start, extension: place.extension().to_owned() };
+pub async fn fix_start<O: Objects>(
+    objects: &O,
+    place: &Place,
+    source: &Source,
+    log_start: i64,
+) -> Result<Tip, Error> {
+    let marker = Marker {
+        source: source.clone(),
+        start: log_start,
+        extension: place.extension().to_owned(),
+    };
     let key = place.marker();
     let found = put_then_look(objects, &key, Bytes::from(marker.body()), marker.encode()).await?;
     Ok(Tip { next: check_marker(&key, &found, place, source)?, last_start: None })
 }
 
 /// The greatest start offset at or above `from`, of which one page is held at a time.
-async fn greatest_from<O: Objects>(objects: &O, place: &Place, from: i64) -> Result<Option<i64>, Error> {
+async fn greatest_from<O: Objects>(
+    objects: &O,
+    place: &Place,
+    from: i64,
+) -> Result<Option<i64>, Error> {
     let mut greatest = None;
     let mut after = (from > 0).then(|| place.just_before(from));
     loop {
@@ -66,7 +81,13 @@ async fn greatest_from<O: Objects>(objects: &O, place: &Place, from: i64) -> Res
                     greatest = greatest.max(Some(start).filter(|start| *start >= from));
                 }
                 Some(_) => return Err(Conflict::OtherCompression { key: key.clone() }.into()),
-                None => return Err(Conflict::Foreign { key: key.clone(), reason: "its name is none of ours".into() }.into()),
+                None => {
+                    return Err(Conflict::Foreign {
+                        key: key.clone(),
+                        reason: "its name is none of ours".into(),
+                    }
+                    .into());
+                }
             }
         }
         match page.last() {
@@ -76,7 +97,12 @@ async fn greatest_from<O: Objects>(objects: &O, place: &Place, from: i64) -> Res
     }
 }
 
-async fn follow<O: Objects>(objects: &O, place: &Place, source: &Source, mut start: i64) -> Result<Tip, Error> {
+async fn follow<O: Objects>(
+    objects: &O,
+    place: &Place,
+    source: &Source,
+    mut start: i64,
+) -> Result<Tip, Error> {
     let mut tip = None;
     loop {
         let key = place.object(start);
@@ -87,12 +113,18 @@ async fn follow<O: Objects>(objects: &O, place: &Place, source: &Source, mut sta
                 start = next;
             }
             (None, Some(tip)) => return Ok(tip),
-            (None, None) => return Err(Unclear::new("HEAD", &key, "it is listed but not there").into()),
+            (None, None) => {
+                return Err(Unclear::new("HEAD", &key, "it is listed but not there").into());
+            }
         }
     }
 }
 
-async fn read_marker<O: Objects>(objects: &O, place: &Place, source: &Source) -> Result<Option<i64>, Error> {
+async fn read_marker<O: Objects>(
+    objects: &O,
+    place: &Place,
+    source: &Source,
+) -> Result<Option<i64>, Error> {
     let key = place.marker();
     match objects.head(&key).await? {
         Some(fields) => Ok(Some(check_marker(&key, &fields, place, source)?)),
@@ -100,7 +132,12 @@ async fn read_marker<O: Objects>(objects: &O, place: &Place, source: &Source) ->
     }
 }
 
-fn check_marker(key: &str, fields: &HashMap<String, String>, place: &Place, source: &Source) -> Result<i64, Conflict> {
+fn check_marker(
+    key: &str,
+    fields: &HashMap<String, String>,
+    place: &Place,
+    source: &Source,
+) -> Result<i64, Conflict> {
     let marker = Marker::decode(fields).map_err(|malformed| foreign(key, &malformed))?;
     check_source(key, &marker.source, source)?;
     if marker.extension != place.extension() {

@@ -27,7 +27,15 @@ fn source() -> Source {
 fn owner(shared: &Arc<Shared<Memory, Kept>>, tip: i64) -> Owner {
     let partition = Partition { topic: "t".into(), index: 0 };
     let place = Place::new("topics", "t", 0, shared.compression);
-    Writer { shared: shared.clone(), partition, place, source: source(), tip, gap: Ranges::default(), lettered: tip }
+    Writer {
+        shared: shared.clone(),
+        partition,
+        place,
+        source: source(),
+        tip,
+        gap: Ranges::default(),
+        lettered: tip,
+    }
 }
 
 fn shared(objects: Memory, compression: Compression) -> Arc<Shared<Memory, Kept>> {
@@ -41,7 +49,13 @@ fn record(offset: i64) -> Option<Record> {
         _ if offset % 7 == 3 => "free text".to_owned(),
         _ => format!("{{\"n\": {offset}}}"),
     };
-    Some(Record { offset, timestamp_ms: None, key: None, value: Some(value.into()), headers: Vec::new() })
+    Some(Record {
+        offset,
+        timestamp_ms: None,
+        key: None,
+        value: Some(value.into()),
+        headers: Vec::new(),
+    })
 }
 
 fn batch(begin: i64, below: i64) -> Option<Batch> {
@@ -50,9 +64,19 @@ fn batch(begin: i64, below: i64) -> Option<Batch> {
     Some(Batch { begin, records, next_offset })
 }
 
-fn lines_of(contents: &std::collections::BTreeMap<String, (Bytes, std::collections::HashMap<String, String>)>) -> Vec<String> {
-    let texts = contents.iter().filter(|(key, _)| key.ends_with(".json")).map(|(_, (body, _))| body);
-    texts.flat_map(|body| std::str::from_utf8(body).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+fn lines_of(
+    contents: &std::collections::BTreeMap<
+        String,
+        (Bytes, std::collections::HashMap<String, String>),
+    >,
+) -> Vec<String> {
+    let texts =
+        contents.iter().filter(|(key, _)| key.ends_with(".json")).map(|(_, (body, _))| body);
+    texts
+        .flat_map(|body| {
+            std::str::from_utf8(body).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 #[tokio::test]
@@ -65,7 +89,10 @@ async fn a_batch_becomes_an_object_with_its_metadata() {
     let (body, metadata) = &contents["topics/t/partition=0/t+0+0000000000.json"];
     assert!(body.starts_with(b"{\"n\":0}\n"), "{body:?}");
     let metadata = ObjectMetadata::decode(metadata).expect("our own metadata");
-    assert_eq!((metadata.next, metadata.count, metadata.ranges.to_string()), (9, 8, "0-2,4-8".into()));
+    assert_eq!(
+        (metadata.next, metadata.count, metadata.ranges.to_string()),
+        (9, 8, "0-2,4-8".into())
+    );
     assert_eq!(*shared.letters.0.lock().expect("lock"), BTreeSet::from([3]));
 }
 
@@ -98,14 +125,16 @@ async fn gzip_objects_are_gzip() {
     let contents = shared.objects.contents();
     let (body, _) = &contents["topics/t/partition=0/t+0+0000000000.json.gz"];
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&body[..]), &mut text).expect("gzip");
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&body[..]), &mut text)
+        .expect("gzip");
     assert_eq!(text, "{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n");
 }
 
 #[tokio::test]
 async fn an_object_has_no_more_ranges_than_its_metadata_can_hold() {
     let shared = shared(Memory::new(1, Faults::default()), Compression::None);
-    let records: Vec<Record> = (0..500).filter(|offset| offset % 2 == 0).filter_map(record).collect();
+    let records: Vec<Record> =
+        (0..500).filter(|offset| offset % 2 == 0).filter_map(record).collect();
     let all = Batch { begin: 0, next_offset: 500, records };
     assert_eq!(owner(&shared, 0).write(&all).await.expect("stored"), 500);
     let contents = shared.objects.contents();
@@ -122,13 +151,19 @@ async fn live(shared: Arc<Shared<Memory, Kept>>, seed: u64, end: i64) {
     let place = Place::new("topics", "t", 0, shared.compression);
     'lives: loop {
         let hint = rng.random_bool(0.5).then(|| rng.random_range(0..end));
-        let Ok(found) = tip::find(&*shared.objects, &place, &source(), hint, 5).await else { continue };
+        let Ok(found) = tip::find(&*shared.objects, &place, &source(), hint, 5).await else {
+            continue;
+        };
         let start = match found {
             Some(tip) => tip.next,
-            None => match tip::fix_start(&*shared.objects, &place, &source(), rng.random_range(0..2)).await {
-                Ok(tip) => tip.next,
-                Err(_) => continue,
-            },
+            None => {
+                match tip::fix_start(&*shared.objects, &place, &source(), rng.random_range(0..2))
+                    .await
+                {
+                    Ok(tip) => tip.next,
+                    Err(_) => continue,
+                }
+            }
         };
         let mut owner = owner(&shared, start);
         let mut position = start;
@@ -163,7 +198,11 @@ async fn competing_owners_store_every_record_once_whatever_gets_lost() {
         futures::future::join_all((0..3).map(|n| live(shared.clone(), 1000 * seed + n, end))).await;
         // Then the lines are the records, each once and in order, and the metadata is a chain.
         let contents = shared.objects.contents();
-        let start = contents.iter().find(|(key, _)| key.ends_with("_start")).map(|(_, (_, fields))| fields).expect("a marker");
+        let start = contents
+            .iter()
+            .find(|(key, _)| key.ends_with("_start"))
+            .map(|(_, (_, fields))| fields)
+            .expect("a marker");
         let mut next = crate::object::Marker::decode(start).expect("our marker").start;
         let expected: Vec<String> = (next..end)
             .filter(|offset| offset % 7 != 3 && offset % 10 != 9)
@@ -175,11 +214,13 @@ async fn competing_owners_store_every_record_once_whatever_gets_lost() {
             let metadata = ObjectMetadata::decode(fields).expect("our metadata");
             assert_eq!(place.parse(key), Some((next, ".json")), "seed {seed}: the chain is whole");
             assert_eq!(body.iter().filter(|byte| **byte == b'\n').count(), metadata.count);
-            let offsets: Vec<String> = metadata.ranges.offsets().map(|offset| format!("{{\"n\":{offset}}}")).collect();
+            let offsets: Vec<String> =
+                metadata.ranges.offsets().map(|offset| format!("{{\"n\":{offset}}}")).collect();
             assert_eq!(offsets.join("\n") + "\n", std::str::from_utf8(body).expect("text"));
             next = metadata.next;
         }
-        let refused: BTreeSet<i64> = (0..end).filter(|offset| offset % 7 == 3 && offset % 10 != 9).collect();
+        let refused: BTreeSet<i64> =
+            (0..end).filter(|offset| offset % 7 == 3 && offset % 10 != 9).collect();
         assert_eq!(*shared.letters.0.lock().expect("lock"), refused, "seed {seed}");
     }
 }

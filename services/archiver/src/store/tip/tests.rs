@@ -17,7 +17,13 @@ fn chain(offsets: &[i64]) -> Memory {
     let memory = Memory::new(1, Faults::default());
     for pair in offsets.windows(2) {
         let ranges = format!("{}-{}", pair[0], pair[1] - 1).parse().expect("a range");
-        let metadata = ObjectMetadata { source: source(), next: pair[1], count: 1, ranges, gap: Ranges::default() };
+        let metadata = ObjectMetadata {
+            source: source(),
+            next: pair[1],
+            count: 1,
+            ranges,
+            gap: Ranges::default(),
+        };
         memory.insert(&place().object(pair[0]), metadata.encode());
     }
     memory
@@ -30,7 +36,16 @@ async fn next(memory: &Memory, hint: Option<i64>) -> Option<i64> {
 #[tokio::test]
 async fn the_tip_is_found_with_any_hint_and_with_none() {
     let memory = chain(&[0, 10, 17, 27, 5000, 5010]);
-    for hint in [None, Some(0), Some(12), Some(5000), Some(5010), Some(5011), Some(1_000_000), Some(i64::MAX)] {
+    for hint in [
+        None,
+        Some(0),
+        Some(12),
+        Some(5000),
+        Some(5010),
+        Some(5011),
+        Some(1_000_000),
+        Some(i64::MAX),
+    ] {
         assert_eq!(next(&memory, hint).await, Some(5010), "{hint:?}");
     }
 }
@@ -38,7 +53,9 @@ async fn the_tip_is_found_with_any_hint_and_with_none() {
 #[tokio::test]
 async fn names_are_compared_as_numbers() {
     let memory = chain(&[9_999_999_980, 9_999_999_990, 10_000_000_000, 10_000_000_010]);
-    for hint in [None, Some(9_999_999_985), Some(9_999_999_999), Some(10_000_000_010), Some(10_000_000_500)] {
+    for hint in
+        [None, Some(9_999_999_985), Some(9_999_999_999), Some(10_000_000_010), Some(10_000_000_500)]
+    {
         assert_eq!(next(&memory, hint).await, Some(10_000_000_010), "{hint:?}");
     }
 }
