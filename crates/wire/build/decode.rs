@@ -1,5 +1,6 @@
 //! `Message::decode`.
 
+use crate::rust;
 use crate::schema::{Field, Message, Structure, Type};
 
 pub fn generate(message: &Message, structure: &Structure) -> String {
@@ -20,13 +21,11 @@ pub fn generate(message: &Message, structure: &Structure) -> String {
             versions.min, versions.max
         );
     }
-    code += &format!(
-        "let flexible = {};\nlet mut m = Self::default();\n",
-        message.is_flexible()
-    );
+    code +=
+        &format!("let flexible = {};\nlet mut m = Self::default();\n", rust::is_flexible(message));
     for field in structure.fields.iter().filter(|f| f.tag.is_none()) {
         let statement = assignment(message, field, "r");
-        code += &match field.versions.condition(structure.versions) {
+        code += &match rust::condition(field.versions, structure.versions) {
             Some(condition) => format!("if {condition} {{\n{statement}}}\n"),
             None => statement,
         };
@@ -37,25 +36,17 @@ pub fn generate(message: &Message, structure: &Structure) -> String {
 }
 
 fn tags(message: &Message, structure: &Structure) -> String {
-    let tagged: Vec<_> = structure
-        .fields
-        .iter()
-        .filter(|f| f.tag.is_some())
-        .collect();
+    let tagged: Vec<_> = structure.fields.iter().filter(|f| f.tag.is_some()).collect();
     let body = if tagged.is_empty() {
         "r.skip_tags()?;\n".to_owned()
     } else {
         let mut arms = String::new();
         for field in tagged {
             let tag = field.tag.expect("only tagged fields are here");
-            let guard = field
-                .versions
-                .condition(structure.versions)
+            let guard = rust::condition(field.versions, structure.versions)
                 .map_or(String::new(), |c| format!(" if {c}"));
-            arms += &format!(
-                "{tag}{guard} => {{\n{}Ok(true)\n}}\n",
-                assignment(message, field, "r")
-            );
+            arms +=
+                &format!("{tag}{guard} => {{\n{}Ok(true)\n}}\n", assignment(message, field, "r"));
         }
         format!("r.tags(|tag, r| match tag {{\n{arms}_ => Ok(false),\n}})?;\n")
     };
@@ -67,9 +58,9 @@ fn tags(message: &Message, structure: &Structure) -> String {
 
 /// `m.field = ...;`
 fn assignment(message: &Message, field: &Field, reader: &str) -> String {
-    let ident = field.ident();
+    let ident = rust::ident(field);
     let flexible = if field.rigid { "false" } else { "flexible" };
-    let value = match (&field.kind, field.is_option()) {
+    let value = match (&field.kind, rust::is_option(field)) {
         (Type::Plain(method, _), _) => format!("{reader}.{method}()?"),
         (Type::String, true) => format!("{reader}.nullable_string({flexible})?"),
         (Type::String, false) => format!("{reader}.string({flexible})?"),
@@ -86,7 +77,7 @@ fn assignment(message: &Message, field: &Field, reader: &str) -> String {
             let method = if option { "nullable_array" } else { "array" };
             format!(
                 "{reader}.{method}({flexible}, {}, {})?",
-                message.min_size(element),
+                rust::min_size(message, element),
                 element_reader(element)
             )
         }
@@ -94,9 +85,8 @@ fn assignment(message: &Message, field: &Field, reader: &str) -> String {
     let mut statement = format!("m.{ident} = {value};\n");
     // A version that does not allow null, in a field that other versions may leave null.
     if let Some(nullable) = field.nullable.filter(|n| !n.contains(field.versions)) {
-        let allowed = nullable
-            .condition(field.versions)
-            .expect("it does not cover all versions");
+        let allowed =
+            rust::condition(nullable, field.versions).expect("it does not cover all versions");
         statement += &format!(
             "if m.{ident}.is_none() && !({allowed}) {{\nreturn Err(DecodeError::Null(\"{}\"));\n}}\n",
             field.name

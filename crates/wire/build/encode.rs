@@ -1,5 +1,6 @@
 //! `Message::encode`. Continues the `impl` block that decode.rs opened.
 
+use crate::rust;
 use crate::schema::{Field, Message, Structure, Type};
 use crate::structs;
 
@@ -13,10 +14,10 @@ pub fn generate(message: &Message, structure: &Structure) -> String {
             versions.min, versions.max
         );
     }
-    code += &format!("let flexible = {};\n", message.is_flexible());
+    code += &format!("let flexible = {};\n", rust::is_flexible(message));
     for field in structure.fields.iter().filter(|f| f.tag.is_none()) {
         let statement = statement(field);
-        code += &match field.versions.condition(structure.versions) {
+        code += &match rust::condition(field.versions, structure.versions) {
             Some(condition) => format!("if {condition} {{\n{statement}}}\n"),
             None => statement,
         };
@@ -31,21 +32,12 @@ fn tags(message: &Message, structure: &Structure) -> String {
         return String::new();
     }
     let mut puts = String::new();
-    let mut tagged: Vec<_> = structure
-        .fields
-        .iter()
-        .filter(|f| f.tag.is_some())
-        .collect();
+    let mut tagged: Vec<_> = structure.fields.iter().filter(|f| f.tag.is_some()).collect();
     tagged.sort_by_key(|f| f.tag);
     for field in &tagged {
-        let version = field
-            .versions
-            .condition(structure.versions)
+        let version = rust::condition(field.versions, structure.versions)
             .map_or(String::new(), |c| format!("{c} && "));
-        let (set, tag) = (
-            is_set(field),
-            field.tag.expect("only tagged fields are here"),
-        );
+        let (set, tag) = (is_set(field), field.tag.expect("only tagged fields are here"));
         puts += &format!(
             "if {version}{set} {{\ntags.put({tag}, |w| {{\n{}Ok(())\n}})?;\n}}\n",
             statement(field)
@@ -61,8 +53,8 @@ fn tags(message: &Message, structure: &Structure) -> String {
 
 /// Whether the field differs from its default.
 fn is_set(field: &Field) -> String {
-    let ident = field.ident();
-    match (&field.kind, field.default.as_deref(), field.is_option()) {
+    let ident = rust::ident(field);
+    match (&field.kind, field.default.as_deref(), rust::is_option(field)) {
         (_, Some("null"), _) | (Type::Records, ..) => format!("self.{ident}.is_some()"),
         (Type::Structure(_), _, false) => format!("self.{ident} != Default::default()"),
         (Type::Array(_) | Type::String | Type::Bytes, _, false) => {
@@ -77,52 +69,39 @@ fn is_set(field: &Field) -> String {
 
 fn statement(field: &Field) -> String {
     let flexible = if field.rigid { "false" } else { "flexible" };
-    if !field.is_option() {
-        return present(&field.kind, &format!("self.{}", field.ident()), flexible);
+    if !rust::is_option(field) {
+        return present(&field.kind, &format!("self.{}", rust::ident(field)), false, flexible);
     }
-    let ident = field.ident();
+    let ident = rust::ident(field);
     let null = match &field.kind {
         Type::Structure(_) => "w.i8(-1);\n".to_owned(),
         Type::String => format!("w.nullable_string(None, {flexible})?;\n"),
         _ => format!("w.null_count({flexible});\n"),
     };
-    let condition = field
-        .nullable
-        .and_then(|nullable| nullable.condition(field.versions));
+    let condition = field.nullable.and_then(|nullable| rust::condition(nullable, field.versions));
     let null = match condition {
         None => null,
-        Some(c) => format!(
-            "if !({c}) {{\nreturn Err(EncodeError::Null(\"{}\"));\n}}\n{null}",
-            field.name
-        ),
+        Some(c) => {
+            format!("if !({c}) {{\nreturn Err(EncodeError::Null(\"{}\"));\n}}\n{null}", field.name)
+        }
     };
-    let mark = if matches!(field.kind, Type::Structure(_)) {
-        "w.i8(1);\n"
-    } else {
-        ""
-    };
-    let some = present(&field.kind, "(*value)", flexible);
+    let mark = if matches!(field.kind, Type::Structure(_)) { "w.i8(1);\n" } else { "" };
+    let some = present(&field.kind, "value", true, flexible);
     format!("match &self.{ident} {{\nSome(value) => {{\n{mark}{some}}}\nNone => {{\n{null}}}\n}}\n")
 }
 
-fn present(kind: &Type, place: &str, flexible: &str) -> String {
+/// Writes what is in `place`, which is a reference or the thing itself.
+fn present(kind: &Type, place: &str, is_reference: bool, flexible: &str) -> String {
+    let (star, and) = if is_reference { ("*", "") } else { ("", "&") };
     match kind {
-        Type::Plain(method, _) => format!("w.{method}({place});\n"),
-        Type::String => format!("w.string(&{place}, {flexible})?;\n"),
-        Type::Bytes => format!("w.bytes(&{place}, {flexible})?;\n"),
-        Type::Records => format!("w.nullable_records(Some(&{place}), {flexible})?;\n"),
+        Type::Plain(method, _) => format!("w.{method}({star}{place});\n"),
+        Type::String => format!("w.string({and}{place}, {flexible})?;\n"),
+        Type::Bytes => format!("w.bytes({and}{place}, {flexible})?;\n"),
+        Type::Records => format!("w.nullable_records(Some({and}{place}), {flexible})?;\n"),
         Type::Structure(_) => format!("{place}.encode(w, version)?;\n"),
         Type::Array(element) => {
-            let each = present(
-                element,
-                if element.structure().is_some() {
-                    "e"
-                } else {
-                    "(*e)"
-                },
-                flexible,
-            );
-            format!("w.count({place}.len(), {flexible})?;\nfor e in &{place} {{\n{each}}}\n")
+            let each = present(element, "e", true, flexible);
+            format!("w.count({place}.len(), {flexible})?;\nfor e in {and}{place} {{\n{each}}}\n")
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::fmt;
 
 macro_rules! error_codes {
-    ($($code:literal $variant:ident $name:literal $retriable:literal)*) => {
+    ($($(#[$default:meta])? $code:literal $variant:ident $name:literal $retriable:literal)*) => {
         /// What an error field of a response says. The fields themselves stay `i16`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
         pub enum ErrorCode {
-            $(#[doc = $name] $variant = $code,)*
+            $(#[doc = $name] $(#[$default])? $variant = $code,)*
         }
 
         impl ErrorCode {
@@ -42,6 +42,7 @@ macro_rules! error_codes {
 
 error_codes! {
     -1 UnknownServerError "UNKNOWN_SERVER_ERROR" false
+    #[default]
     0 None "NONE" false
     1 OffsetOutOfRange "OFFSET_OUT_OF_RANGE" false
     2 CorruptMessage "CORRUPT_MESSAGE" true
@@ -185,12 +186,6 @@ impl ErrorCode {
 
     pub const fn is_error(self) -> bool {
         !matches!(self, ErrorCode::None)
-    }
-}
-
-impl Default for ErrorCode {
-    fn default() -> ErrorCode {
-        ErrorCode::None
     }
 }
 

@@ -13,6 +13,8 @@ pub mod messages;
 pub mod reader;
 pub mod record;
 pub mod records;
+pub mod sample;
+pub mod schema;
 pub mod text;
 pub mod uuid;
 pub mod writer;

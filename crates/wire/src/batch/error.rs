@@ -55,10 +55,9 @@ impl fmt::Display for BatchError {
             Self::Magic(magic) => write!(f, "record format {magic} is not accepted, only format 2"),
             Self::Crc => write!(f, "the CRC of the batch does not match"),
             Self::Codec(codec) => write!(f, "compression codec {codec} does not exist"),
-            Self::RecordCount => write!(
-                f,
-                "the record count does not fit the offsets or the size of the batch"
-            ),
+            Self::RecordCount => {
+                write!(f, "the record count does not fit the offsets or the size of the batch")
+            }
             Self::Producer => write!(f, "producer id, epoch and sequence do not fit together"),
             Self::Control => write!(f, "clients must not write control batches"),
             Self::Timestamp => write!(f, "the batch has an invalid timestamp or timestamp type"),
