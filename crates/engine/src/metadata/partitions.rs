@@ -36,7 +36,12 @@ impl Image {
             .filter(|b| change.isr.iter().any(|m| m.broker == *b))
             .collect();
         let mut next = PartitionState { isr, ..(*now).clone() };
-        next = finish(&now, next).unwrap_or_else(|| (*now).clone());
+        // Any accepted change ends the partition epoch, one that changes nothing too: a delayed copy of an earlier
+        // wish of the same epoch can then not be granted any more.
+        next = finish(&now, next).unwrap_or_else(|| PartitionState {
+            partition_epoch: now.partition_epoch.next(),
+            ..(*now).clone()
+        });
         // A leader that should not lead could only go on until the ISR had another member.
         if let Some(better) = self.settled(id, &next) {
             next = better;

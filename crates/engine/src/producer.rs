@@ -1,0 +1,229 @@
+//! Idempotent producers (KIP-98): which sequence each one may append next, and which batches are repetitions.
+//!
+//! The rules are Kafka's. A producer id that the log does not know may begin with any sequence, since its earlier
+//! batches may have been forgotten; after that, sequences have no gap. The last five batches of each producer are
+//! remembered, as many as a client keeps in flight, so that a repeated one is answered with its original offset.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use thiserror::Error;
+use wire::batch::BatchHeader;
+
+use crate::ids::{Offset, ProducerId};
+
+/// How many batches of a producer are remembered: a client's `max.in.flight.requests.per.connection` is at most this.
+pub const REMEMBERED_BATCHES: usize = 5;
+
+/// Why a producer's batch is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    #[error("out of order sequence number for producer {producer}: got {got}, expected {expected}")]
+    OutOfOrderSequence { producer: ProducerId, got: i32, expected: i32 },
+    #[error("producer {producer} has epoch {current}, the batch has {got}")]
+    InvalidEpoch { producer: ProducerId, got: i16, current: i16 },
+}
+
+/// One remembered batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    pub first_sequence: i32,
+    pub last_sequence: i32,
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    pub timestamp_ms: i64,
+}
+
+/// What is known of one producer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Producer {
+    pub epoch: i16,
+    /// Oldest first, at most [`REMEMBERED_BATCHES`].
+    pub batches: VecDeque<Remembered>,
+    /// The largest timestamp of its newest batch: what expiry goes by.
+    pub last_timestamp_ms: i64,
+}
+
+/// What to do with a batch that may be appended as far as its producer is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Append,
+    Duplicate(Remembered),
+}
+
+/// The producers of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Producers {
+    by_id: BTreeMap<ProducerId, Producer>,
+}
+
+impl Producers {
+    pub fn new(entries: impl IntoIterator<Item = (ProducerId, Producer)>) -> Producers {
+        Producers { by_id: entries.into_iter().collect() }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
+        self.by_id.iter().map(|(id, p)| (*id, p))
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Judges a client's batch against what the log has of its producer.
+    pub fn check(&self, header: &BatchHeader) -> Result<Verdict, Error> {
+        if !header.has_producer_id() {
+            return Ok(Verdict::Append);
+        }
+        let id = ProducerId(header.producer_id);
+        let Some(known) = self.by_id.get(&id) else {
+            return Ok(Verdict::Append);
+        };
+        if header.producer_epoch < known.epoch {
+            return Err(Error::InvalidEpoch {
+                producer: id,
+                got: header.producer_epoch,
+                current: known.epoch,
+            });
+        }
+        if let Some(original) = known.repeated(header) {
+            return Ok(Verdict::Duplicate(original));
+        }
+        let expected = if header.producer_epoch > known.epoch { 0 } else { known.next_sequence() };
+        if header.base_sequence == expected {
+            return Ok(Verdict::Append);
+        }
+        Err(Error::OutOfOrderSequence { producer: id, got: header.base_sequence, expected })
+    }
+
+    /// Notes a batch that is in the log: appended by the leader, replicated, or read at recovery.
+    pub fn on_appended(&mut self, header: &BatchHeader) {
+        if !header.has_producer_id() {
+            return;
+        }
+        let producer =
+            self.by_id.entry(ProducerId(header.producer_id)).or_insert_with(|| Producer {
+                epoch: header.producer_epoch,
+                batches: VecDeque::new(),
+                last_timestamp_ms: header.max_timestamp,
+            });
+        producer.on_appended(header);
+    }
+
+    /// Forgets producers that have been silent since before `oldest_ms` (`producer.id.expiration.ms`).
+    pub fn expire(&mut self, oldest_ms: i64) {
+        self.by_id.retain(|_, p| p.last_timestamp_ms >= oldest_ms);
+    }
+
+    pub fn clear(&mut self) {
+        self.by_id.clear();
+    }
+}
+
+impl Producer {
+    fn repeated(&self, header: &BatchHeader) -> Option<Remembered> {
+        let same = |b: &&Remembered| {
+            b.first_sequence == header.base_sequence && b.last_sequence == header.last_sequence()
+        };
+        if header.producer_epoch != self.epoch {
+            return None;
+        }
+        self.batches.iter().find(same).copied()
+    }
+
+    /// Sequences wrap from `i32::MAX` to 0.
+    fn next_sequence(&self) -> i32 {
+        self.batches.back().map_or(0, |last| last.last_sequence.checked_add(1).unwrap_or(0))
+    }
+
+    fn on_appended(&mut self, header: &BatchHeader) {
+        self.last_timestamp_ms = header.max_timestamp;
+        if header.producer_epoch != self.epoch {
+            self.epoch = header.producer_epoch;
+            self.batches.clear();
+        }
+        if header.is_control() {
+            return;
+        }
+        if self.batches.len() == REMEMBERED_BATCHES {
+            self.batches.pop_front();
+        }
+        self.batches.push_back(Remembered {
+            first_sequence: header.base_sequence,
+            last_sequence: header.last_sequence(),
+            base_offset: Offset(header.base_offset),
+            last_offset: Offset(header.last_offset()),
+            timestamp_ms: header.max_timestamp,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(epoch: i16, sequence: i32, count: i32, offset: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset: offset,
+            batch_length: 100,
+            partition_leader_epoch: 0,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: count - 1,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id: 7,
+            producer_epoch: epoch,
+            base_sequence: sequence,
+            record_count: count,
+        }
+    }
+
+    fn expects(got: i32, expected: i32) -> Result<Verdict, Error> {
+        Err(Error::OutOfOrderSequence { producer: ProducerId(7), got, expected })
+    }
+
+    #[test]
+    fn a_gap_is_refused_and_a_repetition_answered_with_its_offset() {
+        let mut known = Producers::default();
+        for n in 0..7 {
+            known.on_appended(&batch(0, n * 2, 2, 100 + i64::from(n) * 2));
+        }
+        assert_eq!(known.check(&batch(0, 14, 1, 0)), Ok(Verdict::Append));
+        assert_eq!(known.check(&batch(0, 15, 1, 0)), expects(15, 14));
+        let Ok(Verdict::Duplicate(original)) = known.check(&batch(0, 4, 2, 0)) else {
+            panic!("the fifth last batch is remembered")
+        };
+        assert_eq!(original.base_offset, Offset(104));
+        assert_eq!(known.check(&batch(0, 2, 2, 0)), expects(2, 14));
+        assert_eq!(known.check(&batch(0, 4, 1, 0)), expects(4, 14));
+    }
+
+    #[test]
+    fn a_new_epoch_begins_at_zero_and_shuts_the_old_one_out() {
+        let mut known = Producers::default();
+        known.on_appended(&batch(1, 0, 5, 0));
+        assert_eq!(known.check(&batch(2, 3, 1, 0)), expects(3, 0));
+        assert_eq!(known.check(&batch(2, 0, 1, 0)), Ok(Verdict::Append));
+        known.on_appended(&batch(2, 0, 1, 5));
+        assert_eq!(
+            known.check(&batch(1, 5, 1, 0)),
+            Err(Error::InvalidEpoch { producer: ProducerId(7), got: 1, current: 2 })
+        );
+    }
+
+    #[test]
+    fn sequences_wrap() {
+        let mut known = Producers::default();
+        known.on_appended(&batch(0, i32::MAX - 1, 2, 0));
+        assert_eq!(known.check(&batch(0, 0, 1, 0)), Ok(Verdict::Append));
+        known.on_appended(&batch(0, 0, 1, 2));
+        let mut wrapped = Producers::default();
+        wrapped.on_appended(&batch(0, i32::MAX, 3, 0));
+        assert_eq!(wrapped.check(&batch(0, 2, 1, 0)), Ok(Verdict::Append));
+    }
+}

@@ -1,0 +1,90 @@
+//! A leader's append: the offset and the epoch that a batch gets, or why it gets none.
+
+use wire::batch::BatchHeader;
+
+use super::{Error, Replica};
+use crate::ids::{LeaderEpoch, Offset};
+use crate::producer::Verdict;
+
+/// What a producer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// acks=0
+    None,
+    /// acks=1
+    Leader,
+    /// acks=all (-1)
+    All,
+}
+
+/// A batch to write, with what the leader assigns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "the batch is to be written to the log, then to be reported with on_appended"]
+pub struct Write {
+    pub base_offset: Offset,
+    pub leader_epoch: LeaderEpoch,
+    header: BatchHeader,
+}
+
+impl Write {
+    /// The offset after the batch: what must be committed before acks=all is answered.
+    pub fn next_offset(&self) -> Offset {
+        Offset(self.header.next_offset())
+    }
+}
+
+/// A batch that is in the log already: answered as it was the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    pub base_offset: Offset,
+    pub next_offset: Offset,
+    pub timestamp_ms: i64,
+}
+
+/// What to do with a client's batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendPlan {
+    Write(Write),
+    Duplicate(Duplicate),
+}
+
+impl Replica {
+    /// Decides on one batch, whose header has been found coherent.
+    pub fn plan_append(&self, header: &BatchHeader, acks: Acks) -> Result<AppendPlan, Error> {
+        self.leader_or_refuse()?;
+        if acks == Acks::All {
+            self.check_min_isr()?;
+        }
+        if let Verdict::Duplicate(original) = self.producers.check(header)? {
+            return Ok(AppendPlan::Duplicate(Duplicate {
+                base_offset: original.base_offset,
+                next_offset: original.last_offset.plus(1),
+                timestamp_ms: original.timestamp_ms,
+            }));
+        }
+        let header = BatchHeader {
+            base_offset: self.log_end.0,
+            partition_leader_epoch: self.leader_epoch.0,
+            ..*header
+        };
+        Ok(AppendPlan::Write(Write {
+            base_offset: self.log_end,
+            leader_epoch: self.leader_epoch,
+            header,
+        }))
+    }
+
+    /// The batch is in the log.
+    pub fn on_appended(&mut self, write: &Write, now_ms: u64) {
+        assert!(
+            self.is_leader()
+                && write.base_offset == self.log_end
+                && write.leader_epoch == self.leader_epoch,
+            "a plan is carried out before the next decision"
+        );
+        self.epochs.assign(write.leader_epoch, write.base_offset);
+        self.producers.on_appended(&write.header);
+        self.log_end = write.next_offset();
+        self.advance_high_watermark(now_ms);
+    }
+}

@@ -1,0 +1,120 @@
+//! The leader's side of Fetch, ListOffsets and OffsetForLeaderEpoch: what may be shown to whom.
+
+use super::leader::Progress;
+use super::{Error, Replica, Role};
+use crate::epochs::EpochEnd;
+use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
+
+/// Who reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    Consumer { read_committed: bool },
+    Follower { id: BrokerId, broker_epoch: Option<BrokerEpoch> },
+}
+
+/// One partition of a Fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchQuery {
+    pub reader: Reader,
+    pub offset: Offset,
+    /// The leader epoch that the reader knows; none is not checked.
+    pub leader_epoch: Option<LeaderEpoch>,
+    /// The epoch of the record before `offset`, from which a diverging log is recognised.
+    pub last_fetched_epoch: Option<LeaderEpoch>,
+}
+
+/// What to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchPlan {
+    /// Whole batches from `from` on, none that reaches `below`.
+    Serve { from: Offset, below: Offset },
+    /// The reader's log differs: it shall cut it to here and ask again (KIP-595).
+    Diverging(EpochEnd),
+}
+
+impl Replica {
+    /// The checks that each request with a leader epoch passes first (KIP-320).
+    pub fn check_leader_epoch(&self, asked: Option<LeaderEpoch>) -> Result<(), Error> {
+        match asked {
+            Some(epoch) if epoch < self.leader_epoch => Err(Error::FencedLeaderEpoch),
+            Some(epoch) if epoch > self.leader_epoch => Err(Error::UnknownLeaderEpoch),
+            _ => self.leader_or_refuse().map(|_| ()),
+        }
+    }
+
+    /// Decides on a fetch. Changes nothing: a follower's progress is noted with [`Replica::on_follower_fetch`].
+    pub fn plan_fetch(&self, query: &FetchQuery) -> Result<FetchPlan, Error> {
+        self.check_leader_epoch(query.leader_epoch)?;
+        if let Reader::Follower { id, broker_epoch } = query.reader {
+            self.check_follower(id, broker_epoch)?;
+        }
+        if let Some(epoch) = query.last_fetched_epoch {
+            let end = self.epochs.end_of(epoch, self.log_end).ok_or(Error::OffsetOutOfRange)?;
+            // Below the log start no epoch is known: that is out of range, not divergence.
+            if query.offset >= self.log_start && (end.epoch < epoch || end.end < query.offset) {
+                return Ok(FetchPlan::Diverging(end));
+            }
+        }
+        if query.offset < self.log_start || query.offset > self.log_end {
+            return Err(Error::OffsetOutOfRange);
+        }
+        Ok(FetchPlan::Serve { from: query.offset, below: self.visible_end(query.reader) })
+    }
+
+    fn check_follower(&self, id: BrokerId, broker_epoch: Option<BrokerEpoch>) -> Result<(), Error> {
+        let known = self.leader_or_refuse()?.followers.get(&id).ok_or(Error::NotReplica)?;
+        if broker_epoch.is_some() && broker_epoch < known.broker_epoch {
+            return Err(Error::StaleBrokerEpoch);
+        }
+        Ok(())
+    }
+
+    fn visible_end(&self, reader: Reader) -> Offset {
+        match reader {
+            Reader::Consumer { read_committed: false } => self.high_watermark,
+            Reader::Consumer { read_committed: true } => self.last_stable_offset(),
+            Reader::Follower { .. } => self.log_end,
+        }
+    }
+
+    /// A follower's fetch has been found to agree with this log up to `offset`, so it has everything below, and where
+    /// `flush.messages=1` it has it on disk: a follower asks for more only then.
+    pub fn on_follower_fetch(
+        &mut self,
+        id: BrokerId,
+        broker_epoch: Option<BrokerEpoch>,
+        offset: Offset,
+        now_ms: u64,
+    ) {
+        let log_end = self.log_end;
+        let Role::Leader(leader) = &mut self.role else { return };
+        let Some(follower) = leader.followers.get_mut(&id) else { return };
+        follower.broker_epoch = broker_epoch;
+        Progress::on_fetch(follower, offset, log_end, now_ms);
+        self.advance_high_watermark(now_ms);
+    }
+
+    /// What ListOffsets calls the latest offset. None until this leadership has committed what came before it:
+    /// the old leader may have shown a higher one (KIP-207).
+    pub fn latest_offset(&self, reader: Reader) -> Result<Offset, Error> {
+        if matches!(reader, Reader::Consumer { .. }) && self.is_settling()? {
+            return Err(Error::OffsetNotAvailable);
+        }
+        Ok(self.visible_end(reader))
+    }
+
+    /// Whether the high watermark may still be behind what the leader before has shown.
+    pub fn is_settling(&self) -> Result<bool, Error> {
+        Ok(self.high_watermark < self.leader_or_refuse()?.epoch_start)
+    }
+
+    /// Answers OffsetForLeaderEpoch.
+    pub fn end_of_epoch(
+        &self,
+        asked: LeaderEpoch,
+        current: Option<LeaderEpoch>,
+    ) -> Result<Option<EpochEnd>, Error> {
+        self.check_leader_epoch(current)?;
+        Ok(self.epochs.end_of(asked, self.log_end))
+    }
+}

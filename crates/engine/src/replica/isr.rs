@@ -1,0 +1,130 @@
+//! What a leader asks the controller for: followers that have caught up join the ISR, those that lag leave it.
+//!
+//! The controller decides (KIP-497) and checks each member's incarnation (KIP-903). Until its word arrives, whoever
+//! may have joined counts for the high watermark, and whoever was asked to leave counts still: the maximal ISR.
+
+use super::{Leader, Progress, Replica, Role};
+use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch};
+use crate::metadata::IsrMember;
+
+/// An ISR to ask the controller for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "until its outcome is reported, no other change is proposed"]
+pub struct IsrProposal {
+    pub leader_epoch: LeaderEpoch,
+    /// The state that it is meant to change. Any accepted proposal ends that state.
+    pub partition_epoch: PartitionEpoch,
+    pub isr: Vec<IsrMember>,
+}
+
+/// What has been asked for in the present partition epoch.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pending {
+    in_flight: bool,
+    /// An earlier request may still be granted: only a new partition epoch settles it.
+    uncertain: bool,
+    joining: Vec<BrokerId>,
+}
+
+impl Pending {
+    pub(super) fn may_have_joined(&self, id: BrokerId) -> bool {
+        self.joining.contains(&id)
+    }
+}
+
+impl Replica {
+    /// Notes which replicas the metadata calls active, and in which incarnation. No other may join.
+    pub fn on_active_brokers(
+        &mut self,
+        active: impl Fn(BrokerId) -> Option<BrokerEpoch>,
+        now_ms: u64,
+    ) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.active =
+                leader.replicas.iter().filter_map(|id| Some((*id, active(*id)?))).collect();
+            self.advance_high_watermark(now_ms);
+        }
+    }
+
+    /// The change that the ISR needs, if any; to be asked after fetches of followers and from time to time.
+    /// Its outcome is reported with [`Replica::on_isr_refused`] or [`Replica::on_isr_unknown`]; a granted one shows in
+    /// the metadata.
+    pub fn propose_isr(&mut self, now_ms: u64) -> Option<IsrProposal> {
+        let wanted = self.wanted_isr(now_ms)?;
+        let Role::Leader(leader) = &mut self.role else { return None };
+        if leader.pending.in_flight || (wanted == leader.isr && !leader.pending.uncertain) {
+            return None;
+        }
+        leader.pending.in_flight = true;
+        let joining = wanted.iter().filter(|id| !leader.isr.contains(id));
+        leader.pending.joining.extend(joining);
+        Some(IsrProposal {
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            isr: wanted.into_iter().map(|id| leader.member(id)).collect(),
+        })
+    }
+
+    fn wanted_isr(&self, now_ms: u64) -> Option<Vec<BrokerId>> {
+        let leader = self.leader()?;
+        let belongs = |id: &BrokerId| match leader.followers.get(id) {
+            None => true,
+            Some(follower) if leader.isr.contains(id) => {
+                follower.is_caught_up(self.log_end, now_ms, self.options.lag_max_ms)
+            }
+            Some(follower) => self.may_join(leader, *id, follower, now_ms),
+        };
+        Some(leader.replicas.iter().copied().filter(belongs).collect())
+    }
+
+    fn may_join(&self, leader: &Leader, id: BrokerId, follower: &Progress, now_ms: u64) -> bool {
+        let has = |offset: Offset| follower.log_end.is_some_and(|end| end >= offset);
+        leader.is_eligible(id)
+            && follower.is_caught_up(self.log_end, now_ms, self.options.lag_max_ms)
+            && has(self.high_watermark)
+            && has(leader.epoch_start)
+    }
+
+    /// The controller has refused, and will not grant it later. With `stale`, because the partition has changed:
+    /// the metadata will tell how, and nothing is asked before.
+    pub fn on_isr_refused(&mut self, proposal: &IsrProposal, stale: bool) {
+        if let Some(pending) = self.pending_of(proposal)
+            && !stale
+        {
+            pending.in_flight = false;
+            if !pending.uncertain {
+                pending.joining.clear();
+            }
+        }
+    }
+
+    /// Nobody knows whether the controller has granted it or will.
+    pub fn on_isr_unknown(&mut self, proposal: &IsrProposal) {
+        if let Some(pending) = self.pending_of(proposal) {
+            pending.in_flight = false;
+            pending.uncertain = true;
+        }
+    }
+
+    /// Where the proposal's partition epoch is over, its outcome no longer matters.
+    fn pending_of(&mut self, proposal: &IsrProposal) -> Option<&mut Pending> {
+        let current = proposal.leader_epoch == self.leader_epoch
+            && proposal.partition_epoch == self.partition_epoch;
+        match &mut self.role {
+            Role::Leader(leader) if current => Some(&mut leader.pending),
+            _ => None,
+        }
+    }
+}
+
+impl Leader {
+    /// Whether the metadata knows the follower as active, in the incarnation that fetches.
+    pub(super) fn is_eligible(&self, id: BrokerId) -> bool {
+        let fetching = self.followers.get(&id).and_then(|f| f.broker_epoch);
+        fetching.is_some() && self.active.get(&id).copied() == fetching
+    }
+
+    fn member(&self, broker: BrokerId) -> IsrMember {
+        IsrMember { broker, epoch: self.followers.get(&broker).and_then(|f| f.broker_epoch) }
+    }
+}

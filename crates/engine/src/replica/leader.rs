@@ -1,0 +1,123 @@
+//! What a leader knows beyond its log: the ISR, how far each follower is, and the change it has asked for.
+
+use std::collections::BTreeMap;
+
+use super::isr::Pending;
+use crate::ids::{BrokerEpoch, BrokerId, Offset};
+use crate::metadata::PartitionState;
+
+/// A follower as its fetches show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// It has everything below, and where `flush.messages=1` on disk; none before its first fetch of this epoch.
+    pub log_end: Option<Offset>,
+    /// When it had everything that the leader had, for all that the leader can know.
+    pub caught_up_ms: Option<u64>,
+    pub(super) fetched_ms: u64,
+    /// The leader's log end at its last fetch: reaching it later means it had caught up by then.
+    pub(super) leader_end_at_fetch: Offset,
+    /// The incarnation that fetches (KIP-903).
+    pub broker_epoch: Option<BrokerEpoch>,
+}
+
+impl Progress {
+    fn new(caught_up_ms: Option<u64>) -> Progress {
+        Progress {
+            log_end: None,
+            caught_up_ms,
+            fetched_ms: 0,
+            leader_end_at_fetch: Offset(0),
+            broker_epoch: None,
+        }
+    }
+
+    pub(super) fn on_fetch(&mut self, offset: Offset, leader_end: Offset, now_ms: u64) {
+        if offset >= leader_end {
+            self.caught_up_ms = self.caught_up_ms.max(Some(now_ms));
+        } else if self.log_end.is_some() && offset >= self.leader_end_at_fetch {
+            self.caught_up_ms = self.caught_up_ms.max(Some(self.fetched_ms));
+        }
+        self.log_end = Some(offset);
+        self.fetched_ms = now_ms;
+        self.leader_end_at_fetch = leader_end;
+    }
+
+    /// Whether it is at the log end, or was within the time that a follower may lag.
+    pub(super) fn is_caught_up(&self, leader_end: Offset, now_ms: u64, lag_max_ms: u64) -> bool {
+        self.log_end == Some(leader_end)
+            || self.caught_up_ms.is_some_and(|at| now_ms.saturating_sub(at) <= lag_max_ms)
+    }
+}
+
+/// The state of a leadership.
+#[derive(Clone, Debug)]
+pub struct Leader {
+    me: BrokerId,
+    pub(super) epoch_start: Offset,
+    pub(super) replicas: Vec<BrokerId>,
+    pub(super) isr: Vec<BrokerId>,
+    pub(super) followers: BTreeMap<BrokerId, Progress>,
+    pub(super) pending: Pending,
+    /// The replicas that the metadata calls active, with their incarnations.
+    pub(super) active: BTreeMap<BrokerId, BrokerEpoch>,
+}
+
+impl Leader {
+    pub(super) fn new(
+        me: BrokerId,
+        state: &PartitionState,
+        log_end: Offset,
+        now_ms: u64,
+    ) -> Leader {
+        let mut leader = Leader {
+            me,
+            epoch_start: log_end,
+            replicas: Vec::new(),
+            isr: Vec::new(),
+            followers: BTreeMap::new(),
+            pending: Pending::default(),
+            active: BTreeMap::new(),
+        };
+        // Who is in the ISR gets the whole lag time before it is judged.
+        for member in &state.isr {
+            leader.followers.insert(*member, Progress::new(Some(now_ms)));
+        }
+        leader.on_state(state);
+        leader
+    }
+
+    /// Takes in the controller's word; what was pending in the state before is settled by it.
+    pub(super) fn on_state(&mut self, state: &PartitionState) {
+        self.replicas.clone_from(&state.replicas);
+        self.isr.clone_from(&state.isr);
+        self.pending = Pending::default();
+        self.followers.retain(|id, _| state.replicas.contains(id) && *id != self.me);
+        for id in state.replicas.iter().filter(|id| **id != self.me) {
+            self.followers.entry(*id).or_insert_with(|| Progress::new(None));
+        }
+    }
+
+    /// Where this leader's epoch begins.
+    pub fn epoch_start(&self) -> Offset {
+        self.epoch_start
+    }
+
+    pub fn replicas(&self) -> &[BrokerId] {
+        &self.replicas
+    }
+
+    /// The ISR as the controller has confirmed it.
+    pub fn isr(&self) -> &[BrokerId] {
+        &self.isr
+    }
+
+    pub fn followers(&self) -> impl Iterator<Item = (BrokerId, &Progress)> {
+        self.followers.iter().map(|(id, p)| (*id, p))
+    }
+
+    /// Whether a replica counts for the high watermark: it is in the ISR, or in one that has been asked for and may
+    /// have been granted.
+    pub(super) fn is_in_maximal_isr(&self, id: BrokerId) -> bool {
+        self.isr.contains(&id) || self.pending.may_have_joined(id)
+    }
+}

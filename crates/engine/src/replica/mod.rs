@@ -1,0 +1,251 @@
+//! One replica of a partition: every decision that it takes as leader and as follower, as plain functions of data.
+//!
+//! Whoever drives it owns the log. A decision that changes the log comes as a plan; the driver carries it out and
+//! says so with the matching `on_*` call, and only then has the replica changed. Time comes in as milliseconds of a
+//! clock that never goes back.
+
+mod append;
+mod error;
+mod fetch;
+mod follow;
+mod isr;
+mod leader;
+mod watermark;
+
+use crate::epochs::Epochs;
+use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionEpoch};
+use crate::metadata::PartitionState;
+use crate::producer::Producers;
+
+pub use append::{Acks, AppendPlan, Duplicate, Write};
+pub use error::Error;
+pub use fetch::{FetchPlan, FetchQuery, Reader};
+pub use follow::{FetchPosition, Fetched, FollowError, FollowPlan, Replicated};
+pub use isr::IsrProposal;
+pub use leader::{Leader, Progress};
+pub use watermark::Commitment;
+
+/// What a topic's and the broker's configuration say about a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `min.insync.replicas`; counted as at most the number of replicas.
+    pub min_insync_replicas: usize,
+    /// `flush.messages=1`: an offset counts for the high watermark only where it is fsynced.
+    pub flush_each: bool,
+    /// `replica.lag.time.max.ms`: how long a follower may lag before it leaves the ISR.
+    pub lag_max_ms: u64,
+}
+
+/// A log as recovery has found it.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    pub log_start: Offset,
+    pub log_end: Offset,
+    /// Everything below is known to be on disk.
+    pub flushed: Offset,
+    /// From the checkpoint; may be older or, after a torn tail, beyond the log end.
+    pub high_watermark: Offset,
+    pub epochs: Epochs,
+    pub producers: Producers,
+}
+
+/// What a replica is at the moment.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Not told yet, or the partition has no leader.
+    Idle,
+    Leader(Leader),
+    Follower {
+        leader: BrokerId,
+    },
+}
+
+/// What a change of the metadata has made of the replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// Older than what is known already, or no change.
+    None,
+    /// Still the leader, of another ISR or assignment.
+    LeaderChanged,
+    BecameLeader,
+    BecameFollower,
+    BecameIdle,
+    /// The log has records of this epoch from an earlier life of this broker, so that it must not be written to under
+    /// the same epoch again. The controller gives every new incarnation a new epoch, so this is a fault of its.
+    Refused,
+}
+
+/// One replica.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    me: BrokerId,
+    options: Options,
+    log_start: Offset,
+    log_end: Offset,
+    flushed: Offset,
+    high_watermark: Offset,
+    epochs: Epochs,
+    producers: Producers,
+    leader_epoch: LeaderEpoch,
+    partition_epoch: PartitionEpoch,
+    role: Role,
+}
+
+impl Replica {
+    pub fn open(me: BrokerId, options: Options, log: Opened) -> Replica {
+        assert!(log.log_start <= log.log_end, "a log ends before it starts");
+        Replica {
+            me,
+            options,
+            log_start: log.log_start,
+            log_end: log.log_end,
+            flushed: log.flushed.min(log.log_end),
+            high_watermark: log.high_watermark.clamp(log.log_start, log.log_end),
+            epochs: log.epochs,
+            producers: log.producers,
+            leader_epoch: LeaderEpoch::NONE,
+            partition_epoch: PartitionEpoch(-1),
+            role: Role::Idle,
+        }
+    }
+
+    /// Follows the metadata: the only way to become a leader or a follower.
+    pub fn on_metadata(&mut self, state: &PartitionState, now_ms: u64) -> Transition {
+        if state.partition_epoch <= self.partition_epoch || state.leader_epoch < self.leader_epoch {
+            return Transition::None;
+        }
+        let new_epoch = state.leader_epoch > self.leader_epoch;
+        self.partition_epoch = state.partition_epoch;
+        self.leader_epoch = state.leader_epoch;
+        match state.leader {
+            Some(leader) if leader == self.me => self.on_leadership(state, new_epoch, now_ms),
+            Some(leader) => self.on_followership(leader, new_epoch),
+            None => {
+                let was_idle = matches!(self.role, Role::Idle);
+                self.role = Role::Idle;
+                if was_idle { Transition::None } else { Transition::BecameIdle }
+            }
+        }
+    }
+
+    fn on_leadership(
+        &mut self,
+        state: &PartitionState,
+        new_epoch: bool,
+        now_ms: u64,
+    ) -> Transition {
+        if let (Role::Leader(leader), false) = (&mut self.role, new_epoch) {
+            leader.on_state(state);
+            self.advance_high_watermark(now_ms);
+            return Transition::LeaderChanged;
+        }
+        if self.epochs.latest().is_some_and(|latest| latest >= state.leader_epoch) {
+            self.role = Role::Idle;
+            return Transition::Refused;
+        }
+        self.epochs.assign(state.leader_epoch, self.log_end);
+        self.role = Role::Leader(Leader::new(self.me, state, self.log_end, now_ms));
+        self.advance_high_watermark(now_ms);
+        Transition::BecameLeader
+    }
+
+    fn on_followership(&mut self, leader: BrokerId, new_epoch: bool) -> Transition {
+        let same = matches!(self.role, Role::Follower { leader: now } if now == leader);
+        self.role = Role::Follower { leader };
+        // A leadership of its own that wrote nothing leaves no trace: the leader's records may be of earlier epochs.
+        self.epochs.truncate_end(self.log_end);
+        if same && !new_epoch { Transition::None } else { Transition::BecameFollower }
+    }
+
+    /// Takes in a changed configuration. A high watermark that has been shown stays.
+    pub fn on_options(&mut self, options: Options, now_ms: u64) {
+        self.options = options;
+        self.advance_high_watermark(now_ms);
+    }
+
+    /// Everything below `offset` has been fsynced.
+    pub fn on_flushed(&mut self, offset: Offset, now_ms: u64) {
+        self.flushed = self.flushed.max(offset).min(self.log_end);
+        self.advance_high_watermark(now_ms);
+    }
+
+    /// Retention has deleted what is below `offset`, which is never above the high watermark.
+    pub fn on_log_start(&mut self, offset: Offset) {
+        if offset > self.log_start {
+            self.log_start = offset;
+            self.epochs.truncate_start(offset);
+        }
+    }
+
+    /// Forgets producers that have been silent since before `oldest_ms` of the records' clock.
+    pub fn expire_producers(&mut self, oldest_ms: i64) {
+        self.producers.expire(oldest_ms);
+    }
+
+    pub fn id(&self) -> BrokerId {
+        self.me
+    }
+
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// The leader's part, where this replica leads.
+    pub fn leader(&self) -> Option<&Leader> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader),
+            _ => None,
+        }
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.leader().is_some()
+    }
+
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch
+    }
+
+    pub fn partition_epoch(&self) -> PartitionEpoch {
+        self.partition_epoch
+    }
+
+    pub fn log_start(&self) -> Offset {
+        self.log_start
+    }
+
+    /// The offset that the next record gets.
+    pub fn log_end(&self) -> Offset {
+        self.log_end
+    }
+
+    pub fn flushed(&self) -> Offset {
+        self.flushed
+    }
+
+    /// Records below are committed: consumers see them, and no failover loses them.
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// Records below belong to no open transaction. The high watermark, as long as there are no transactions.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.high_watermark
+    }
+
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
+    }
+
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    fn leader_or_refuse(&self) -> Result<&Leader, Error> {
+        self.leader().ok_or(Error::NotLeader)
+    }
+}
