@@ -5,4 +5,5 @@ pub mod config;
 pub mod env;
 pub mod metrics;
 pub mod net;
+pub mod quorum;
 pub mod server;

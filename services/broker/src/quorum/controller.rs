@@ -1,0 +1,370 @@
+//! What the active controller does besides carrying out commands: it watches over the brokers.
+//!
+//! A broker is fenced when its process is gone (its heartbeat connection closes and a fresh one is refused), or when
+//! it is silent for the session timeout. One whose disk hangs gives up its leaderships but is not fenced. Sessions are
+//! this controller's own knowledge, not in the log: a new controller grants everybody a fresh one, and dials each
+//! broker once, since one may have died with its predecessor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::ids::{BrokerEpoch, BrokerId};
+use engine::metadata::{BrokerState, Command, Outcome, Registration, Rejection};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::message::{Answer, Heartbeat, Refusal, Reply};
+use super::node::{Node, broker_id, node_id};
+use super::peer;
+use crate::env::Plane;
+
+/// Between two looks at the sessions.
+const TICK: Duration = Duration::from_millis(100);
+/// A tick that comes so late was not delayed by the brokers: they get the time back.
+const LATE: Duration = Duration::from_millis(500);
+
+/// The sessions of the brokers.
+#[derive(Default)]
+pub struct Controller {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The term that the sessions belong to.
+    term: Option<u64>,
+    sessions: BTreeMap<BrokerId, Session>,
+    next_rebalance: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    epoch: BrokerEpoch,
+    heard: Instant,
+    /// The connection of its heartbeats; 0 for this node's own.
+    connection: Option<u64>,
+    stall: Duration,
+}
+
+impl Node {
+    /// Watches over the brokers while this node is the active controller.
+    pub async fn run_controller(self: Arc<Self>) {
+        let Some(raft) = self.raft.clone() else {
+            return;
+        };
+        let mut metrics = raft.metrics();
+        let mut last_tick = self.env.now();
+        loop {
+            let leader = metrics.borrow_and_update().current_leader;
+            self.published.set_controller(leader.map(broker_id));
+            match self.active_term() {
+                Some(term) => {
+                    self.take_office(term).await;
+                    self.forgive_lateness(&mut last_tick);
+                    self.supervise().await;
+                }
+                None => self.leave_office(),
+            }
+            tokio::select! {
+                biased;
+                changed = metrics.changed() => if changed.is_err() { return },
+                () = sleep(TICK) => {}
+            }
+        }
+    }
+
+    fn leave_office(&self) {
+        let mut state = self.controller.state.lock();
+        state.term = None;
+        state.sessions.clear();
+    }
+
+    async fn take_office(self: &Arc<Self>, term: u64) {
+        if self.controller.state.lock().term == Some(term) {
+            return;
+        }
+        let image = self.image();
+        let now = self.env.now();
+        {
+            let mut state = self.controller.state.lock();
+            state.term = Some(term);
+            state.next_rebalance = Some(now + self.config.quorum.rebalance_interval);
+            // Brokers may have found this controller before this task did.
+            state.sessions.retain(|id, s| image.has_epoch(*id, s.epoch));
+            for broker in image.unfenced_brokers() {
+                let fresh = Session {
+                    epoch: broker.epoch,
+                    heard: now,
+                    connection: None,
+                    stall: Duration::ZERO,
+                };
+                state.sessions.entry(broker.id).or_insert(fresh);
+            }
+        }
+        tracing::info!(term, "this node is the active controller");
+        self.name_cluster().await;
+        for broker in image
+            .unfenced_brokers()
+            .filter(|b| node_id(b.id.0) != self.id)
+        {
+            self.dial_back(broker.id, broker.epoch);
+        }
+    }
+
+    async fn name_cluster(&self) {
+        if self.image().cluster_id().is_some() {
+            return;
+        }
+        let id = self
+            .config
+            .cluster_id
+            .clone()
+            .unwrap_or_else(|| self.env.random_uuid().to_string());
+        let named = self
+            .write(Command::NameCluster {
+                cluster_id: id.into(),
+            })
+            .await;
+        if let Err(error) = named {
+            tracing::warn!(%error, "the cluster could not be named; the next term will");
+            self.controller.state.lock().term = None;
+        }
+    }
+
+    /// A machine without time to spare delays this task as it delays heartbeats: nobody is fenced for that.
+    fn forgive_lateness(&self, last_tick: &mut Instant) {
+        let now = self.env.now();
+        let late = now.duration_since(*last_tick).saturating_sub(TICK);
+        *last_tick = now;
+        if late > LATE {
+            for session in self.controller.state.lock().sessions.values_mut() {
+                session.heard += late;
+            }
+        }
+    }
+
+    async fn supervise(self: &Arc<Self>) {
+        let image = self.image();
+        for broker in image.brokers() {
+            if let Some(command) = self.verdict(broker) {
+                self.carry_out(command).await;
+            }
+        }
+        self.rebalance().await;
+        self.readmit_strangers();
+    }
+
+    /// What has to happen to a broker now, if anything.
+    fn verdict(&self, broker: &BrokerState) -> Option<Command> {
+        let (id, epoch) = (broker.id, broker.epoch);
+        let now = self.env.now();
+        let config = &self.config.quorum;
+        let mut state = self.controller.state.lock();
+        let fresh = Session {
+            epoch,
+            heard: now,
+            connection: None,
+            stall: Duration::ZERO,
+        };
+        let session = state.sessions.entry(id).or_insert(fresh);
+        if session.epoch != epoch {
+            *session = fresh;
+        }
+        if !broker.fenced && now.saturating_duration_since(session.heard) > config.session_timeout {
+            tracing::warn!(
+                broker = id.0,
+                "no heartbeat for {:?}: fencing",
+                config.session_timeout
+            );
+            return Some(Command::FenceBroker { broker: id, epoch });
+        }
+        let is_stalled = session.stall > config.stall_timeout;
+        let is_well = session.stall < config.stall_timeout / 2;
+        if !broker.stalled && is_stalled && !broker.fenced {
+            tracing::warn!(
+                broker = id.0,
+                "its oldest I/O is {:?} old: moving its leaderships",
+                session.stall
+            );
+            return Some(Command::StallBroker {
+                broker: id,
+                epoch,
+                stalled: true,
+            });
+        }
+        if broker.stalled && is_well {
+            return Some(Command::StallBroker {
+                broker: id,
+                epoch,
+                stalled: false,
+            });
+        }
+        None
+    }
+
+    async fn carry_out(&self, command: Command) {
+        match self.write(command).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(rejection)) => tracing::debug!(%rejection, "the broker has changed meanwhile"),
+            Err(error) => tracing::debug!(%error, "not the active controller any more"),
+        }
+    }
+
+    /// Gives leaderships back to the preferred replicas, now and then.
+    async fn rebalance(&self) {
+        let config = &self.config.quorum;
+        let now = self.env.now();
+        {
+            let mut state = self.controller.state.lock();
+            if !config.rebalance || state.next_rebalance.is_none_or(|at| now < at) {
+                return;
+            }
+            state.next_rebalance = Some(now + config.rebalance_interval);
+        }
+        let partitions = self.image().imbalanced();
+        if !partitions.is_empty() {
+            tracing::info!(
+                partitions = partitions.len(),
+                "giving leaderships back to preferred replicas"
+            );
+            self.carry_out(Command::ElectPreferred { partitions }).await;
+        }
+    }
+
+    /// A broker's process has started.
+    pub async fn register(self: &Arc<Self>, registration: Registration) -> Answer {
+        let (id, incarnation) = (registration.broker, registration.incarnation);
+        if self.active_term().is_none() {
+            return Err(Refusal::NotController {
+                leader: self.leader().filter(|l| *l != self.id),
+            });
+        }
+        if let Some(other) = self
+            .image()
+            .broker(id)
+            .filter(|b| b.incarnation != incarnation)
+            && self.is_alive(other)
+        {
+            return Err(Refusal::DuplicateBroker);
+        }
+        match self.write(Command::RegisterBroker(registration)).await?? {
+            Outcome::Registered { epoch, clean } => {
+                tracing::info!(broker = id.0, epoch = epoch.0, clean, "broker registered");
+                Ok(Reply::Registered { epoch, clean })
+            }
+            _ => Err(Refusal::Rejected(Rejection::InvalidRequest(
+                "not a registration".into(),
+            ))),
+        }
+    }
+
+    /// Whether an incarnation has lately sent a heartbeat over a connection that still stands.
+    fn is_alive(&self, broker: &BrokerState) -> bool {
+        let state = self.controller.state.lock();
+        let lately = self.env.now()
+            - (self.config.quorum.heartbeat * 3).min(self.config.quorum.session_timeout);
+        let session = state
+            .sessions
+            .get(&broker.id)
+            .filter(|s| s.epoch == broker.epoch);
+        session.is_some_and(|s| s.connection.is_some() && s.heard > lately)
+    }
+
+    /// A broker lives. A fenced one that has seen its own registration is let in.
+    pub async fn heartbeat(self: &Arc<Self>, beat: Heartbeat, connection: u64) -> Answer {
+        if self.active_term().is_none() {
+            return Err(Refusal::NotController {
+                leader: self.leader().filter(|l| *l != self.id),
+            });
+        }
+        let image = self.image();
+        let broker = image
+            .broker(beat.broker)
+            .ok_or(Rejection::BrokerNotRegistered)?;
+        if broker.epoch != beat.epoch {
+            return Err(Rejection::StaleBrokerEpoch.into());
+        }
+        let session = Session {
+            epoch: beat.epoch,
+            heard: self.env.now(),
+            connection: Some(connection),
+            stall: Duration::from_millis(beat.stall_ms),
+        };
+        self.controller
+            .state
+            .lock()
+            .sessions
+            .insert(beat.broker, session);
+        let has_caught_up = i64::try_from(beat.index).is_ok_and(|index| index >= beat.epoch.0);
+        if broker.fenced && !beat.stopping && has_caught_up {
+            self.write(Command::UnfenceBroker {
+                broker: beat.broker,
+                epoch: beat.epoch,
+            })
+            .await??;
+            tracing::info!(broker = beat.broker.0, "broker unfenced");
+            return Ok(Reply::Alive { fenced: false });
+        }
+        Ok(Reply::Alive {
+            fenced: broker.fenced,
+        })
+    }
+
+    /// A connection has ended: perhaps the process at its other end has, too.
+    pub(super) fn on_broker_closed(self: &Arc<Self>, connection: u64) {
+        let lost = {
+            let mut state = self.controller.state.lock();
+            let found = state
+                .sessions
+                .iter_mut()
+                .find(|(_, s)| s.connection == Some(connection));
+            found.map(|(id, session)| {
+                session.connection = None;
+                (*id, session.epoch)
+            })
+        };
+        if let Some((broker, epoch)) = lost {
+            self.dial_back(broker, epoch);
+        }
+    }
+
+    /// Fences a broker if its process refuses to be connected to.
+    fn dial_back(self: &Arc<Self>, broker: BrokerId, epoch: BrokerEpoch) {
+        let node = self.clone();
+        self.env
+            .spawn(Plane::Control, "quorum-dial-back", async move {
+                let Some((host, port)) = node.address(broker) else {
+                    return;
+                };
+                if !peer::is_gone(&node.env, &host, port).await {
+                    return;
+                }
+                let spoke_again = || {
+                    let state = node.controller.state.lock();
+                    state
+                        .sessions
+                        .get(&broker)
+                        .is_some_and(|s| s.epoch == epoch && s.connection.is_some())
+                };
+                let image = node.image();
+                let is_current = image
+                    .broker(broker)
+                    .is_some_and(|b| b.epoch == epoch && !b.fenced);
+                if is_current && !spoke_again() && node.active_term().is_some() {
+                    tracing::warn!(broker = broker.0, "its process is gone: fencing");
+                    node.carry_out(Command::FenceBroker { broker, epoch }).await;
+                }
+            });
+    }
+
+    /// Where a broker's process listens: a voter's controller listener, another's first broker listener.
+    fn address(&self, broker: BrokerId) -> Option<(String, u16)> {
+        if let Some(voter) = self.voter(node_id(broker.0)) {
+            return Some((voter.host, voter.port));
+        }
+        let image = self.image();
+        let endpoint = image.broker(broker)?.endpoints.first()?;
+        Some((endpoint.host.to_string(), endpoint.port))
+    }
+}

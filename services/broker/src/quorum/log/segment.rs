@@ -1,0 +1,213 @@
+//! One file of the metadata log: framed entries, each with its length and CRC-32C.
+//!
+//! The first frame is the file's head: which entry stands before the first. A file is only ever appended to or cut,
+//! so an interrupted write can only leave a torn tail, which [`Segment::open`] cuts.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use storage::{Disk, File};
+
+use crate::quorum::codec;
+use crate::quorum::types::{Entry, LogId};
+
+/// Length and CRC before each frame.
+const FRAME_HEAD: usize = 8;
+/// No entry is larger: the frames of the controller listener are bounded below this.
+const MAX_FRAME: usize = 128 << 20;
+
+/// What the first frame of a file says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    /// The entry before the first of this file; none at the beginning of the log.
+    before: Option<LogId>,
+}
+
+/// An open file of the log.
+pub struct Segment {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    /// The entry before the first of this file.
+    pub before: Option<LogId>,
+    /// The index of the first entry, present or to come.
+    pub first: u64,
+    /// Where the frame of each entry begins, from `first` on.
+    starts: Vec<u64>,
+    /// The length of the file.
+    len: u64,
+}
+
+/// What [`Segment::open`] found.
+pub struct Opened {
+    /// The file, ready to be appended to.
+    pub segment: Segment,
+    /// Its entries.
+    pub entries: Vec<Entry>,
+    /// How many bytes of a torn tail were cut.
+    pub cut: u64,
+}
+
+fn invalid(path: &Path, why: impl std::fmt::Display) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{}: {why}", path.display()),
+    )
+}
+
+/// The index of the entry after `before`.
+pub fn next_index(before: Option<&LogId>) -> u64 {
+    before.map_or(0, |id| id.index + 1)
+}
+
+/// Puts a value into a frame.
+fn frame<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+    let body = codec::encode(value).map_err(io::Error::other)?;
+    let len = u32::try_from(body.len())
+        .ok()
+        .filter(|l| *l as usize <= MAX_FRAME);
+    let len = len.ok_or_else(|| io::Error::other("an entry is too large"))?;
+    let mut frame = Vec::with_capacity(FRAME_HEAD + body.len());
+    frame.extend_from_slice(&len.to_be_bytes());
+    frame.extend_from_slice(&crc32c::crc32c(&body).to_be_bytes());
+    frame.extend_from_slice(&body);
+    Ok(frame)
+}
+
+/// The body of the frame at the beginning of `bytes`; none if it is not whole and sound.
+fn body(bytes: &[u8]) -> Option<&[u8]> {
+    let len = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
+    let crc = u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?);
+    let body = bytes.get(FRAME_HEAD..FRAME_HEAD.checked_add(len)?)?;
+    (crc32c::crc32c(body) == crc).then_some(body)
+}
+
+fn decode<T: DeserializeOwned>(path: &Path, body: &[u8]) -> io::Result<T> {
+    codec::decode(body).map_err(|e| invalid(path, e))
+}
+
+/// The name of the file whose first entry has this index.
+pub fn file_name(first: u64) -> String {
+    format!("{first:020}.raft")
+}
+
+impl Segment {
+    /// Makes an empty file for the entries after `before`, durably.
+    pub fn create(disk: &dyn Disk, dir: &Path, before: Option<LogId>) -> io::Result<Segment> {
+        let first = next_index(before.as_ref());
+        let path = dir.join(file_name(first));
+        let file = disk.create(&path)?;
+        let head = frame(&Head { before })?;
+        file.append(&mut [IoSlice::new(&head)])?;
+        file.sync_data()?;
+        disk.sync_dir(dir)?;
+        Ok(Segment {
+            path,
+            file,
+            before,
+            first,
+            starts: Vec::new(),
+            len: head.len() as u64,
+        })
+    }
+
+    /// Opens a file and reads all of it. A torn tail is cut; none if not even the head is whole.
+    pub fn open(disk: &dyn Disk, path: &Path) -> io::Result<Option<Opened>> {
+        let file = disk.open(path)?;
+        let len = file.len()?;
+        let size = usize::try_from(len).map_err(|e| invalid(path, e))?;
+        let bytes = storage::disk::read(&*file, 0, size)?;
+        let Some(head) = body(&bytes) else {
+            return Ok(None);
+        };
+        let before = decode::<Head>(path, head)?.before;
+        let first = next_index(before.as_ref());
+        let mut at = FRAME_HEAD + head.len();
+        let (mut starts, mut entries) = (Vec::new(), Vec::<Entry>::new());
+        while let Some(found) = body(&bytes[at..]) {
+            let entry = decode::<Entry>(path, found)?;
+            if entry.log_id.index != first + starts.len() as u64 {
+                return Err(invalid(
+                    path,
+                    format!("entry {} is out of order", entry.log_id.index),
+                ));
+            }
+            starts.push(at as u64);
+            entries.push(entry);
+            at += FRAME_HEAD + found.len();
+        }
+        let cut = len - at as u64;
+        if cut > 0 {
+            file.truncate(at as u64)?;
+            file.sync_data()?;
+        }
+        let segment = Segment {
+            path: path.into(),
+            file,
+            before,
+            first,
+            starts,
+            len: at as u64,
+        };
+        Ok(Some(Opened {
+            segment,
+            entries,
+            cut,
+        }))
+    }
+
+    /// The index of the entry to come.
+    pub fn next(&self) -> u64 {
+        self.first + self.starts.len() as u64
+    }
+
+    /// How many bytes the file has.
+    pub fn size_bytes(&self) -> u64 {
+        self.len
+    }
+
+    /// Appends entries, which must continue the file, and makes them durable.
+    pub fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let mut buffer = Vec::new();
+        let mut starts = Vec::with_capacity(entries.len());
+        for (entry, expected) in entries.iter().zip(self.next()..) {
+            assert_eq!(entry.log_id.index, expected, "the log has no holes");
+            starts.push(self.len + buffer.len() as u64);
+            buffer.extend_from_slice(&frame(entry)?);
+        }
+        let written = self
+            .file
+            .append(&mut [IoSlice::new(&buffer)])
+            .and_then(|()| self.file.sync_data());
+        if let Err(e) = written {
+            // What is on disk is unknown. A full disk is recovered from: cut what may be there.
+            if e.kind() == io::ErrorKind::StorageFull {
+                self.file.truncate(self.len)?;
+            }
+            return Err(e);
+        }
+        self.len += buffer.len() as u64;
+        self.starts.append(&mut starts);
+        Ok(())
+    }
+
+    /// Cuts the entries from `index` on, durably.
+    pub fn truncate(&mut self, index: u64) -> io::Result<()> {
+        let keep = usize::try_from(index.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let Some(&start) = self.starts.get(keep) else {
+            return Ok(());
+        };
+        self.file.truncate(start)?;
+        self.file.sync_data()?;
+        self.starts.truncate(keep);
+        self.len = start;
+        Ok(())
+    }
+
+    /// Removes the file.
+    pub fn remove(self, disk: &dyn Disk) -> io::Result<()> {
+        disk.remove_file(&self.path)
+    }
+}

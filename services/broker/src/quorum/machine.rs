@@ -1,0 +1,303 @@
+//! The state machine under the consensus: the image, its snapshots, and where everybody reads it.
+
+use std::collections::VecDeque;
+use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use engine::ids::BrokerId;
+use engine::metadata::{Command, Image, Snapshot as StoredImage};
+use openraft::storage::RaftStateMachine;
+use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::codec;
+use super::log::{read_checked, write_checked};
+use super::types::{
+    Applied, Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types,
+};
+use crate::env::{Env, Pool};
+
+const SNAPSHOT_FILE: &str = "snapshot";
+/// Applied commands kept for observers, which else get the whole image.
+const RECENT: usize = 1024;
+
+/// Where the newest image is read, without a lock, and where its changes are watched.
+pub struct Published {
+    image: ArcSwap<Image>,
+    changes: watch::Sender<Arc<Image>>,
+    recent: Mutex<Recent>,
+}
+
+/// The last applied entries, without holes.
+#[derive(Default)]
+struct Recent {
+    /// Those of a blank or membership entry have no command.
+    entries: VecDeque<(u64, Option<Arc<Command>>)>,
+}
+
+impl Published {
+    /// An empty image.
+    pub fn new() -> Published {
+        let first = Arc::new(Image::default());
+        let (changes, _) = watch::channel(first.clone());
+        Published {
+            image: ArcSwap::new(first),
+            changes,
+            recent: Mutex::default(),
+        }
+    }
+
+    /// The newest image.
+    pub fn image(&self) -> Arc<Image> {
+        self.image.load_full()
+    }
+
+    /// Sees the newest image and each later one, of which some may be skipped.
+    pub fn watch(&self) -> watch::Receiver<Arc<Image>> {
+        self.changes.subscribe()
+    }
+
+    /// Replaces the metadata. An older image than the present one is ignored: what brokers see only moves forward.
+    pub fn publish(&self, image: &Image) {
+        self.change(|now| {
+            (image.index() >= now.index()).then(|| image.with_controller(now.controller()))
+        });
+    }
+
+    /// Tells who the active controller is.
+    pub fn set_controller(&self, controller: Option<BrokerId>) {
+        self.change(|now| {
+            (now.controller() != controller).then(|| now.with_controller(controller))
+        });
+    }
+
+    fn change(&self, next: impl FnOnce(&Image) -> Option<Image>) {
+        self.changes
+            .send_if_modified(|current| match next(current) {
+                Some(image) => {
+                    *current = Arc::new(image);
+                    self.image.store(current.clone());
+                    true
+                }
+                None => false,
+            });
+    }
+
+    fn remember(&self, index: u64, command: Option<Arc<Command>>) {
+        let mut recent = self.recent.lock();
+        if recent
+            .entries
+            .back()
+            .is_some_and(|(last, _)| last + 1 != index)
+        {
+            recent.entries.clear();
+        }
+        recent.entries.push_back((index, command));
+        if recent.entries.len() > RECENT {
+            recent.entries.pop_front();
+        }
+    }
+
+    /// The applied entries after `index`; none if some of them are not kept any more.
+    pub fn entries_after(&self, index: u64) -> Option<Vec<(u64, Option<Arc<Command>>)>> {
+        let recent = self.recent.lock();
+        let first = recent.entries.front()?.0;
+        (first <= index + 1).then(|| {
+            recent
+                .entries
+                .iter()
+                .filter(|(i, _)| *i > index)
+                .cloned()
+                .collect()
+        })
+    }
+}
+
+/// What a snapshot's file holds.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    meta: SnapshotMeta,
+    image: Vec<u8>,
+}
+
+/// The state machine of one node.
+pub struct Machine {
+    env: Env,
+    path: PathBuf,
+    published: Arc<Published>,
+    image: Image,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl Machine {
+    /// Begins with the snapshot in `dir`, if there is one. Blocks.
+    pub fn open(env: &Env, dir: &Path, published: Arc<Published>) -> io::Result<Machine> {
+        let path = dir.join(SNAPSHOT_FILE);
+        let stored = read_checked::<Stored>(&*env.disk(), &path)?;
+        let mut machine = Machine {
+            env: env.clone(),
+            path,
+            published,
+            image: Image::default(),
+            applied: None,
+            membership: StoredMembership::default(),
+        };
+        if let Some(stored) = stored {
+            let image = decode_image(&stored.image).map_err(io::Error::other)?;
+            machine.take_over(&stored.meta, image);
+        }
+        Ok(machine)
+    }
+
+    fn take_over(&mut self, meta: &SnapshotMeta, image: Image) {
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.image = image;
+        self.published.publish(&self.image);
+    }
+
+    fn apply_one(&mut self, entry: Entry) -> Applied {
+        let index = entry.log_id.index;
+        self.applied = Some(entry.log_id);
+        match entry.payload {
+            EntryPayload::Normal(command) => {
+                let (next, outcome) = self.image.apply(&command, index);
+                if let Err(rejection) = &outcome {
+                    tracing::debug!(index, %rejection, "metadata command rejected");
+                }
+                self.image = next;
+                self.published.remember(index, Some(Arc::new(command)));
+                Some(outcome)
+            }
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(self.applied, membership);
+                self.skip(index)
+            }
+            EntryPayload::Blank => self.skip(index),
+        }
+    }
+
+    fn skip(&mut self, index: u64) -> Applied {
+        self.image = self.image.at_index(index);
+        self.published.remember(index, None);
+        None
+    }
+}
+
+/// The bytes of an image, as they are stored and sent.
+pub fn encode_image(image: &Image) -> Result<Vec<u8>, codec::Error> {
+    codec::encode(&StoredImage::from(image))
+}
+
+/// The image of some bytes.
+pub fn decode_image(bytes: &[u8]) -> Result<Image, codec::Error> {
+    Ok(codec::decode::<StoredImage>(bytes)?.into())
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), StorageError> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<I>(&mut self, entries: I) -> Result<Vec<Applied>, StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let answers = entries
+            .into_iter()
+            .map(|entry| self.apply_one(entry))
+            .collect();
+        self.published.publish(&self.image);
+        Ok(answers)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let index = self.applied.map_or(0, |id| id.index);
+        let term = self.applied.map_or(0, |id| id.leader_id.term);
+        let meta = SnapshotMeta {
+            last_log_id: self.applied,
+            last_membership: self.membership.clone(),
+            snapshot_id: format!("{term}-{index}"),
+        };
+        Builder {
+            env: self.env.clone(),
+            path: self.path.clone(),
+            meta,
+            image: self.image.clone(),
+        }
+    }
+
+    async fn begin_receiving_snapshot(&mut self) -> Result<Box<Cursor<Vec<u8>>>, StorageError> {
+        Ok(Box::default())
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        snapshot: Box<Cursor<Vec<u8>>>,
+    ) -> Result<(), StorageError> {
+        let bytes = snapshot.into_inner();
+        let image = decode_image(&bytes)
+            .map_err(|e| StorageIOError::read_snapshot(None, AnyError::new(&e)))?;
+        save(&self.env, &self.path, meta.clone(), bytes).await?;
+        self.take_over(meta, image);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {
+        let (disk, path) = (self.env.disk(), self.path.clone());
+        let stored = self
+            .env
+            .blocking(Pool::Control, move || read_checked::<Stored>(&*disk, &path))
+            .await;
+        let stored = stored.map_err(|e| StorageIOError::read_snapshot(None, AnyError::new(&e)))?;
+        Ok(stored.map(|s| Snapshot {
+            meta: s.meta,
+            snapshot: Box::new(Cursor::new(s.image)),
+        }))
+    }
+}
+
+/// Writes a snapshot of the image as it was when this was made.
+pub struct Builder {
+    env: Env,
+    path: PathBuf,
+    meta: SnapshotMeta,
+    image: Image,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
+        let bytes = encode_image(&self.image)
+            .map_err(|e| StorageIOError::write_snapshot(None, AnyError::new(&e)))?;
+        save(&self.env, &self.path, self.meta.clone(), bytes.clone()).await?;
+        Ok(Snapshot {
+            meta: self.meta.clone(),
+            snapshot: Box::new(Cursor::new(bytes)),
+        })
+    }
+}
+
+/// Replaces the snapshot on disk, durably.
+async fn save(
+    env: &Env,
+    path: &Path,
+    meta: SnapshotMeta,
+    image: Vec<u8>,
+) -> Result<(), StorageError> {
+    let (disk, path) = (env.disk(), path.to_owned());
+    let written = env
+        .blocking(Pool::Control, move || {
+            write_checked(&*disk, &path, &Stored { meta, image })
+        })
+        .await;
+    written.map_err(|e| StorageIOError::write_snapshot(None, AnyError::new(&e)).into())
+}

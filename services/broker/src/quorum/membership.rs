@@ -1,0 +1,232 @@
+//! Who votes: the first start of a quorum, and the return of a voter that has lost its directory.
+//!
+//! A quorum is initialised once, by the voter with the lowest id, and only when every voter was reached and says that
+//! it is empty: an empty voter among others that are not has lost its directory, and with it votes and entries that it
+//! had acknowledged. It never votes in its old name (each call names the directory that it is meant for), and asks the
+//! active controller to be made a learner, and a voter again when it has caught up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use tokio::time::{sleep, timeout};
+
+use super::message::{Answer, Identity, Refusal, Reply, Request};
+use super::node::Node;
+use super::peer::Error;
+use super::types::{Member, Raft};
+use crate::env::Plane;
+
+/// Between two looks at the other voters.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long one voter may take to say who it is.
+const IDENTIFY: Duration = Duration::from_secs(1);
+/// A learner that has not caught up by then stays a learner until it asks again.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
+impl Node {
+    /// Makes sure that this voter belongs to a quorum; returns when it does.
+    pub(super) async fn enter_quorum(self: Arc<Self>) {
+        let Some(raft) = self.raft.clone() else {
+            return;
+        };
+        while !self.belongs(&raft) {
+            let others = self.identify_others().await;
+            let complete = others.len() + 1 == self.config.quorum.voters.len();
+            let someone_has_data = others.iter().any(|o| !o.empty);
+            if someone_has_data {
+                self.ask_to_rejoin().await;
+            } else if complete && others.iter().all(|o| self.id < o.node) {
+                self.initialize(&raft, &others).await;
+            }
+            sleep(LOOK).await;
+        }
+        let voters = raft
+            .metrics()
+            .borrow()
+            .membership_config
+            .voter_ids()
+            .count();
+        if voters == 1 {
+            // Nobody else could be elected: not a moment is waited. An error means that the consensus has ended.
+            let _ = raft.trigger().elect().await;
+        }
+    }
+
+    /// Whether the quorum's own record of its members has this node in this directory, as a voter.
+    fn belongs(&self, raft: &Raft) -> bool {
+        let metrics = raft.metrics();
+        let m = metrics.borrow();
+        let membership = m.membership_config.membership();
+        let is_voter = membership.voter_ids().any(|v| v == self.id);
+        is_voter
+            && membership
+                .get_node(&self.id)
+                .is_some_and(|member| member.directory == self.directory)
+    }
+
+    async fn identify_others(&self) -> Vec<Identity> {
+        let asked =
+            self.peers
+                .iter()
+                .filter(|(id, _)| **id != self.id)
+                .map(|(id, peer)| async move {
+                    match peer.call(&Request::Identify, IDENTIFY).await {
+                        Ok(Reply::Identity(identity)) if identity.node == *id => Some(identity),
+                        Ok(Reply::Identity(other)) => {
+                            tracing::error!(
+                                expected = *id,
+                                found = other.node,
+                                "another node answers at a voter's address"
+                            );
+                            None
+                        }
+                        _ => None,
+                    }
+                });
+        futures::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    async fn initialize(&self, raft: &Raft, others: &[Identity]) {
+        let directories = others
+            .iter()
+            .map(|o| (o.node, o.directory))
+            .chain([(self.id, self.directory)]);
+        let members: BTreeMap<u64, Member> = directories
+            .filter_map(|(id, directory)| {
+                Some((
+                    id,
+                    Member {
+                        directory,
+                        ..self.voter(id)?
+                    },
+                ))
+            })
+            .collect();
+        tracing::info!(
+            voters = members.len(),
+            "every voter is empty: initialising the quorum"
+        );
+        if let Err(error) = raft.initialize(members).await {
+            tracing::warn!(%error, "the quorum could not be initialised");
+        }
+    }
+
+    async fn ask_to_rejoin(self: &Arc<Self>) {
+        let Some(me) = self.voter(self.id) else {
+            return;
+        };
+        let member = Member {
+            directory: self.directory,
+            ..me
+        };
+        let request = Request::Rejoin {
+            node: self.id,
+            member,
+        };
+        let leaders = self.peers.iter().filter(|(id, _)| **id != self.id);
+        for (_, peer) in leaders {
+            // Whoever is not the active controller refuses.
+            match peer.call(&request, IDENTIFY).await {
+                Ok(_) => return,
+                Err(Error::Refused(Refusal::NotController { .. })) => {}
+                Err(error) => tracing::debug!(%error, "asking to be let into the quorum"),
+            }
+        }
+    }
+
+    /// A configured voter says that it is in another directory now.
+    pub(super) async fn rejoin(self: &Arc<Self>, node: u64, member: Member) -> Answer {
+        if self.active_term().is_none() {
+            return Err(Refusal::NotController {
+                leader: self.leader().filter(|l| *l != self.id),
+            });
+        }
+        if self.voter(node).is_none() {
+            return Err(Refusal::Unavailable(
+                "not in controller.quorum.voters".into(),
+            ));
+        }
+        self.readmit(node, member.directory);
+        Ok(Reply::Done)
+    }
+
+    /// Lets in the voters that calls have found in other directories.
+    pub(super) fn readmit_strangers(self: &Arc<Self>) {
+        let strangers = std::mem::take(&mut *self.strangers.lock());
+        for (node, directory) in strangers {
+            self.readmit(node, directory);
+        }
+    }
+
+    fn readmit(self: &Arc<Self>, node: u64, directory: [u8; 16]) {
+        let Some(raft) = self.raft.clone() else {
+            return;
+        };
+        let Ok(turn) = self.membership_turn.clone().try_lock_owned() else {
+            return;
+        };
+        let this = self.clone();
+        self.env
+            .spawn(Plane::Control, "quorum-readmit", async move {
+                let _turn = turn;
+                if let Err(error) = this.readmit_now(&raft, node, directory).await {
+                    tracing::warn!(
+                        node,
+                        error,
+                        "a voter could not be let in again; it will be tried later"
+                    );
+                }
+            });
+    }
+
+    /// Out as the voter that it was, in as a learner, and a voter once it has caught up.
+    async fn readmit_now(&self, raft: &Raft, node: u64, directory: [u8; 16]) -> Result<(), String> {
+        let (is_voter, known) = {
+            let metrics = raft.metrics();
+            let m = metrics.borrow();
+            let membership = m.membership_config.membership();
+            (
+                membership.voter_ids().any(|v| v == node),
+                membership.get_node(&node).map(|n| n.directory),
+            )
+        };
+        if is_voter && known == Some(directory) {
+            return Ok(());
+        }
+        let only = BTreeSet::from([node]);
+        let failed = |e: &dyn std::fmt::Display| e.to_string();
+        if known.is_some_and(|d| d != directory) {
+            tracing::warn!(
+                node,
+                "a voter has lost its directory: taking its vote until it has caught up"
+            );
+            let out = if is_voter {
+                ChangeMembers::RemoveVoters(only.clone())
+            } else {
+                ChangeMembers::RemoveNodes(only.clone())
+            };
+            raft.change_membership(out, false)
+                .await
+                .map_err(|e| failed(&e))?;
+        }
+        let member = Member {
+            directory,
+            ..self.voter(node).unwrap_or_default()
+        };
+        let learnt = timeout(CATCH_UP, raft.add_learner(node, member, true)).await;
+        learnt
+            .map_err(|_| "it does not catch up".to_owned())?
+            .map_err(|e| failed(&e))?;
+        raft.change_membership(ChangeMembers::AddVoterIds(only), false)
+            .await
+            .map_err(|e| failed(&e))?;
+        tracing::info!(node, "the voter votes again");
+        Ok(())
+    }
+}

@@ -1,0 +1,303 @@
+//! One node of the quorum: what every duty shares, and the answers to what others ask.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use engine::ids::BrokerId;
+use engine::metadata::{Command, Image, Outcome, Rejection};
+use openraft::ServerState;
+use openraft::error::{ClientWriteError, RaftError};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::controller::Controller;
+use super::log::Log;
+use super::machine::Published;
+use super::message::{Answer, Identity, RaftBody, RaftCall, Refusal, Reply, Request};
+use super::network::Strangers;
+use super::peer::{Error, Peer};
+use super::types::{Member, Raft};
+use crate::config::Config;
+use crate::env::{Env, Plane};
+
+/// Between two attempts to reach the active controller.
+const RETRY: Duration = Duration::from_millis(25);
+/// One attempt takes no longer: a controller that hangs will be replaced.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// What all tasks of a node share.
+pub struct Node {
+    pub env: Env,
+    pub config: Arc<Config>,
+    pub id: u64,
+    pub directory: [u8; 16],
+    pub published: Arc<Published>,
+    pub strangers: Strangers,
+    /// The consensus; an observer has none.
+    pub raft: Option<Raft>,
+    /// The log under the consensus.
+    pub log: Option<Log>,
+    pub controller: Controller,
+    /// Connections to the voters for everything but the consensus's own calls.
+    pub peers: BTreeMap<u64, Peer>,
+    /// Who hears from the leader: the connection that its calls come over, and when the last one came.
+    pub inbound: Mutex<Inbound>,
+    /// Whom an observer takes for the active controller; `u64::MAX` for nobody.
+    pub hint: AtomicU64,
+    pub stopping: AtomicBool,
+    /// Held while the members are changed: one change at a time.
+    pub membership_turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The leader's calls as a follower sees them.
+#[derive(Default)]
+pub struct Inbound {
+    pub connections: BTreeMap<u64, u64>,
+    pub last_call: Option<Instant>,
+}
+
+/// "Nobody" in [`Node::hint`].
+const NOBODY: u64 = u64::MAX;
+
+impl Node {
+    /// The newest image.
+    pub fn image(&self) -> Arc<Image> {
+        self.published.image()
+    }
+
+    /// The active controller, as far as this node knows.
+    pub fn leader(&self) -> Option<u64> {
+        match &self.raft {
+            Some(raft) => raft.metrics().borrow().current_leader,
+            None => Some(self.hint.load(Ordering::Relaxed)).filter(|id| *id != NOBODY),
+        }
+    }
+
+    /// An observer has learnt who the active controller is.
+    pub fn set_hint(&self, leader: Option<u64>) {
+        self.hint.store(leader.unwrap_or(NOBODY), Ordering::Relaxed);
+        if self.raft.is_none() {
+            self.published.set_controller(leader.map(broker_id));
+        }
+    }
+
+    /// The term in which this node is the active controller: it leads the consensus and has applied all that came
+    /// before its term.
+    pub fn active_term(&self) -> Option<u64> {
+        let metrics = self.raft.as_ref()?.metrics();
+        let m = metrics.borrow();
+        let is_current = m
+            .last_applied
+            .is_some_and(|id| id.leader_id.term == m.current_term);
+        (m.state == ServerState::Leader && m.running_state.is_ok() && is_current)
+            .then_some(m.current_term)
+    }
+
+    fn not_controller(&self) -> Refusal {
+        Refusal::NotController {
+            leader: self.leader().filter(|l| *l != self.id),
+        }
+    }
+
+    /// Answers a request that came over the connection with this number; 0 for this node's own.
+    pub async fn answer(self: &Arc<Self>, request: Request, connection: u64) -> Answer {
+        match request {
+            Request::Identify => Ok(Reply::Identity(self.identity())),
+            Request::Raft(call) => self.answer_raft(call, connection).await,
+            Request::Propose(command) => Ok(Reply::Proposed(self.write(command).await?)),
+            Request::Register(registration) => self.register(registration).await,
+            Request::Heartbeat(heartbeat) => self.heartbeat(heartbeat, connection).await,
+            Request::Rejoin { node, member } => self.rejoin(node, member).await,
+            Request::RunForOffice { term } => self.run_for_office(term),
+            Request::Follow { index } => self.follow(index).await,
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        let empty = self.log.as_ref().is_none_or(Log::is_empty);
+        Identity {
+            node: self.id,
+            directory: self.directory,
+            empty,
+            leader: self.leader(),
+        }
+    }
+
+    async fn answer_raft(self: &Arc<Self>, call: RaftCall, connection: u64) -> Answer {
+        let raft = self
+            .raft
+            .as_ref()
+            .ok_or_else(|| Refusal::Unavailable("not a voter".into()))?;
+        if call.to != self.directory {
+            return Err(Refusal::OtherDirectory {
+                node: self.id,
+                directory: self.directory,
+            });
+        }
+        let failed = |e: &dyn std::fmt::Display| Refusal::Unavailable(e.to_string());
+        match call.body {
+            RaftBody::Append(rpc) => {
+                self.heard_from(call.from, connection);
+                Ok(Reply::Appended(
+                    raft.append_entries(rpc).await.map_err(|e| failed(&e))?,
+                ))
+            }
+            RaftBody::Vote(rpc) => Ok(Reply::Voted(raft.vote(rpc).await.map_err(|e| failed(&e))?)),
+            RaftBody::Snapshot(rpc) => {
+                self.heard_from(call.from, connection);
+                Ok(Reply::SnapshotTaken(
+                    raft.install_snapshot(rpc).await.map_err(|e| failed(&e))?,
+                ))
+            }
+        }
+    }
+
+    fn heard_from(&self, leader: u64, connection: u64) {
+        let mut inbound = self.inbound.lock();
+        inbound.connections.insert(connection, leader);
+        inbound.last_call = Some(self.env.now());
+    }
+
+    /// Puts a command into the log, as the active controller, and answers what applying it has answered.
+    pub async fn write(&self, command: Command) -> Result<Result<Outcome, Rejection>, Refusal> {
+        let raft = self.raft.as_ref().ok_or_else(|| self.not_controller())?;
+        if self.active_term().is_none() {
+            return Err(self.not_controller());
+        }
+        match raft.client_write(command).await {
+            Ok(response) => Ok(response
+                .data
+                .unwrap_or_else(|| Err(Rejection::InvalidRequest("not a command".into())))),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+                Err(self.not_controller())
+            }
+            Err(e) => Err(Refusal::Unavailable(e.to_string())),
+        }
+    }
+
+    /// Asks the active controller, wherever it is, until `deadline` is over. A refusal that a later attempt would
+    /// meet as well is returned at once.
+    pub async fn ask_controller(
+        self: &Arc<Self>,
+        request: &Request,
+        deadline: Duration,
+    ) -> Result<Reply, Error> {
+        let until = self.env.now() + deadline;
+        let mut guess = 0;
+        loop {
+            let target = self.leader().or_else(|| self.any_voter(&mut guess));
+            let error = match self.attempt(request, target, until).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            match &error {
+                Error::Refused(Refusal::NotController { leader }) if self.raft.is_none() => {
+                    self.set_hint(*leader)
+                }
+                Error::Refused(Refusal::NotController { .. } | Refusal::Unavailable(_)) => {}
+                Error::Refused(_) => return Err(error),
+                _ if self.raft.is_none() => self.set_hint(None),
+                _ => {}
+            }
+            if self.env.now() + RETRY >= until {
+                return Err(error);
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// The voters in turn: one of them knows the active controller. A voter itself learns it from the consensus.
+    fn any_voter(&self, guess: &mut usize) -> Option<u64> {
+        if self.raft.is_some() {
+            return None;
+        }
+        *guess += 1;
+        self.peers
+            .keys()
+            .nth(*guess % self.peers.len().max(1))
+            .copied()
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        request: &Request,
+        target: Option<u64>,
+        until: Instant,
+    ) -> Result<Reply, Error> {
+        let until = until.min(self.env.now() + ATTEMPT);
+        let Some(target) = target else {
+            return Err(Error::Refused(Refusal::NotController { leader: None }));
+        };
+        if target == self.id {
+            let answer = timeout_at(until, self.answer(request.clone(), 0)).await;
+            return Ok(answer.map_err(|_| Error::Timeout)??);
+        }
+        let Some(peer) = self.peers.get(&target) else {
+            return Err(Error::Network(format!(
+                "node {target} is not in controller.quorum.voters"
+            )));
+        };
+        let left = until.saturating_duration_since(self.env.now());
+        tokio::select! {
+            biased;
+            reply = peer.call(request, left) => reply,
+            () = self.replaced(target) => Err(Error::Network("the active controller was replaced".into())),
+        }
+    }
+
+    /// Waits until `leader` is not the leader any more.
+    async fn replaced(&self, leader: u64) {
+        let Some(raft) = &self.raft else {
+            return std::future::pending().await;
+        };
+        // An error means that the consensus has ended: the caller's deadline will tell.
+        if raft
+            .metrics()
+            .wait_for(|m| m.current_leader != Some(leader))
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// A connection to the controller listener has ended.
+    pub fn on_closed(self: &Arc<Self>, connection: u64) {
+        let leader = self.inbound.lock().connections.remove(&connection);
+        if let Some(leader) = leader {
+            let node = self.clone();
+            self.env
+                .spawn(Plane::Control, "quorum-lost-leader", async move {
+                    node.on_leader_closed(leader).await
+                });
+        }
+        self.on_broker_closed(connection);
+    }
+
+    /// Where a node's controller listener is; none for one that is not a voter.
+    pub fn voter(&self, id: u64) -> Option<Member> {
+        let voter = self
+            .config
+            .quorum
+            .voters
+            .iter()
+            .find(|v| node_id(v.id) == id)?;
+        Some(Member {
+            directory: [0; 16],
+            host: voter.host.clone(),
+            port: voter.port,
+        })
+    }
+}
+
+/// The consensus's number for a `node.id`.
+pub fn node_id(id: i32) -> u64 {
+    u64::from(id.unsigned_abs())
+}
+
+/// The broker of a node of the consensus.
+pub fn broker_id(node: u64) -> BrokerId {
+    BrokerId(i32::try_from(node).unwrap_or(-1))
+}

@@ -1,0 +1,4 @@
+//! The metadata quorum over real sockets, each node on a runtime and an in-memory disk of its own.
+
+mod harness;
+mod single;
