@@ -23,6 +23,8 @@ mod node;
 mod observer;
 mod peer;
 mod server;
+#[cfg(test)]
+mod storage_tests;
 mod succession;
 mod types;
 
@@ -417,7 +419,7 @@ struct Opened {
 impl Opening {
     fn open(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
         let disk = self.env.disk();
-        disk.create_dir_all(dir)?;
+        log::create_dir(&*disk, dir)?;
         let path = dir.join(IDENTITY_FILE);
         let directory = match log::read_checked::<Identity>(&*disk, &path)? {
             Some(identity) if identity.node_id != self.config.node_id => {

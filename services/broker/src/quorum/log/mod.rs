@@ -73,7 +73,7 @@ impl Log {
     /// Opens the log in `dir`, which is created if need be. Blocks.
     pub fn open(env: &Env, dir: &Path, reserve_bytes: u64) -> io::Result<(Log, Recovered)> {
         let disk = env.disk();
-        disk.create_dir_all(dir)?;
+        create_dir(&*disk, dir)?;
         let vote = match storage::disk::read_file(&*disk, &dir.join(VOTE_FILE)) {
             Ok(Some(bytes)) => Some(checked(&bytes)?),
             Ok(None) => None,
@@ -142,6 +142,18 @@ impl Log {
             })
             .await
     }
+}
+
+/// Makes a directory and those above it, durably.
+pub(super) fn create_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|d| !disk.exists(d)).collect();
+    disk.create_dir_all(dir)?;
+    for made in missing {
+        if let Some(parent) = made.parent().filter(|p| !p.as_os_str().is_empty()) {
+            disk.sync_dir(parent)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads the body of a small file: its CRC, then an encoded value.
@@ -249,10 +261,9 @@ impl Shared {
             .last()
             .is_none_or(|s| s.size_bytes() >= SEGMENT_BYTES);
         if is_full {
-            let before = entries.first().and_then(|e| self.before(e.log_id.index));
-            files
-                .segments
-                .push(Segment::create(&*self.disk, &self.dir, before)?);
+            let first = entries.first().map_or(0, |e| e.log_id.index);
+            let fresh = Segment::create(&*self.disk, &self.dir, self.before(first), first)?;
+            files.segments.push(fresh);
         }
         let segment = files
             .segments
@@ -296,7 +307,7 @@ impl Shared {
             .is_none_or(|s| s.next() <= upto.index + 1);
         if all_gone {
             // The head of the new file tells where the log goes on; only then may the others go.
-            let keep = Segment::create(&*self.disk, &self.dir, Some(upto))?;
+            let keep = Segment::create(&*self.disk, &self.dir, Some(upto), upto.index + 1)?;
             let old = std::mem::replace(&mut files.segments, vec![keep]);
             let fresh = segment::file_name(upto.index + 1);
             for segment in old {

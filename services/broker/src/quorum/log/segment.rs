@@ -24,6 +24,8 @@ const MAX_FRAME: usize = 128 << 20;
 struct Head {
     /// The entry before the first of this file; none at the beginning of the log.
     before: Option<LogId>,
+    /// The index of the first entry, present or to come.
+    first: u64,
 }
 
 /// An open file of the log.
@@ -94,12 +96,16 @@ pub fn file_name(first: u64) -> String {
 }
 
 impl Segment {
-    /// Makes an empty file for the entries after `before`, durably.
-    pub fn create(disk: &dyn Disk, dir: &Path, before: Option<LogId>) -> io::Result<Segment> {
-        let first = next_index(before.as_ref());
+    /// Makes an empty file for the entries from `first` on, durably. `before` is the entry before them.
+    pub fn create(
+        disk: &dyn Disk,
+        dir: &Path,
+        before: Option<LogId>,
+        first: u64,
+    ) -> io::Result<Segment> {
         let path = dir.join(file_name(first));
         let file = disk.create(&path)?;
-        let head = frame(&Head { before })?;
+        let head = frame(&Head { before, first })?;
         file.append(&mut [IoSlice::new(&head)])?;
         file.sync_data()?;
         disk.sync_dir(dir)?;
@@ -122,8 +128,7 @@ impl Segment {
         let Some(head) = body(&bytes) else {
             return Ok(None);
         };
-        let before = decode::<Head>(path, head)?.before;
-        let first = next_index(before.as_ref());
+        let Head { before, first } = decode::<Head>(path, head)?;
         let mut at = FRAME_HEAD + head.len();
         let (mut starts, mut entries) = (Vec::new(), Vec::<Entry>::new());
         while let Some(found) = body(&bytes[at..]) {
