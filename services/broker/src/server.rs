@@ -4,14 +4,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::metadata::Endpoint;
 use telemetry::{Readiness, Registry};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use wire::Str;
 
 use crate::config::Config;
 use crate::env::{Env, Listener, Plane, Stream};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Net};
+use crate::quorum::{Joining, Quorum};
 
 /// How long open requests may take to finish when the broker stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -22,6 +26,8 @@ pub struct Broker {
     pub env: Env,
     /// The configuration.
     pub config: Arc<Config>,
+    /// The metadata quorum.
+    pub quorum: Arc<Quorum>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -39,28 +45,26 @@ impl Server {
     pub async fn start(env: Env, config: Config) -> anyhow::Result<Server> {
         let config = Arc::new(config);
         let registry = Registry::new();
-        let readiness = Readiness::waiting_for(["listeners"]);
+        let readiness = Readiness::waiting_for(["listeners", "metadata"]);
         let metrics = Arc::new(Metrics::new(registry.clone()));
         let http = match &config.http_listen {
             Some(address) => Some(Http::start(&env, address, registry, &readiness).await?),
             None => None,
         };
-        let mut bound = Vec::new();
-        for endpoint in &config.listeners.broker {
-            bound.push(Bound::bind(&env, endpoint).await?);
-        }
+        let bound = bind(&env, &config).await?;
+        let quorum = Quorum::start(env.clone(), config.clone()).await?;
+        let cluster_id = quorum
+            .cluster_id(config.quorum.registration_timeout)
+            .await?;
+        tracing::info!(%cluster_id, "the metadata quorum is there");
         let broker = Arc::new(Broker {
             env,
             config,
+            quorum,
             metrics,
         });
-        for listener in &bound {
-            tracing::info!(
-                listener = listener.name(),
-                port = listener.port(),
-                "listening"
-            );
-        }
+        broker.join(&bound).await?;
+        readiness.ready("metadata");
         let net = Net::start(&broker, bound);
         readiness.ready("listeners");
         Ok(Server {
@@ -79,10 +83,67 @@ impl Server {
     /// Hands everything over and stops every part.
     pub async fn stop(self) {
         self.readiness.not_ready("listeners", "stopping");
+        self.broker.quorum.shutdown().await;
         self.net.stop(DRAIN).await;
         if let Some(http) = self.http {
             http.stop().await;
         }
+    }
+}
+
+/// Binds every broker listener, so that the ports are known before the broker registers.
+async fn bind(env: &Env, config: &Config) -> io::Result<Vec<Bound>> {
+    let mut bound = Vec::new();
+    for endpoint in &config.listeners.broker {
+        let listener = Bound::bind(env, endpoint).await?;
+        tracing::info!(
+            listener = listener.name(),
+            port = listener.port(),
+            "listening"
+        );
+        bound.push(listener);
+    }
+    Ok(bound)
+}
+
+impl Broker {
+    /// Registers with the quorum and waits until this broker may serve.
+    async fn join(&self, bound: &[Bound]) -> anyhow::Result<()> {
+        if !self.config.roles.broker {
+            return Ok(());
+        }
+        let joining = Joining {
+            endpoints: self.advertised(bound),
+            cluster_id: None,
+            clean_epoch: None,
+            stall: Arc::new(|| Duration::ZERO),
+        };
+        let epoch = self.quorum.join(joining).await?;
+        self.quorum
+            .unfenced(self.config.quorum.registration_timeout)
+            .await?;
+        tracing::info!(broker_epoch = epoch.0, "registered");
+        Ok(())
+    }
+
+    /// The advertised listeners; port 0 stands for the port that the system chose.
+    fn advertised(&self, bound: &[Bound]) -> Vec<Endpoint> {
+        let port = |name: &str, port: u16| match port {
+            0 => bound
+                .iter()
+                .find(|listener| listener.name() == name)
+                .map_or(0, Bound::port),
+            port => port,
+        };
+        let listeners = &self.config.listeners.advertised;
+        listeners
+            .iter()
+            .map(|one| Endpoint {
+                listener: Str::copy_from(&one.name),
+                host: Str::copy_from(&one.host),
+                port: port(&one.name, one.port),
+            })
+            .collect()
     }
 }
 
