@@ -1,0 +1,127 @@
+//! One partition's log: segments in offset order, the last of them appended to. The owner holds it under a lock; what
+//! takes long (cold reads, fsyncs, lookups by time) is handed out as a plan that runs without the lock.
+
+mod append;
+mod flush;
+mod lookup;
+mod open;
+mod read;
+mod retention;
+mod truncate;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cache::LogCache;
+use crate::config::LogConfig;
+use crate::disk::Disk;
+use crate::producers::{ProducerEntry, ProducerTable};
+use crate::segment::Segment;
+use crate::{Error, Poison};
+
+pub use flush::{FlushPlan, Flushed};
+pub use lookup::{TimestampLookup, TimestampOffset};
+pub use open::{Cut, OpenState, Recovery};
+pub use read::{ColdRead, ReadPlan};
+pub use retention::DeletedSegments;
+
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    config: LogConfig,
+    poison: Poison,
+    cache: LogCache,
+    /// Sorted by base offset, never empty.
+    segments: Vec<Segment>,
+    log_start: i64,
+    next_offset: i64,
+    /// Everything below is durable.
+    recovery_point: i64,
+    /// The largest recovery point that a checkpoint may hold; after a truncation it is beyond the real one.
+    claimed_recovery_point: i64,
+    producers: ProducerTable,
+    /// (leader epoch, its first offset), both growing.
+    epochs: Vec<(i32, i64)>,
+    flush: flush::FlushState,
+}
+
+impl Log {
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    pub fn set_config(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// The first offset that can be read.
+    pub fn log_start(&self) -> i64 {
+        self.log_start
+    }
+
+    /// The log end offset: what the next record gets.
+    pub fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// All below is durable.
+    pub fn recovery_point(&self) -> i64 {
+        self.recovery_point
+    }
+
+    /// Offsets that are not durable yet: what `flush.messages` limits.
+    pub fn unflushed_messages(&self) -> u64 {
+        (self.next_offset - self.recovery_point).max(0) as u64
+    }
+
+    /// Bytes of all segments' batches.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments.iter().map(|s| s.size).sum()
+    }
+
+    pub fn segment_count(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// First offset of the segment that is appended to.
+    pub fn active_base_offset(&self) -> i64 {
+        self.active().base_offset
+    }
+
+    /// Leader epochs of the batches in the log, with the offset where each begins.
+    pub fn epochs(&self) -> &[(i32, i64)] {
+        &self.epochs
+    }
+
+    /// The producers that the batches in the log, and snapshots before, tell of.
+    pub fn producers(&self) -> Vec<ProducerEntry> {
+        self.producers.entries().copied().collect()
+    }
+
+    /// The flag that takes all logs of this directory out of service.
+    pub fn poison(&self) -> &Poison {
+        &self.poison
+    }
+
+    fn active(&self) -> &Segment {
+        self.segments.last().expect("a log always has a segment")
+    }
+
+    fn active_mut(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("a log always has a segment")
+    }
+
+    /// The segment that holds `offset`, or the first one.
+    fn segment_of(&self, offset: i64) -> usize {
+        let after = self.segments.partition_point(|s| s.base_offset <= offset);
+        after.saturating_sub(1)
+    }
+
+    fn out_of_range(&self, offset: i64) -> Error {
+        Error::OutOfRange { offset, log_start: self.log_start, log_end: self.next_offset }
+    }
+}

@@ -1,0 +1,178 @@
+//! What is too old or too much goes, a whole segment at a time from the start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Log;
+use crate::disk::{Disk, remove_if_there};
+use crate::segment::{EXTENSIONS, SNAPSHOT, Segment, file_path};
+use crate::{Error, producers};
+
+/// Files of segments that are out of the log already; [`DeletedSegments::remove`] frees their space.
+#[derive(Default)]
+pub struct DeletedSegments {
+    pub segments: usize,
+    pub bytes: u64,
+    files: Vec<PathBuf>,
+    disk: Option<Arc<dyn Disk>>,
+}
+
+impl DeletedSegments {
+    pub fn is_empty(&self) -> bool {
+        self.segments == 0
+    }
+
+    /// Blocks; needs no lock. What is left behind by a crash is removed when the log is opened.
+    pub fn remove(self) -> Result<(), Error> {
+        let Some(disk) = &self.disk else {
+            return Ok(());
+        };
+        self.files.iter().try_for_each(|file| remove_if_there(&**disk, file))
+    }
+}
+
+impl Log {
+    /// Takes segments out of the log that retention by time or size no longer keeps, none above the high watermark.
+    /// The caller removes their files without the log's lock.
+    pub fn retention(
+        &mut self,
+        now_ms: u64,
+        high_watermark: i64,
+    ) -> Result<DeletedSegments, Error> {
+        self.poison.check()?;
+        self.producers.expire(now_ms, self.config.producer_expiration_ms);
+        if !self.config.delete {
+            return Ok(DeletedSegments::default());
+        }
+        let mut excess = self.excess_bytes();
+        let mut gone = 0;
+        while gone < self.segments.len() {
+            let segment = &self.segments[gone];
+            let end = self.segment_end(gone);
+            let by_size = excess > 0 && segment.size <= excess && gone + 1 < self.segments.len();
+            let deletable = segment.size > 0 && end <= high_watermark;
+            if !deletable || !(by_size || self.is_expired(segment, now_ms)?) {
+                break;
+            }
+            excess = excess.saturating_sub(segment.size);
+            gone += 1;
+        }
+        if gone == 0 {
+            return Ok(DeletedSegments::default());
+        }
+        let start = self.segment_end(gone - 1);
+        if gone == self.segments.len() {
+            self.roll(None, now_ms)?;
+        }
+        self.log_start = self.log_start.max(start);
+        self.drop_segments_below_start()
+    }
+
+    /// Begins a new segment if the active one is older than `segment.ms`, so that an idle log can be cleaned and expire.
+    pub fn roll_if_due(&mut self, now_ms: u64) -> Result<bool, Error> {
+        let due = self.active().is_due(&self.config, now_ms);
+        if due {
+            self.roll(None, now_ms)?;
+        }
+        Ok(due)
+    }
+
+    fn excess_bytes(&self) -> u64 {
+        let limit = self.config.retention_bytes;
+        limit.map_or(0, |limit| self.size_bytes().saturating_sub(limit))
+    }
+
+    fn is_expired(&self, segment: &Segment, now_ms: u64) -> Result<bool, Error> {
+        let Some(retention_ms) = self.config.retention_ms else {
+            return Ok(false);
+        };
+        let newest = match segment.largest(&*self.disk)? {
+            Some(largest) if largest.timestamp >= 0 => largest.timestamp as u64,
+            // Records without a time: the file's own, as in Kafka.
+            _ => {
+                let modified = self.disk.modified_ms(segment.path());
+                modified.map_err(|e| Error::io("stat", segment.path(), e))?
+            }
+        };
+        Ok(now_ms.saturating_sub(newest) > retention_ms)
+    }
+
+    /// The offset after the last that can be in segment `i`.
+    pub(super) fn segment_end(&self, i: usize) -> i64 {
+        let next = self.segments.get(i + 1);
+        next.map_or(self.next_offset, |next| next.base_offset)
+    }
+
+    /// Takes the segments out that end at or below the log start, never the last one.
+    pub(super) fn drop_segments_below_start(&mut self) -> Result<DeletedSegments, Error> {
+        let start = self.log_start;
+        self.cache.drop_below(start);
+        let below =
+            (1..self.segments.len()).take_while(|i| self.segments[*i].base_offset <= start).count();
+        self.trim_epochs();
+        if below == 0 {
+            return Ok(DeletedSegments::default());
+        }
+        let gone: Vec<Segment> = self.segments.drain(..below).collect();
+        let mut deleted = DeletedSegments {
+            segments: gone.len(),
+            bytes: gone.iter().map(|s| s.size).sum(),
+            files: Vec::new(),
+            disk: Some(self.disk.clone()),
+        };
+        for segment in &gone {
+            self.mark_deleted(segment.base_offset, &mut deleted.files)?;
+        }
+        self.flush.directory_changed();
+        Ok(deleted)
+    }
+
+    /// Renames a segment's files, which is quick, so that they are removed later or at the next start.
+    fn mark_deleted(&self, base: i64, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+        for extension in EXTENSIONS {
+            let path = file_path(&self.dir, base, extension);
+            let marked = path.with_extension(format!("{extension}.deleted"));
+            match self.disk.rename(&path, &marked) {
+                Ok(()) => files.push(marked),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => return Err(Error::io("rename", &path, e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Epochs that end below the log start go; the one that the start is in begins there from now on.
+    pub(super) fn trim_epochs(&mut self) {
+        let start = self.log_start;
+        let ended = self.epochs.partition_point(|(_, begin)| *begin <= start);
+        if ended > 1 || (ended == 1 && self.epochs[0].1 < start) {
+            self.epochs.drain(..ended - 1);
+            self.epochs[0].1 = start;
+            self.flush.epochs_changed();
+        }
+    }
+
+    /// Offsets of the producer snapshots in the directory.
+    pub(super) fn snapshots(&self) -> Result<Vec<i64>, Error> {
+        let entries = self.disk.list(&self.dir);
+        let entries = entries.map_err(|e| Error::io("list", &self.dir, e))?;
+        let offset = |name: &str| name.strip_suffix(".snapshot")?.parse().ok();
+        Ok(entries.iter().filter_map(|e| offset(&e.name)).collect())
+    }
+
+    /// The producers as the batches that are left have them, from the newest snapshot on.
+    pub(super) fn rebuild_producers(&mut self) -> Result<(), Error> {
+        let mut from = self.segments[0].base_offset;
+        let mut entries = Vec::new();
+        for offset in self.snapshots()?.into_iter().rev() {
+            let path = file_path(&self.dir, offset, SNAPSHOT);
+            let content = crate::disk::read_file(&*self.disk, &path)?;
+            if let Some(decoded) = content.and_then(producers::decode) {
+                (from, entries) = (offset, decoded);
+                break;
+            }
+        }
+        self.producers = producers::ProducerTable::from_entries(entries);
+        self.replay(from, self.next_offset)
+    }
+}

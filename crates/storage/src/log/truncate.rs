@@ -1,0 +1,105 @@
+//! Cutting the log at its end (a follower that diverged) and at its start (retention, DeleteRecords).
+
+use super::Log;
+use super::retention::DeletedSegments;
+use crate::Error;
+use crate::disk::remove_if_there;
+use crate::segment::{EXTENSIONS, SNAPSHOT, Segment, file_path};
+
+impl Log {
+    /// Removes all batches that end at `offset` or later. The log then ends at `offset`, or where a removed batch began
+    /// that reached over it. Durable when it returns: what was cut off must not come back behind what is appended next.
+    pub fn truncate_to(&mut self, offset: i64) -> Result<(), Error> {
+        self.poison.check()?;
+        if offset >= self.next_offset {
+            return Ok(());
+        }
+        if offset <= self.segments[0].base_offset {
+            return self.truncate_fully_and_start_at(offset);
+        }
+        let poison = self.poison.clone();
+        self.cut_end(offset).map_err(|e| poison.by(e))
+    }
+
+    fn cut_end(&mut self, offset: i64) -> Result<(), Error> {
+        self.begin_truncation(offset);
+        let disk = self.disk.clone();
+        // From the end, so that an interruption leaves no hole.
+        while self.segments.len() > 1 && self.active().base_offset >= offset {
+            if let Some(segment) = self.segments.pop() {
+                self.remove_files(segment.base_offset)?;
+            }
+        }
+        let found = self.active().find(&*disk, offset)?;
+        self.next_offset = offset;
+        if let Some((position, header)) = found {
+            self.next_offset = offset.min(header.base_offset);
+            self.active_mut().truncate(&*disk, position, offset)?;
+        }
+        let end = self.next_offset;
+        self.recovery_point = self.recovery_point.min(end);
+        self.epochs.retain(|(_, start)| *start < end);
+        let gone = self.snapshots()?.into_iter().filter(|s| *s > end);
+        for snapshot in gone {
+            remove_if_there(&*disk, &file_path(&self.dir, snapshot, SNAPSHOT))?;
+        }
+        self.rebuild_producers()?;
+        self.sync_dir()
+    }
+
+    /// Removes everything; the log is empty and begins at `offset`.
+    pub fn truncate_fully_and_start_at(&mut self, offset: i64) -> Result<(), Error> {
+        self.poison.check()?;
+        let poison = self.poison.clone();
+        self.start_over(offset).map_err(|e| poison.by(e))
+    }
+
+    fn start_over(&mut self, offset: i64) -> Result<(), Error> {
+        self.begin_truncation(i64::MIN);
+        let now_ms = self.active().opened_ms;
+        let bases: Vec<i64> = self.segments.iter().map(|s| s.base_offset).collect();
+        for base in bases.iter().rev() {
+            self.remove_files(*base)?;
+        }
+        for snapshot in self.snapshots()? {
+            remove_if_there(&*self.disk, &file_path(&self.dir, snapshot, SNAPSHOT))?;
+        }
+        self.segments = vec![Segment::create(&*self.disk, &self.dir, offset, now_ms)?];
+        (self.log_start, self.next_offset) = (offset, offset);
+        self.recovery_point = offset;
+        self.epochs.clear();
+        self.producers = Default::default();
+        self.sync_dir()
+    }
+
+    fn begin_truncation(&mut self, offset: i64) {
+        self.cache.truncate_to(offset);
+        self.flush.truncated();
+        self.flush.epochs_changed();
+        self.flush.directory_changed();
+    }
+
+    fn remove_files(&self, base: i64) -> Result<(), Error> {
+        EXTENSIONS.iter().try_for_each(|extension| {
+            remove_if_there(&*self.disk, &file_path(&self.dir, base, extension))
+        })
+    }
+
+    fn sync_dir(&self) -> Result<(), Error> {
+        let synced = self.disk.sync_dir(&self.dir);
+        synced.map_err(|e| Error::io("sync", &self.dir, e))
+    }
+
+    /// Moves the log start, as DeleteRecords and a leader's newer start ask for. Whole segments below go; the caller
+    /// removes their files without the log's lock.
+    pub fn advance_log_start(&mut self, offset: i64) -> Result<DeletedSegments, Error> {
+        if offset > self.next_offset {
+            return Err(self.out_of_range(offset));
+        }
+        if offset <= self.log_start {
+            return Ok(DeletedSegments::default());
+        }
+        self.log_start = offset;
+        self.drop_segments_below_start()
+    }
+}

@@ -1,0 +1,162 @@
+//! The state of idempotent producers at an offset, and the `.snapshot` files (version 1) that keep it: what a restart
+//! needs to go on checking sequences without reading the whole log.
+
+use std::collections::BTreeMap;
+
+use bytes::{Buf, BufMut, Bytes};
+use wire::batch::BatchHeader;
+
+const VERSION: i16 = 1;
+/// Version and CRC.
+const PREFIX_LEN: usize = 6;
+const ENTRY_LEN: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
+
+/// What is known of one producer: its last batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerEntry {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// -1 if no batch of this epoch is known.
+    pub last_sequence: i32,
+    /// -1 if no batch of this epoch is known.
+    pub last_offset: i64,
+    /// Offsets of the last batch minus 1.
+    pub offset_delta: i32,
+    /// Max timestamp of the last batch.
+    pub timestamp: i64,
+    /// Epoch of the transaction coordinator that wrote the last marker; -1 for none.
+    pub coordinator_epoch: i32,
+    /// Where the open transaction begins; -1 for none.
+    pub current_txn_first_offset: i64,
+}
+
+/// All producers of a log, by id.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProducerTable {
+    entries: BTreeMap<i64, ProducerEntry>,
+}
+
+impl ProducerTable {
+    pub fn from_entries(entries: Vec<ProducerEntry>) -> ProducerTable {
+        let keyed = entries.into_iter().map(|entry| (entry.producer_id, entry));
+        ProducerTable { entries: keyed.collect() }
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &ProducerEntry> {
+        self.entries.values()
+    }
+
+    /// Takes a batch of the log into account, in offset order.
+    pub fn apply(&mut self, header: &BatchHeader) {
+        if !header.has_producer_id() {
+            return;
+        }
+        let known = self.entries.get(&header.producer_id).copied();
+        let mut entry = known.unwrap_or(ProducerEntry {
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            last_sequence: -1,
+            last_offset: -1,
+            offset_delta: 0,
+            timestamp: header.max_timestamp,
+            coordinator_epoch: -1,
+            current_txn_first_offset: -1,
+        });
+        if header.is_control() {
+            if entry.producer_epoch != header.producer_epoch {
+                (entry.last_sequence, entry.last_offset, entry.offset_delta) = (-1, -1, 0);
+            }
+            entry.current_txn_first_offset = -1;
+        } else {
+            entry.last_sequence = header.last_sequence();
+            entry.last_offset = header.last_offset();
+            entry.offset_delta = header.last_offset_delta;
+            if header.is_transactional() && entry.current_txn_first_offset < 0 {
+                entry.current_txn_first_offset = header.base_offset;
+            }
+        }
+        entry.producer_epoch = header.producer_epoch;
+        entry.timestamp = header.max_timestamp;
+        self.entries.insert(header.producer_id, entry);
+    }
+
+    /// Forgets producers that were idle for too long and have no open transaction.
+    pub fn expire(&mut self, now_ms: u64, expiration_ms: u64) {
+        let horizon = now_ms.saturating_sub(expiration_ms) as i64;
+        self.entries.retain(|_, e| e.timestamp >= horizon || e.current_txn_first_offset >= 0);
+    }
+}
+
+/// The content of a snapshot file.
+pub(crate) fn encode<'a>(entries: impl Iterator<Item = &'a ProducerEntry>) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut count = 0;
+    body.put_i32(0);
+    for e in entries {
+        body.put_i64(e.producer_id);
+        body.put_i16(e.producer_epoch);
+        body.put_i32(e.last_sequence);
+        body.put_i64(e.last_offset);
+        body.put_i32(e.offset_delta);
+        body.put_i64(e.timestamp);
+        body.put_i32(e.coordinator_epoch);
+        body.put_i64(e.current_txn_first_offset);
+        count += 1;
+    }
+    body[..4].copy_from_slice(&i32::to_be_bytes(count));
+    let mut bytes = Vec::with_capacity(PREFIX_LEN + body.len());
+    bytes.put_i16(VERSION);
+    bytes.put_u32(crc32c::crc32c(&body));
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+/// Reads a snapshot; `None` if it is not a whole one.
+pub(crate) fn decode(mut bytes: Bytes) -> Option<Vec<ProducerEntry>> {
+    if bytes.len() < PREFIX_LEN + 4 || bytes.get_i16() != VERSION {
+        return None;
+    }
+    if bytes.get_u32() != crc32c::crc32c(&bytes) {
+        return None;
+    }
+    let count = usize::try_from(bytes.get_i32()).ok()?;
+    if bytes.len() != count.checked_mul(ENTRY_LEN)? {
+        return None;
+    }
+    let entry = |_| ProducerEntry {
+        producer_id: bytes.get_i64(),
+        producer_epoch: bytes.get_i16(),
+        last_sequence: bytes.get_i32(),
+        last_offset: bytes.get_i64(),
+        offset_delta: bytes.get_i32(),
+        timestamp: bytes.get_i64(),
+        coordinator_epoch: bytes.get_i32(),
+        current_txn_first_offset: bytes.get_i64(),
+    };
+    Some((0..count).map(entry).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_reads_back_and_a_torn_one_does_not() {
+        let entry = ProducerEntry {
+            producer_id: 9,
+            producer_epoch: 1,
+            last_sequence: 4,
+            last_offset: 104,
+            offset_delta: 4,
+            timestamp: 1_000,
+            coordinator_epoch: -1,
+            current_txn_first_offset: -1,
+        };
+        let bytes = encode([entry].iter());
+        assert_eq!(decode(Bytes::from(bytes.clone())), Some(vec![entry]));
+        assert_eq!(decode(Bytes::from(encode([].iter()))), Some(vec![]));
+        for len in 0..bytes.len() {
+            assert_eq!(decode(Bytes::copy_from_slice(&bytes[..len])), None);
+        }
+    }
+}

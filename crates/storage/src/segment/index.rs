@@ -1,0 +1,279 @@
+//! `.index` and `.timeindex`: sorted entries of fixed size, sparse. New entries gather in memory and are appended in
+//! blocks; what a crash takes is rebuilt from the log.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use crate::Error;
+use crate::disk::{Disk, File};
+use crate::error::is_no_space;
+
+/// Entries that gather before they are appended to the file.
+const BLOCK_ENTRIES: usize = 256;
+/// While the disk is full entries are dropped from here on: an index may be sparser.
+const PENDING_MAX: usize = 4096;
+
+/// What an index consists of: a key that grows, and a value.
+pub(crate) trait Entry: Copy {
+    const SIZE: usize;
+    fn key(&self) -> i64;
+    fn put(&self, base_offset: i64, out: &mut Vec<u8>);
+    fn get(base_offset: i64, bytes: &[u8]) -> Self;
+}
+
+/// `.index`: the last offset of a batch, and where the batch begins in the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OffsetEntry {
+    pub offset: i64,
+    pub position: u32,
+}
+
+impl Entry for OffsetEntry {
+    const SIZE: usize = 8;
+
+    fn key(&self) -> i64 {
+        self.offset
+    }
+
+    fn put(&self, base_offset: i64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&((self.offset - base_offset) as i32).to_be_bytes());
+        out.extend_from_slice(&self.position.to_be_bytes());
+    }
+
+    fn get(base_offset: i64, b: &[u8]) -> OffsetEntry {
+        OffsetEntry {
+            offset: base_offset + i64::from(i32::from_be_bytes([b[0], b[1], b[2], b[3]])),
+            position: u32::from_be_bytes([b[4], b[5], b[6], b[7]]),
+        }
+    }
+}
+
+/// `.timeindex`: the largest timestamp so far, and the last offset of the batch that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeEntry {
+    pub timestamp: i64,
+    pub offset: i64,
+}
+
+impl Entry for TimeEntry {
+    const SIZE: usize = 12;
+
+    fn key(&self) -> i64 {
+        self.timestamp
+    }
+
+    fn put(&self, base_offset: i64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.timestamp.to_be_bytes());
+        out.extend_from_slice(&((self.offset - base_offset) as i32).to_be_bytes());
+    }
+
+    fn get(base_offset: i64, b: &[u8]) -> TimeEntry {
+        TimeEntry {
+            timestamp: i64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]),
+            offset: base_offset + i64::from(i32::from_be_bytes([b[8], b[9], b[10], b[11]])),
+        }
+    }
+}
+
+/// Opens a file at its first use.
+pub(crate) fn open_once(
+    cell: &OnceLock<Arc<dyn File>>,
+    disk: &dyn Disk,
+    path: &Path,
+) -> Result<Arc<dyn File>, Error> {
+    if let Some(file) = cell.get() {
+        return Ok(file.clone());
+    }
+    let file = disk.open(path).map_err(|e| Error::io("open", path, e))?;
+    Ok(cell.get_or_init(|| file).clone())
+}
+
+pub(crate) struct Index<E> {
+    path: PathBuf,
+    base_offset: i64,
+    file: OnceLock<Arc<dyn File>>,
+    /// Entries in the file.
+    persisted: usize,
+    pending: Vec<E>,
+}
+
+impl<E: Entry> Index<E> {
+    /// Makes an empty file.
+    pub fn create(disk: &dyn Disk, path: PathBuf, base_offset: i64) -> Result<Index<E>, Error> {
+        let file = disk.create(&path).map_err(|e| Error::io("create", &path, e))?;
+        Ok(Index {
+            path,
+            base_offset,
+            file: OnceLock::from(file),
+            persisted: 0,
+            pending: Vec::new(),
+        })
+    }
+
+    /// Of a sealed segment: the file of `len` bytes is opened when it is needed. `None` if it cannot be an index.
+    pub fn existing(path: PathBuf, base_offset: i64, len: u64) -> Option<Index<E>> {
+        let whole = len.is_multiple_of(E::SIZE as u64);
+        whole.then_some(Index {
+            path,
+            base_offset,
+            file: OnceLock::new(),
+            persisted: len as usize / E::SIZE,
+            pending: Vec::new(),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn len(&self) -> usize {
+        self.persisted + self.pending.len()
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        (self.len() * E::SIZE) as u64
+    }
+
+    pub fn file(&self, disk: &dyn Disk) -> Result<Arc<dyn File>, Error> {
+        open_once(&self.file, disk, &self.path)
+    }
+
+    pub fn last(&self, disk: &dyn Disk) -> Result<Option<E>, Error> {
+        match self.pending.last() {
+            Some(last) => Ok(Some(*last)),
+            None if self.persisted == 0 => Ok(None),
+            None => self.search(disk)?.get(self.persisted - 1).map(Some),
+        }
+    }
+
+    /// Adds an entry; its key must be beyond the last one's.
+    pub fn push(&mut self, disk: &dyn Disk, entry: E) -> Result<(), Error> {
+        if self.pending.len() < PENDING_MAX {
+            self.pending.push(entry);
+        }
+        if self.pending.len().is_multiple_of(BLOCK_ENTRIES) {
+            self.write(disk)?;
+        }
+        Ok(())
+    }
+
+    /// Appends what has gathered to the file. A full disk is no error: the entries wait.
+    pub fn write(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(self.pending.len() * E::SIZE);
+        for entry in &self.pending {
+            entry.put(self.base_offset, &mut bytes);
+        }
+        let file = self.file(disk)?;
+        match file.append(&mut [IoSlice::new(&bytes)]) {
+            Ok(()) => {
+                self.persisted += self.pending.len();
+                self.pending.clear();
+                Ok(())
+            }
+            Err(e) if is_no_space(&e) => file
+                .truncate((self.persisted * E::SIZE) as u64)
+                .map_err(|e| Error::io("truncate", &self.path, e)),
+            Err(e) => Err(Error::io("write", &self.path, e)),
+        }
+    }
+
+    /// Drops the entries for which `gone` is true; it must be true for a last part of them.
+    pub fn truncate(&mut self, disk: &dyn Disk, gone: impl Fn(&E) -> bool) -> Result<(), Error> {
+        self.pending.retain(|entry| !gone(entry));
+        if self.pending.is_empty() && self.persisted > 0 {
+            let search = self.search(disk)?;
+            let keep = search.partition_point(|entry| !gone(entry))?;
+            let file = self.file(disk)?;
+            file.truncate((keep * E::SIZE) as u64)
+                .map_err(|e| Error::io("truncate", &self.path, e))?;
+            self.persisted = keep;
+        }
+        Ok(())
+    }
+
+    /// The last entry with a key up to `key`, where that is known without a read; else where to search for it.
+    pub fn floor(&self, disk: &dyn Disk, key: i64) -> Result<Floor<E>, Error> {
+        let known = self.pending.partition_point(|entry| entry.key() <= key);
+        if known > 0 {
+            return Ok(Floor::Known(self.pending[known - 1]));
+        }
+        self.floor_in_file(disk)
+    }
+
+    /// A search among the entries that are in the file.
+    pub fn floor_in_file(&self, disk: &dyn Disk) -> Result<Floor<E>, Error> {
+        if self.persisted == 0 {
+            return Ok(Floor::None);
+        }
+        Ok(Floor::Search(self.search(disk)?))
+    }
+
+    fn search(&self, disk: &dyn Disk) -> Result<Search<E>, Error> {
+        Ok(Search {
+            file: self.file(disk)?,
+            path: self.path.clone(),
+            base_offset: self.base_offset,
+            len: self.persisted,
+            entry: std::marker::PhantomData,
+        })
+    }
+}
+
+pub(crate) enum Floor<E> {
+    None,
+    Known(E),
+    Search(Search<E>),
+}
+
+impl<E: Entry> Floor<E> {
+    /// Finishes the search; reads.
+    pub fn find(self, key: i64) -> Result<Option<E>, Error> {
+        match self {
+            Floor::None => Ok(None),
+            Floor::Known(entry) => Ok(Some(entry)),
+            Floor::Search(search) => match search.partition_point(|e| e.key() <= key)? {
+                0 => Ok(None),
+                n => search.get(n - 1).map(Some),
+            },
+        }
+    }
+}
+
+/// A binary search in the file, which may run without any lock: entries below `len` do not change.
+pub(crate) struct Search<E> {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    base_offset: i64,
+    len: usize,
+    entry: std::marker::PhantomData<E>,
+}
+
+impl<E: Entry> Search<E> {
+    fn get(&self, at: usize) -> Result<E, Error> {
+        let mut buf = [0; 16];
+        let buf = &mut buf[..E::SIZE];
+        let read = self.file.read_at(buf, (at * E::SIZE) as u64);
+        match read {
+            Ok(read) if read == E::SIZE => Ok(E::get(self.base_offset, buf)),
+            Ok(_) => Err(Error::io("read", &self.path, io::ErrorKind::UnexpectedEof.into())),
+            Err(e) => Err(Error::io("read", &self.path, e)),
+        }
+    }
+
+    fn partition_point(&self, pred: impl Fn(&E) -> bool) -> Result<usize, Error> {
+        let (mut low, mut high) = (0, self.len);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if pred(&self.get(middle)?) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+}

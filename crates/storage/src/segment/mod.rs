@@ -1,0 +1,327 @@
+//! One segment: a `.log` file that batches are appended to, and its two indexes.
+
+pub(crate) mod index;
+pub(crate) mod scan;
+
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use wire::batch::{Batch, BatchHeader};
+
+use crate::config::LogConfig;
+use crate::disk::{Disk, File};
+use crate::{Error, Poison};
+use index::{Entry, Floor, Index, OffsetEntry, TimeEntry, open_once};
+use scan::{Found, Scanner};
+
+pub(crate) const LOG: &str = "log";
+pub(crate) const INDEX: &str = "index";
+pub(crate) const TIMEINDEX: &str = "timeindex";
+pub(crate) const TXNINDEX: &str = "txnindex";
+pub(crate) const SNAPSHOT: &str = "snapshot";
+/// Of the files that belong to a segment.
+pub(crate) const EXTENSIONS: [&str; 5] = [LOG, INDEX, TIMEINDEX, TXNINDEX, SNAPSHOT];
+
+/// `<dir>/<20 digits>.<extension>`.
+pub(crate) fn file_path(dir: &Path, offset: i64, extension: &str) -> PathBuf {
+    dir.join(format!("{offset:020}.{extension}"))
+}
+
+pub(crate) struct Segment {
+    pub base_offset: i64,
+    pub size: u64,
+    pub index: Index<OffsetEntry>,
+    pub time_index: Index<TimeEntry>,
+    /// The largest timestamp and its batch's last offset; of a sealed segment read from the time index when asked for.
+    pub largest: OnceLock<TimeEntry>,
+    /// Max timestamp of the first batch: what `segment.ms` counts from.
+    pub first_timestamp: Option<i64>,
+    /// When this process made or opened the segment.
+    pub opened_ms: u64,
+    /// Whether bytes were appended since the last fsync.
+    pub dirty: bool,
+    path: PathBuf,
+    file: OnceLock<Arc<dyn File>>,
+    since_index_entry: u64,
+}
+
+impl Segment {
+    pub fn create(disk: &dyn Disk, dir: &Path, base: i64, now_ms: u64) -> Result<Segment, Error> {
+        let path = file_path(dir, base, LOG);
+        let file = disk.create(&path).map_err(|e| Error::io("create", &path, e))?;
+        Ok(Segment {
+            base_offset: base,
+            size: 0,
+            index: Index::create(disk, file_path(dir, base, INDEX), base)?,
+            time_index: Index::create(disk, file_path(dir, base, TIMEINDEX), base)?,
+            largest: OnceLock::new(),
+            first_timestamp: None,
+            opened_ms: now_ms,
+            dirty: true,
+            path,
+            file: OnceLock::from(file),
+            since_index_entry: 0,
+        })
+    }
+
+    /// A segment that is there. `None` if an index is missing or cannot be one: then it must be rebuilt.
+    pub fn existing(dir: &Path, base: i64, sizes: FileSizes, now_ms: u64) -> Option<Segment> {
+        let index = Index::existing(file_path(dir, base, INDEX), base, sizes.index?)?;
+        let time = Index::existing(file_path(dir, base, TIMEINDEX), base, sizes.time_index?)?;
+        Some(Segment {
+            base_offset: base,
+            size: sizes.log,
+            index,
+            time_index: time,
+            largest: OnceLock::new(),
+            first_timestamp: None,
+            opened_ms: now_ms,
+            dirty: false,
+            path: file_path(dir, base, LOG),
+            file: OnceLock::new(),
+            since_index_entry: 0,
+        })
+    }
+
+    /// The same segment with empty indexes, to be filled by a scan.
+    pub fn unindexed(
+        disk: &dyn Disk,
+        dir: &Path,
+        base: i64,
+        log_bytes: u64,
+        now_ms: u64,
+    ) -> Result<Segment, Error> {
+        Ok(Segment {
+            base_offset: base,
+            size: log_bytes,
+            index: Index::create(disk, file_path(dir, base, INDEX), base)?,
+            time_index: Index::create(disk, file_path(dir, base, TIMEINDEX), base)?,
+            largest: OnceLock::new(),
+            first_timestamp: None,
+            opened_ms: now_ms,
+            dirty: true,
+            path: file_path(dir, base, LOG),
+            file: OnceLock::new(),
+            since_index_entry: 0,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn file(&self, disk: &dyn Disk) -> Result<Arc<dyn File>, Error> {
+        open_once(&self.file, disk, &self.path)
+    }
+
+    /// Whether a batch must go to a new segment instead.
+    pub fn is_full(&self, batch: &BatchHeader, config: &LogConfig, now_ms: u64) -> bool {
+        let reach = batch.last_offset() - self.base_offset;
+        // Positions and relative offsets are 32 bits wide in the indexes.
+        let limit = config.segment_bytes.min(i32::MAX as u64);
+        if reach > i64::from(i32::MAX) {
+            return true;
+        }
+        self.size > 0
+            && (self.size + batch.size_bytes() as u64 > limit
+                || self.age_ms(batch.max_timestamp, now_ms) > config.segment_ms
+                || self.indexes_full(config))
+    }
+
+    pub fn is_due(&self, config: &LogConfig, now_ms: u64) -> bool {
+        self.size > 0 && self.age_ms(now_ms as i64, now_ms) > config.segment_ms
+    }
+
+    fn indexes_full(&self, config: &LogConfig) -> bool {
+        let limit = config.segment_index_bytes;
+        self.index.size_bytes() + OffsetEntry::SIZE as u64 > limit
+            || self.time_index.size_bytes() + 2 * TimeEntry::SIZE as u64 > limit
+    }
+
+    /// By the records' own time where they have one, as Kafka: a replica that catches up rolls as the leader did.
+    fn age_ms(&self, timestamp: i64, now_ms: u64) -> u64 {
+        match self.first_timestamp {
+            Some(first) if first >= 0 && timestamp >= 0 => {
+                timestamp.saturating_sub(first).max(0) as u64
+            }
+            _ => now_ms.saturating_sub(self.opened_ms),
+        }
+    }
+
+    /// Writes batches at the end, header prefix patched, payload uncopied. After an error nothing of them is there, or
+    /// the log is poisoned.
+    pub fn append(
+        &mut self,
+        disk: &dyn Disk,
+        batches: &[Batch],
+        config: &LogConfig,
+        poison: &Poison,
+    ) -> Result<(), Error> {
+        let file = self.file(disk)?;
+        let prefixes: Vec<[u8; 16]> = batches.iter().map(Batch::patched_prefix).collect();
+        let mut slices = Vec::with_capacity(batches.len() * 2);
+        for (batch, prefix) in batches.iter().zip(&prefixes) {
+            slices.push(IoSlice::new(prefix));
+            slices.push(IoSlice::new(&batch.bytes[prefix.len()..]));
+        }
+        if let Err(e) = file.append(&mut slices) {
+            let error = poison.by(Error::io("write", &self.path, e));
+            if poison.reason().is_none() {
+                let trimmed = file.truncate(self.size);
+                trimmed.map_err(|e| poison.by(Error::io("truncate", &self.path, e)))?;
+            }
+            return Err(error);
+        }
+        self.dirty = true;
+        for batch in batches {
+            self.note(disk, &batch.header, self.size, config).map_err(|e| poison.by(e))?;
+            self.size += batch.header.size_bytes() as u64;
+        }
+        Ok(())
+    }
+
+    /// Takes note of the batch at `position`: timestamps, and an index entry if one is due.
+    pub fn note(
+        &mut self,
+        disk: &dyn Disk,
+        header: &BatchHeader,
+        position: u64,
+        config: &LogConfig,
+    ) -> Result<(), Error> {
+        self.first_timestamp.get_or_insert(header.max_timestamp);
+        let largest = self.largest.get().map_or(-1, |l| l.timestamp);
+        if header.max_timestamp > largest {
+            self.largest = OnceLock::from(TimeEntry {
+                timestamp: header.max_timestamp,
+                offset: header.last_offset(),
+            });
+        }
+        if self.since_index_entry > config.index_interval_bytes {
+            let entry = OffsetEntry { offset: header.last_offset(), position: position as u32 };
+            self.index.push(disk, entry)?;
+            self.push_time(disk)?;
+            self.since_index_entry = 0;
+        }
+        self.since_index_entry += header.size_bytes() as u64;
+        Ok(())
+    }
+
+    /// Adds the largest timestamp to the time index, if it is beyond the last entry's.
+    fn push_time(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        let Some(largest) = self.largest.get().copied() else {
+            return Ok(());
+        };
+        let last = self.time_index.last(disk)?;
+        if last.is_none_or(|last| largest.timestamp > last.timestamp) {
+            self.time_index.push(disk, largest)?;
+        }
+        Ok(())
+    }
+
+    /// Finishes the indexes of a segment that gets no more batches.
+    pub fn seal(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        self.push_time(disk)?;
+        self.write_indexes(disk)
+    }
+
+    pub fn write_indexes(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        self.index.write(disk)?;
+        self.time_index.write(disk)
+    }
+
+    /// The largest timestamp; `None` if no record has one.
+    pub fn largest(&self, disk: &dyn Disk) -> Result<Option<TimeEntry>, Error> {
+        if let Some(largest) = self.largest.get() {
+            return Ok(Some(*largest));
+        }
+        match self.time_index.last(disk)? {
+            Some(last) => Ok(Some(*self.largest.get_or_init(|| last))),
+            None => Ok(None),
+        }
+    }
+
+    pub fn start_of(&self, disk: &dyn Disk, offset: i64) -> Result<Floor<OffsetEntry>, Error> {
+        self.index.floor(disk, offset)
+    }
+
+    /// The first batch that ends at `offset` or later: its position and header.
+    pub fn find(&self, disk: &dyn Disk, offset: i64) -> Result<Option<(u64, BatchHeader)>, Error> {
+        let start = self.start_of(disk, offset)?.find(offset)?;
+        let file = self.file(disk)?;
+        let position = start.map_or(0, |entry| u64::from(entry.position));
+        find_from(&*file, &self.path, position, self.size, |h| h.last_offset() >= offset)
+    }
+
+    /// Cuts the segment at `position`, before all batches that end at `offset` or later, durably.
+    pub fn truncate(&mut self, disk: &dyn Disk, position: u64, offset: i64) -> Result<(), Error> {
+        self.dirty = true;
+        self.index.truncate(disk, |e| e.offset >= offset)?;
+        self.time_index.truncate(disk, |e| e.offset >= offset)?;
+        let file = self.file(disk)?;
+        file.truncate(position)
+            .and_then(|()| file.sync_data())
+            .map_err(|e| Error::io("truncate", &self.path, e))?;
+        self.size = position;
+        self.largest = OnceLock::new();
+        self.first_timestamp = self.first_timestamp.filter(|_| position > 0);
+        self.since_index_entry = 0;
+        self.note_tail(disk)
+    }
+
+    /// Notes timestamps of what follows the last index entry: what a segment must know before it is appended to.
+    pub fn note_tail(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        let file = self.file(disk)?;
+        if let Some(last) = self.time_index.last(disk)? {
+            self.largest = OnceLock::from(last);
+        }
+        let start = self.index.last(disk)?.map_or(0, |e| u64::from(e.position));
+        let mut scanner = Scanner::sparse(&*file, self.size);
+        let io = |e| Error::io("read", &self.path, e);
+        if let Found::Batch(first) = scanner.header(0).map_err(io)? {
+            self.first_timestamp = Some(first.max_timestamp);
+        }
+        let mut position = start;
+        self.since_index_entry = self.size - start.min(self.size);
+        while let Found::Batch(header) = scanner.header(position).map_err(io)? {
+            if header.max_timestamp > self.largest.get().map_or(-1, |l| l.timestamp) {
+                self.largest = OnceLock::from(TimeEntry {
+                    timestamp: header.max_timestamp,
+                    offset: header.last_offset(),
+                });
+            }
+            position += header.size_bytes() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The first batch from `position` on that is `wanted`.
+pub(crate) fn find_from(
+    file: &dyn File,
+    path: &Path,
+    mut position: u64,
+    end: u64,
+    wanted: impl Fn(&BatchHeader) -> bool,
+) -> Result<Option<(u64, BatchHeader)>, Error> {
+    let mut scanner = Scanner::sparse(file, end);
+    loop {
+        let found = scanner.header(position);
+        match found.map_err(|e| Error::io("read", path, e))? {
+            Found::Batch(header) if wanted(&header) => return Ok(Some((position, header))),
+            Found::Batch(header) => position += header.size_bytes() as u64,
+            Found::End => return Ok(None),
+            Found::Broken(why) => {
+                return Err(Error::corrupt(path, format!("at position {position}: {why}")));
+            }
+        }
+    }
+}
+
+/// Sizes of a segment's files as the directory lists them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FileSizes {
+    pub log: u64,
+    pub index: Option<u64>,
+    pub time_index: Option<u64>,
+}

@@ -1,0 +1,58 @@
+//! Failed writes and fsyncs, and a full disk.
+
+use storage::Error;
+use storage::memory::{Fault, MemoryDisk, Operation};
+
+use crate::house::{batch, flush, open, read_all, stored, unclean};
+
+#[test]
+fn a_full_disk_refuses_and_then_appends_work_again() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    log.append(&[batch(0, 3, 0)], 0).unwrap();
+    disk.set_capacity_bytes(Some(disk.used_bytes() + 50));
+    let refused = log.append(&[batch(3, 3, 0)], 0);
+    assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
+    let many: Vec<_> = (1..20).map(|i| batch(i * 3, 3, 0)).collect();
+    disk.set_capacity_bytes(Some(disk.used_bytes() + 1500));
+    assert!(matches!(log.append(&many, 0), Err(Error::NoSpace { .. })));
+    assert_eq!(log.next_offset(), 3, "all or nothing, over segments too");
+    assert_eq!(read_all(&log).len(), 1);
+
+    disk.set_capacity_bytes(None);
+    log.append(&many, 0).unwrap();
+    assert_eq!(stored(&read_all(&log))[1..], stored(&many)[..]);
+}
+
+#[test]
+fn a_failed_write_poisons_the_log() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    log.append(&[batch(0, 3, 0)], 0).unwrap();
+    disk.inject(Fault::once(Operation::Write, ".log"));
+    assert!(matches!(log.append(&[batch(3, 3, 0)], 0), Err(Error::Io { .. })));
+    for _ in 0..2 {
+        let after = log.append(&[batch(3, 3, 0)], 0);
+        assert!(matches!(after, Err(Error::Poisoned(_))), "{after:?}");
+    }
+    assert_eq!(read_all(&log).len(), 1, "what was acknowledged is still read");
+    disk.kill();
+    let (log, recovery) = open(&disk, unclean(0));
+    assert_eq!(log.next_offset(), 3);
+    assert!(recovery.cut.is_some(), "the half-written batch was cut");
+}
+
+#[test]
+fn a_failed_fsync_poisons_the_log_and_counts_nothing_as_durable() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    log.append(&[batch(0, 3, 0)], 0).unwrap();
+    flush(&mut log);
+    log.append(&[batch(3, 3, 0)], 0).unwrap();
+    disk.inject(Fault::once(Operation::Sync, ".log"));
+    assert!(log.flush_plan().run().is_err());
+    assert!(matches!(log.flush_plan().run(), Err(Error::Poisoned(_))));
+    assert!(matches!(log.append(&[batch(6, 3, 0)], 0), Err(Error::Poisoned(_))));
+    assert!(matches!(log.truncate_to(0), Err(Error::Poisoned(_))));
+    assert_eq!(log.recovery_point(), 3);
+}
