@@ -5,7 +5,6 @@ use wire::messages::list_groups_response::ListedGroup;
 use wire::{ErrorCode, Str};
 
 use super::effects::{Effects, Reply};
-use super::shard::Then;
 use super::state::{Group, Phase};
 use super::{Now, Record, Shard, Token};
 
@@ -67,7 +66,7 @@ impl Shard {
                 .collect();
             records.push(Record::Group { group: group.id.clone(), value: None });
             group.pending.clear();
-            cx.write(group, records, Then::Nothing, vec![(token, Reply::DeleteGroup(ErrorCode::None))]);
+            cx.write_in_pieces(group, records, vec![(token, Reply::DeleteGroup(ErrorCode::None))]);
         });
         if found.is_none() {
             out.reply(token, Reply::DeleteGroup(ErrorCode::GroupIdNotFound));

@@ -58,6 +58,13 @@ pub struct Write {
     pub records: Vec<Record>,
 }
 
+impl Write {
+    /// About how many bytes the records take in a batch.
+    pub fn size_hint(&self) -> usize {
+        self.records.iter().map(Record::size_hint).sum()
+    }
+}
+
 /// What one or several steps ask for, in order.
 #[derive(Debug, Default)]
 pub struct Effects {

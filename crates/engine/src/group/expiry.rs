@@ -3,7 +3,6 @@
 use wire::Str;
 
 use super::effects::Effects;
-use super::shard::Then;
 use super::state::{Group, Phase};
 use super::{CommittedOffset, Now, Record, Shard};
 
@@ -27,9 +26,7 @@ impl Shard {
                 if kept == 0 && group.is_idle() && durable.group(&group.id).is_some() {
                     records.push(Record::Group { group: group.id.clone(), value: None });
                 }
-                if !records.is_empty() {
-                    cx.write(group, records, Then::Nothing, Vec::new());
-                }
+                cx.write_in_pieces(group, records, Vec::new());
             });
         }
     }

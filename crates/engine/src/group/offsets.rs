@@ -62,9 +62,7 @@ impl Shard {
                     .filter(|(topic, _, _)| deleted(topic))
                     .map(|(topic, partition, _)| Record::offset(&group.id, topic, partition, None))
                     .collect();
-                if !gone.is_empty() {
-                    cx.write(group, gone, Then::Nothing, Vec::new());
-                }
+                cx.write_in_pieces(group, gone, Vec::new());
             });
         }
     }

@@ -52,6 +52,21 @@ impl Record {
         Record::Offset { key, value }
     }
 
+    /// About how many bytes the record takes in a batch.
+    pub(super) fn size_hint(&self) -> usize {
+        const FRAMING: usize = 64;
+        let bytes = match self {
+            Record::Group { group, value } => {
+                let member = |m: &MemberSnapshot| 2 * FRAMING + m.subscription.len() + m.assignment.len();
+                group.len() + value.iter().flat_map(|v| &v.members).map(member).sum::<usize>()
+            }
+            Record::Offset { key, value } => {
+                key.group.len() + key.topic.len() + value.as_ref().map_or(0, |v| v.metadata.len())
+            }
+        };
+        FRAMING + bytes
+    }
+
     /// Key and value as they stand in a record batch.
     pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
         match self {

@@ -12,6 +12,9 @@ use super::join::{JoinCall, refused};
 use super::state::{Cx, Group};
 use super::{Config, Durable, Now, Record};
 
+/// About how many bytes of deletions go into one write: well below the smallest sensible `max.message.bytes`.
+const PIECE_BYTES: usize = 128 << 10;
+
 /// What a write means to its group once it is decided.
 #[derive(Debug)]
 pub(super) enum Then {
@@ -60,6 +63,23 @@ impl Cx<'_> {
         self.out.writes.push(Write { ticket, records: records.clone() });
         self.writes.undecided.insert(ticket, Undecided { group: group.id.clone(), records, then, answers });
         ticket
+    }
+
+    /// Writes deletions, of which there may be more than one batch of the log can take; the answers wait for the last.
+    pub fn write_in_pieces(&mut self, group: &mut Group, records: Vec<Record>, answers: Vec<(Token, Reply)>) {
+        let mut piece = Vec::new();
+        let mut piece_bytes = 0;
+        for record in records {
+            piece_bytes += record.size_hint();
+            piece.push(record);
+            if piece_bytes >= PIECE_BYTES {
+                self.write(group, std::mem::take(&mut piece), Then::Nothing, Vec::new());
+                piece_bytes = 0;
+            }
+        }
+        if !piece.is_empty() || !answers.is_empty() {
+            self.write(group, piece, Then::Nothing, answers);
+        }
     }
 }
 
