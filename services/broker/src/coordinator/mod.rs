@@ -34,6 +34,9 @@ use crate::quorum::Quorum;
 /// Most members per partition of the topic that hold an id but never joined.
 const MAX_PENDING_MEMBERS: usize = 10_000;
 
+/// Before partitions that were not open are looked for again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// The coordinators of this broker.
 pub struct Groups {
     env: Env,
@@ -71,10 +74,13 @@ impl Groups {
             let mut topics = BTreeSet::new();
             loop {
                 let image = images.borrow_and_update().clone();
-                groups.apply(&image);
+                let complete = groups.apply(&image);
                 groups.forget_deleted(&image, &mut topics);
-                if images.changed().await.is_err() {
-                    return;
+                // Partitions follow the same images in a task of their own, so they may not be open yet.
+                let patience = if complete { Duration::MAX } else { LOOK_AGAIN };
+                match timeout(patience, images.changed()).await {
+                    Ok(Err(_)) => return,
+                    Ok(Ok(())) | Err(_) => {}
                 }
             }
         })
@@ -85,7 +91,9 @@ impl Groups {
         std::mem::take(&mut *self.slots.lock()).into_values().for_each(|slot| slot.close());
     }
 
-    fn apply(&self, image: &Image) {
+    /// Whether everything that this broker leads could be taken up.
+    fn apply(&self, image: &Image) -> bool {
+        let mut complete = true;
         let led = self.led_here(image);
         let mut slots = self.slots.lock();
         slots.retain(|index, slot| {
@@ -99,12 +107,15 @@ impl Groups {
             if slots.contains_key(&index) {
                 continue;
             }
-            // Where the partition is not open in this epoch yet, its opening brings another look (below).
-            let Some(log) = self.log(image, index, epoch) else { continue };
+            let Some(log) = self.log(image, index, epoch) else {
+                complete = false;
+                continue;
+            };
             let slot = Slot::new(index, epoch, self.env.clone());
             slots.insert(index, slot.clone());
             self.env.spawn(Plane::Data, "group-coordinator", slot.run(log, self.options()));
         }
+        complete
     }
 
     fn led_here(&self, image: &Image) -> BTreeMap<i32, LeaderEpoch> {
