@@ -15,17 +15,25 @@ impl Shard {
     /// Before version 6 a group that does not exist is described as dead.
     pub fn describe(&self, group_id: &str, version: i16) -> DescribedGroup {
         let Some(group) = self.groups.get(group_id) else {
-            let missing = if version >= 6 { ErrorCode::GroupIdNotFound } else { ErrorCode::None };
+            let missing = if version >= 6 {
+                ErrorCode::GroupIdNotFound
+            } else {
+                ErrorCode::None
+            };
             return DescribedGroup {
                 error_code: missing.code(),
-                error_message: (version >= 6).then(|| format!("Group {group_id} not found.").into()),
+                error_message: (version >= 6)
+                    .then(|| format!("Group {group_id} not found.").into()),
                 group_id: Str::copy_from(group_id),
                 group_state: "Dead".into(),
                 ..Default::default()
             };
         };
         // What the members chose is of interest only once it holds.
-        let protocol = group.protocol.as_ref().filter(|_| group.phase == Phase::Stable);
+        let protocol = group
+            .protocol
+            .as_ref()
+            .filter(|_| group.phase == Phase::Stable);
         DescribedGroup {
             group_id: group.id.clone(),
             group_state: group.phase.name().into(),
@@ -39,7 +47,10 @@ impl Shard {
     /// Groups that are in one of the states and of one of the types; an empty filter lets everything through.
     pub fn list(&self, states: &[Str], types: &[Str]) -> Vec<ListedGroup> {
         let passes = |filter: &[Str], name: &str| {
-            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+            filter.is_empty()
+                || filter
+                    .iter()
+                    .any(|wanted| wanted.eq_ignore_ascii_case(name))
         };
         if !passes(types, TYPE) {
             return Vec::new();
@@ -49,24 +60,36 @@ impl Shard {
             protocol_type: group.protocol_type.clone().unwrap_or_default(),
             group_state: group.phase.name().into(),
             group_type: TYPE.into(),
-            ..Default::default()
         };
-        self.groups.values().filter(|group| passes(states, group.phase.name())).map(listed).collect()
+        self.groups
+            .values()
+            .filter(|group| passes(states, group.phase.name()))
+            .map(listed)
+            .collect()
     }
 
     /// Deletes a group that has no members, offsets and all.
     pub fn delete_group(&mut self, now: Now, token: Token, group_id: &str, out: &mut Effects) {
         let found = self.step(now, group_id, false, out, |group, durable, cx| {
             if group.phase != Phase::Empty {
-                return cx.out.reply(token, Reply::DeleteGroup(ErrorCode::NonEmptyGroup));
+                return cx
+                    .out
+                    .reply(token, Reply::DeleteGroup(ErrorCode::NonEmptyGroup));
             }
             let mut records: Vec<Record> = durable
                 .offsets_of(&group.id)
                 .map(|(topic, partition, _)| Record::offset(&group.id, topic, partition, None))
                 .collect();
-            records.push(Record::Group { group: group.id.clone(), value: None });
+            records.push(Record::Group {
+                group: group.id.clone(),
+                value: None,
+            });
             group.pending.clear();
-            cx.write_in_pieces(group, records, vec![(token, Reply::DeleteGroup(ErrorCode::None))]);
+            cx.write_in_pieces(
+                group,
+                records,
+                vec![(token, Reply::DeleteGroup(ErrorCode::None))],
+            );
         });
         if found.is_none() {
             out.reply(token, Reply::DeleteGroup(ErrorCode::GroupIdNotFound));
@@ -84,8 +107,11 @@ impl Group {
                 client_id: m.client_id.clone(),
                 client_host: m.client_host.clone(),
                 member_metadata: protocol.map(|name| m.metadata(name)).unwrap_or_default(),
-                member_assignment: if protocol.is_some() { m.assignment.clone() } else { Default::default() },
-                ..Default::default()
+                member_assignment: if protocol.is_some() {
+                    m.assignment.clone()
+                } else {
+                    Default::default()
+                },
             })
             .collect()
     }

@@ -58,13 +58,19 @@ impl Durable {
     /// Applies one committed record; the latest record of a key wins, as after compaction.
     pub fn apply(&mut self, record: &Record) {
         match record {
-            Record::Group { group, value: Some(value) } => {
+            Record::Group {
+                group,
+                value: Some(value),
+            } => {
                 self.groups.insert(group.clone(), value.clone());
             }
             Record::Group { group, value: None } => {
                 self.groups.remove(group);
             }
-            Record::Offset { key, value: Some(value) } => {
+            Record::Offset {
+                key,
+                value: Some(value),
+            } => {
                 let of_group = self.offsets.entry(key.group.clone()).or_default();
                 of_group.insert((key.topic.clone(), key.partition), value.clone());
             }
@@ -73,7 +79,9 @@ impl Durable {
     }
 
     fn forget_offset(&mut self, key: &OffsetKey) {
-        let Some(of_group) = self.offsets.get_mut(&key.group) else { return };
+        let Some(of_group) = self.offsets.get_mut(&key.group) else {
+            return;
+        };
         of_group.remove(&(key.topic.clone(), key.partition));
         if of_group.is_empty() {
             self.offsets.remove(&key.group);
@@ -109,6 +117,9 @@ impl Durable {
 
     /// How many groups and offsets there are: for progress messages and metrics.
     pub fn counts(&self) -> (usize, usize) {
-        (self.groups.len(), self.offsets.values().map(BTreeMap::len).sum())
+        (
+            self.groups.len(),
+            self.offsets.values().map(BTreeMap::len).sum(),
+        )
     }
 }

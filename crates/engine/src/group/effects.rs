@@ -2,7 +2,8 @@
 
 use wire::ErrorCode;
 use wire::messages::{
-    JoinGroupResponse, LeaveGroupResponse, OffsetCommitResponse, OffsetDeleteResponse, SyncGroupResponse,
+    JoinGroupResponse, LeaveGroupResponse, OffsetCommitResponse, OffsetDeleteResponse,
+    SyncGroupResponse,
 };
 
 use super::Record;
@@ -35,18 +36,30 @@ impl Reply {
                 member_id: ok.member_id,
                 ..Default::default()
             }),
-            Reply::Sync(_) => Reply::Sync(SyncGroupResponse { error_code: code, ..Default::default() }),
+            Reply::Sync(_) => Reply::Sync(SyncGroupResponse {
+                error_code: code,
+                ..Default::default()
+            }),
             Reply::Heartbeat(_) => Reply::Heartbeat(error),
-            Reply::Leave(_) => Reply::Leave(LeaveGroupResponse { error_code: code, ..Default::default() }),
+            Reply::Leave(_) => Reply::Leave(LeaveGroupResponse {
+                error_code: code,
+                ..Default::default()
+            }),
             Reply::OffsetCommit(mut ok) => {
-                let partitions = ok.topics.iter_mut().flat_map(|topic| topic.partitions.iter_mut());
-                partitions.filter(|p| p.error_code == 0).for_each(|p| p.error_code = code);
+                let partitions = ok
+                    .topics
+                    .iter_mut()
+                    .flat_map(|topic| topic.partitions.iter_mut());
+                partitions
+                    .filter(|p| p.error_code == 0)
+                    .for_each(|p| p.error_code = code);
                 Reply::OffsetCommit(ok)
             }
             Reply::DeleteGroup(_) => Reply::DeleteGroup(error),
-            Reply::OffsetDelete(_) => {
-                Reply::OffsetDelete(OffsetDeleteResponse { error_code: code, ..Default::default() })
-            }
+            Reply::OffsetDelete(_) => Reply::OffsetDelete(OffsetDeleteResponse {
+                error_code: code,
+                ..Default::default()
+            }),
         }
     }
 }

@@ -24,7 +24,10 @@ impl Shard {
                     }
                 }
                 if kept == 0 && group.is_idle() && durable.group(&group.id).is_some() {
-                    records.push(Record::Group { group: group.id.clone(), value: None });
+                    records.push(Record::Group {
+                        group: group.id.clone(),
+                        value: None,
+                    });
                 }
                 cx.write_in_pieces(group, records, Vec::new());
             });
@@ -35,7 +38,13 @@ impl Shard {
 impl Group {
     /// A group that has members keeps the offsets of what it is subscribed to. An empty one keeps all of them for
     /// the retention since it became empty; offsets of clients that are no group, since each one's commit.
-    fn has_expired(&self, topic: &str, offset: &CommittedOffset, wall_ms: i64, retention_ms: i64) -> bool {
+    fn has_expired(
+        &self,
+        topic: &str,
+        offset: &CommittedOffset,
+        wall_ms: i64,
+        retention_ms: i64,
+    ) -> bool {
         let since = match (&self.protocol_type, self.phase) {
             (None, Phase::Empty) => offset.commit_timestamp_ms,
             (Some(_), Phase::Empty) => self.phase_since_ms.max(offset.commit_timestamp_ms),

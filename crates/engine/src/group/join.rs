@@ -42,7 +42,11 @@ impl JoinCall<'_> {
     }
 
     fn new_member_id(&self) -> Str {
-        let prefix = self.request.group_instance_id.as_deref().unwrap_or(self.client_id);
+        let prefix = self
+            .request
+            .group_instance_id
+            .as_deref()
+            .unwrap_or(self.client_id);
         Str::from(format!("{prefix}-{}", self.unique))
     }
 }
@@ -73,7 +77,10 @@ impl Group {
             self.rejoin(token, call, cx).err()
         };
         if let Some(error) = refusal {
-            cx.out.reply(token, Reply::Join(refused(&request.member_id, call.version, error)));
+            cx.out.reply(
+                token,
+                Reply::Join(refused(&request.member_id, call.version, error)),
+            );
         }
     }
 
@@ -92,12 +99,20 @@ impl Group {
         }
         let others = || self.members.values().filter(|m| m.id != request.member_id);
         self.protocol_type.as_deref() == Some(&*request.protocol_type)
-            && request.protocols.iter().any(|p| others().all(|m| m.supports(&p.name)))
+            && request
+                .protocols
+                .iter()
+                .any(|p| others().all(|m| m.supports(&p.name)))
     }
 
     fn join_anew(&mut self, token: Token, call: JoinCall<'_>, cx: &mut Cx<'_>) {
         let id = call.new_member_id();
-        let holder = call.request.group_instance_id.as_deref().and_then(|i| self.statics.get(i)).cloned();
+        let holder = call
+            .request
+            .group_instance_id
+            .as_deref()
+            .and_then(|i| self.statics.get(i))
+            .cloned();
         match holder {
             Some(old) => self.replace_static(token, &old, id, call, cx),
             None if call.request.group_instance_id.is_none() && call.needs_known_member_id() => {
@@ -130,7 +145,12 @@ impl Group {
     }
 
     /// A join with a member id: of a member, or of one that was told its id a moment ago.
-    fn rejoin(&mut self, token: Token, call: JoinCall<'_>, cx: &mut Cx<'_>) -> Result<(), ErrorCode> {
+    fn rejoin(
+        &mut self,
+        token: Token,
+        call: JoinCall<'_>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), ErrorCode> {
         let request = call.request;
         let id = &request.member_id;
         if self.pending.contains_key(id) && request.group_instance_id.is_none() {
@@ -139,7 +159,10 @@ impl Group {
         }
         self.validate(id, request.group_instance_id.as_deref())?;
         let is_leader = self.leader.as_ref() == Some(id);
-        let changed = !self.members.get(id).is_some_and(|m| m.says_the_same(request));
+        let changed = !self
+            .members
+            .get(id)
+            .is_some_and(|m| m.says_the_same(request));
         match self.phase {
             Phase::Empty => return Err(ErrorCode::UnknownMemberId),
             Phase::PreparingRebalance => self.update_member(token, call, cx),
@@ -202,12 +225,25 @@ impl Group {
 
     /// A static member came back under a new member id: the old holder is fenced. Without a change for the others
     /// its place, assignment included, is kept and no rebalance happens (KIP-345, KIP-814).
-    fn replace_static(&mut self, token: Token, old: &Str, id: Str, call: JoinCall<'_>, cx: &mut Cx<'_>) {
+    fn replace_static(
+        &mut self,
+        token: Token,
+        old: &Str,
+        id: Str,
+        call: JoinCall<'_>,
+        cx: &mut Cx<'_>,
+    ) {
         let old_leader = self.leader.clone();
-        let Some(mut member) = self.members.remove(old) else { return };
+        let Some(mut member) = self.members.remove(old) else {
+            return;
+        };
         fence(&mut member, cx);
         let assignment = std::mem::take(&mut member.assignment);
-        member = Member { assignment, is_new: false, ..Member::from_join(id.clone(), &call) };
+        member = Member {
+            assignment,
+            is_new: false,
+            ..Member::from_join(id.clone(), &call)
+        };
         member.session_deadline_ms = Some(cx.now.mono_ms + millis(member.session_timeout_ms));
         if let Some(instance) = &member.instance_id {
             self.statics.insert(instance.clone(), id.clone());
@@ -245,13 +281,25 @@ impl Group {
             response.leader = old_leader.unwrap_or_default();
         }
         let value = self.snapshot(&self.assignments());
-        let record = Record::Group { group: self.id.clone(), value: Some(value) };
-        cx.write(self, vec![record], Then::Nothing, vec![(token, Reply::Join(response))]);
+        let record = Record::Group {
+            group: self.id.clone(),
+            value: Some(value),
+        };
+        cx.write(
+            self,
+            vec![record],
+            Then::Nothing,
+            vec![(token, Reply::Join(response))],
+        );
     }
 
     /// The protocol that most members prefer among those which all support; a tie goes to the leader's order.
     pub fn select_protocol(&self) -> Option<Str> {
-        let first = self.leader.as_ref().and_then(|id| self.members.get(id)).or(self.members.values().next())?;
+        let first = self
+            .leader
+            .as_ref()
+            .and_then(|id| self.members.get(id))
+            .or(self.members.values().next())?;
         let candidates: Vec<&Str> = first
             .protocols
             .iter()
@@ -264,7 +312,10 @@ impl Group {
             *votes.entry(vote).or_default() += 1;
         }
         let most = votes.values().max().copied()?;
-        candidates.into_iter().find(|name| votes.get(*name) == Some(&most)).cloned()
+        candidates
+            .into_iter()
+            .find(|name| votes.get(*name) == Some(&most))
+            .cloned()
     }
 }
 
@@ -273,7 +324,6 @@ fn listed(member: &Member, protocol: &str) -> JoinGroupResponseMember {
         member_id: member.id.clone(),
         group_instance_id: member.instance_id.clone(),
         metadata: member.metadata(protocol),
-        ..Default::default()
     }
 }
 
@@ -281,10 +331,14 @@ fn listed(member: &Member, protocol: &str) -> JoinGroupResponseMember {
 fn fence(member: &mut Member, cx: &mut Cx<'_>) {
     let error = ErrorCode::FencedInstanceId;
     if let Some(token) = member.awaiting_join.take() {
-        cx.out.reply(token, Reply::Join(refused(&member.id, 9, error)));
+        cx.out
+            .reply(token, Reply::Join(refused(&member.id, 9, error)));
     }
     if let Some(token) = member.awaiting_sync.take() {
-        let response = wire::messages::SyncGroupResponse { error_code: error.code(), ..Default::default() };
+        let response = wire::messages::SyncGroupResponse {
+            error_code: error.code(),
+            ..Default::default()
+        };
         cx.out.reply(token, Reply::Sync(response));
     }
 }

@@ -31,8 +31,13 @@ impl Group {
                 Some(holder) => Ok(holder.clone()),
             };
         }
-        let known = self.members.contains_key(&who.member_id) || self.pending.contains_key(&who.member_id);
-        if known { Ok(who.member_id.clone()) } else { Err(ErrorCode::UnknownMemberId) }
+        let known =
+            self.members.contains_key(&who.member_id) || self.pending.contains_key(&who.member_id);
+        if known {
+            Ok(who.member_id.clone())
+        } else {
+            Err(ErrorCode::UnknownMemberId)
+        }
     }
 }
 
@@ -41,6 +46,5 @@ pub(super) fn answer(who: &MemberIdentity, error: ErrorCode) -> MemberResponse {
         member_id: who.member_id.clone(),
         group_instance_id: who.group_instance_id.clone(),
         error_code: error.code(),
-        ..Default::default()
     }
 }

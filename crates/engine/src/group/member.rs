@@ -32,7 +32,11 @@ impl Member {
     pub fn from_join(id: Str, call: &JoinCall<'_>) -> Member {
         let mut member = Member {
             id,
-            instance_id: call.request.group_instance_id.as_deref().map(Str::copy_from),
+            instance_id: call
+                .request
+                .group_instance_id
+                .as_deref()
+                .map(Str::copy_from),
             client_id: Str::default(),
             client_host: Str::default(),
             session_timeout_ms: 0,
@@ -59,7 +63,10 @@ impl Member {
                 -1 => saved.session_timeout_ms,
                 ms => ms,
             },
-            protocols: protocol.map(|name| (name.clone(), saved.subscription.clone())).into_iter().collect(),
+            protocols: protocol
+                .map(|name| (name.clone(), saved.subscription.clone()))
+                .into_iter()
+                .collect(),
             assignment: saved.assignment.clone(),
             awaiting_join: None,
             awaiting_sync: None,
@@ -98,7 +105,9 @@ impl Member {
     /// The metadata for a protocol, empty for one that the member does not name.
     pub fn metadata(&self, protocol: &str) -> Bytes {
         let found = self.protocols.iter().find(|(name, _)| name == protocol);
-        found.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
+        found
+            .map(|(_, metadata)| metadata.clone())
+            .unwrap_or_default()
     }
 
     pub fn supports(&self, protocol: &str) -> bool {
@@ -107,15 +116,21 @@ impl Member {
 
     /// Its first choice among the candidates.
     pub fn vote(&self, candidates: &BTreeSet<Str>) -> Option<Str> {
-        self.protocols.iter().map(|(name, _)| name).find(|name| candidates.contains(*name)).cloned()
+        self.protocols
+            .iter()
+            .map(|(name, _)| name)
+            .find(|name| candidates.contains(*name))
+            .cloned()
     }
 
     /// Whether the request says what is known already: then no rebalance is needed.
     pub fn says_the_same(&self, request: &JoinGroupRequest) -> bool {
         self.protocols.len() == request.protocols.len()
-            && self.protocols.iter().zip(&request.protocols).all(|((name, metadata), new)| {
-                *name == new.name && *metadata == new.metadata
-            })
+            && self
+                .protocols
+                .iter()
+                .zip(&request.protocols)
+                .all(|((name, metadata), new)| *name == new.name && *metadata == new.metadata)
     }
 
     pub fn is_static(&self) -> bool {

@@ -1,8 +1,12 @@
 //! OffsetCommit and OffsetDelete. Reading offsets needs no step: see [`Shard::durable`].
 
 use wire::messages::offset_commit_request::OffsetCommitRequestPartition;
-use wire::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-use wire::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use wire::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use wire::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use wire::messages::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
 };
@@ -40,7 +44,13 @@ impl Shard {
     }
 
     /// Deletes offsets of a group, except of topics that its members are subscribed to.
-    pub fn delete_offsets(&mut self, now: Now, token: Token, request: &OffsetDeleteRequest, out: &mut Effects) {
+    pub fn delete_offsets(
+        &mut self,
+        now: Now,
+        token: Token,
+        request: &OffsetDeleteRequest,
+        out: &mut Effects,
+    ) {
         let done = self.step(now, &request.group_id, false, out, |group, durable, cx| {
             if group.phase != Phase::Empty && group.protocol_type.as_deref() != Some("consumer") {
                 return cx.out.reply(token, no_delete(ErrorCode::NonEmptyGroup));
@@ -53,7 +63,12 @@ impl Shard {
     }
 
     /// Forgets the offsets of topics that were deleted, in all groups.
-    pub fn on_topics_deleted(&mut self, now: Now, deleted: impl Fn(&str) -> bool, out: &mut Effects) {
+    pub fn on_topics_deleted(
+        &mut self,
+        now: Now,
+        deleted: impl Fn(&str) -> bool,
+        out: &mut Effects,
+    ) {
         let ids: Vec<Str> = self.durable.groups_with_offsets().cloned().collect();
         for id in ids {
             self.step(now, &id, false, out, |group, durable, cx| {
@@ -89,9 +104,18 @@ impl Group {
         }
     }
 
-    fn commit(&mut self, token: Token, version: i16, request: &OffsetCommitRequest, cx: &mut Cx<'_>) {
+    fn commit(
+        &mut self,
+        token: Token,
+        version: i16,
+        request: &OffsetCommitRequest,
+        cx: &mut Cx<'_>,
+    ) {
         let limit = cx.config.max_offset_metadata_bytes;
-        let retention_ms = (2..=4).contains(&version).then_some(request.retention_time_ms).filter(|ms| *ms >= 0);
+        let retention_ms = (2..=4)
+            .contains(&version)
+            .then_some(request.retention_time_ms)
+            .filter(|ms| *ms >= 0);
         let expires = retention_ms.map(|ms| cx.now.wall_ms.saturating_add(ms));
         let mut records = Vec::new();
         let mut topics = Vec::with_capacity(request.topics.len());
@@ -99,19 +123,38 @@ impl Group {
             let name = Str::copy_from(&topic.name);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for p in &topic.partitions {
-                let too_large = p.committed_metadata.as_deref().is_some_and(|m| m.len() > limit);
-                let error = if too_large { ErrorCode::OffsetMetadataTooLarge } else { ErrorCode::None };
+                let too_large = p
+                    .committed_metadata
+                    .as_deref()
+                    .is_some_and(|m| m.len() > limit);
+                let error = if too_large {
+                    ErrorCode::OffsetMetadataTooLarge
+                } else {
+                    ErrorCode::None
+                };
                 partitions.push(committed(p.partition_index, error));
                 if !too_large {
                     let mut value = position(p, cx.now.wall_ms, expires);
                     value.topic_id = topic.topic_id;
-                    records.push(Record::offset(&self.id, &name, p.partition_index, Some(value)));
+                    records.push(Record::offset(
+                        &self.id,
+                        &name,
+                        p.partition_index,
+                        Some(value),
+                    ));
                 }
             }
             let topic_id = topic.topic_id;
-            topics.push(OffsetCommitResponseTopic { name, topic_id, partitions, ..Default::default() });
+            topics.push(OffsetCommitResponseTopic {
+                name,
+                topic_id,
+                partitions,
+            });
         }
-        let reply = Reply::OffsetCommit(OffsetCommitResponse { topics, ..Default::default() });
+        let reply = Reply::OffsetCommit(OffsetCommitResponse {
+            topics,
+            ..Default::default()
+        });
         if records.is_empty() {
             return cx.out.reply(token, reply);
         }
@@ -129,22 +172,35 @@ impl Group {
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             let subscribed = self.phase != Phase::Empty && self.is_subscribed_to(&topic.name);
-            let error = if subscribed { ErrorCode::GroupSubscribedToTopic } else { ErrorCode::None };
+            let error = if subscribed {
+                ErrorCode::GroupSubscribedToTopic
+            } else {
+                ErrorCode::None
+            };
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for p in &topic.partitions {
-                if !subscribed && durable.offset(&self.id, &topic.name, p.partition_index).is_some() {
+                if !subscribed
+                    && durable
+                        .offset(&self.id, &topic.name, p.partition_index)
+                        .is_some()
+                {
                     let name = Str::copy_from(&topic.name);
                     records.push(Record::offset(&self.id, &name, p.partition_index, None));
                 }
                 partitions.push(OffsetDeleteResponsePartition {
                     partition_index: p.partition_index,
                     error_code: error.code(),
-                    ..Default::default()
                 });
             }
-            topics.push(OffsetDeleteResponseTopic { name: topic.name.clone(), partitions, ..Default::default() });
+            topics.push(OffsetDeleteResponseTopic {
+                name: topic.name.clone(),
+                partitions,
+            });
         }
-        let reply = Reply::OffsetDelete(OffsetDeleteResponse { topics, ..Default::default() });
+        let reply = Reply::OffsetDelete(OffsetDeleteResponse {
+            topics,
+            ..Default::default()
+        });
         if records.is_empty() {
             return cx.out.reply(token, reply);
         }
@@ -152,11 +208,19 @@ impl Group {
     }
 }
 
-fn position(p: &OffsetCommitRequestPartition, wall_ms: i64, expires: Option<i64>) -> CommittedOffset {
+fn position(
+    p: &OffsetCommitRequestPartition,
+    wall_ms: i64,
+    expires: Option<i64>,
+) -> CommittedOffset {
     CommittedOffset {
         offset: p.committed_offset,
         leader_epoch: p.committed_leader_epoch,
-        metadata: p.committed_metadata.as_deref().map(Str::copy_from).unwrap_or_default(),
+        metadata: p
+            .committed_metadata
+            .as_deref()
+            .map(Str::copy_from)
+            .unwrap_or_default(),
         commit_timestamp_ms: wall_ms,
         expire_timestamp_ms: expires,
         topic_id: Default::default(),
@@ -164,20 +228,35 @@ fn position(p: &OffsetCommitRequestPartition, wall_ms: i64, expires: Option<i64>
 }
 
 fn committed(partition_index: i32, error: ErrorCode) -> OffsetCommitResponsePartition {
-    OffsetCommitResponsePartition { partition_index, error_code: error.code(), ..Default::default() }
+    OffsetCommitResponsePartition {
+        partition_index,
+        error_code: error.code(),
+    }
 }
 
 fn no_delete(error: ErrorCode) -> Reply {
-    Reply::OffsetDelete(OffsetDeleteResponse { error_code: error.code(), ..Default::default() })
+    Reply::OffsetDelete(OffsetDeleteResponse {
+        error_code: error.code(),
+        ..Default::default()
+    })
 }
 
 /// The same answer for every partition of the request.
 fn all_commits(request: &OffsetCommitRequest, error: ErrorCode) -> Reply {
-    let topics = request.topics.iter().map(|topic| OffsetCommitResponseTopic {
-        name: topic.name.clone(),
-        topic_id: topic.topic_id,
-        partitions: topic.partitions.iter().map(|p| committed(p.partition_index, error)).collect(),
+    let topics = request
+        .topics
+        .iter()
+        .map(|topic| OffsetCommitResponseTopic {
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+            partitions: topic
+                .partitions
+                .iter()
+                .map(|p| committed(p.partition_index, error))
+                .collect(),
+        });
+    Reply::OffsetCommit(OffsetCommitResponse {
+        topics: topics.collect(),
         ..Default::default()
-    });
-    Reply::OffsetCommit(OffsetCommitResponse { topics: topics.collect(), ..Default::default() })
+    })
 }

@@ -32,7 +32,10 @@ impl Group {
         if from_empty {
             let delay_ms = cx.config.initial_rebalance_delay_ms;
             let remaining_ms = timeout_ms.saturating_sub(delay_ms);
-            self.initial = Some(InitialDelay { remaining_ms, joined_since: false });
+            self.initial = Some(InitialDelay {
+                remaining_ms,
+                joined_since: false,
+            });
             self.join_deadline_ms = Some(cx.now.mono_ms + delay_ms);
         } else {
             self.initial = None;
@@ -52,7 +55,8 @@ impl Group {
     }
 
     pub fn complete_join_if_all_joined(&mut self, cx: &mut Cx<'_>) {
-        let all = self.pending.is_empty() && self.members.values().all(|m| m.awaiting_join.is_some());
+        let all =
+            self.pending.is_empty() && self.members.values().all(|m| m.awaiting_join.is_some());
         // The initial delay always runs its course: more members may come.
         if self.phase == Phase::PreparingRebalance && self.initial.is_none() && all {
             self.complete_join(cx);
@@ -89,7 +93,11 @@ impl Group {
     }
 
     fn elect_joined_leader(&mut self) -> bool {
-        let joined = |id: &Str| self.members.get(id).is_some_and(|m| m.awaiting_join.is_some());
+        let joined = |id: &Str| {
+            self.members
+                .get(id)
+                .is_some_and(|m| m.awaiting_join.is_some())
+        };
         if !self.leader.as_ref().is_some_and(joined) {
             self.leader = self.members.keys().find(|id| joined(id)).cloned();
         }
@@ -102,7 +110,10 @@ impl Group {
         self.recompute_subscribed();
         self.enter(Phase::Empty, cx.now);
         let value = Some(self.snapshot(&BTreeMap::new()));
-        let record = Record::Group { group: self.id.clone(), value };
+        let record = Record::Group {
+            group: self.id.clone(),
+            value,
+        };
         cx.write(self, vec![record], Then::Nothing, Vec::new());
     }
 
@@ -111,15 +122,22 @@ impl Group {
         let ids: Vec<Str> = self.members.keys().cloned().collect();
         for id in &ids {
             let response = self.join_answer(id, true);
-            let Some(member) = self.members.get_mut(id) else { continue };
+            let Some(member) = self.members.get_mut(id) else {
+                continue;
+            };
             member.assignment = Default::default();
-            let Some(token) = member.awaiting_join.take() else { continue };
+            let Some(token) = member.awaiting_join.take() else {
+                continue;
+            };
             member.is_new = false;
             member.session_deadline_ms = Some(cx.now.mono_ms + millis(member.session_timeout_ms));
             answers.push((token, Reply::Join(response)));
         }
         let value = Some(self.snapshot(&BTreeMap::new()));
-        let record = Record::Group { group: self.id.clone(), value };
+        let record = Record::Group {
+            group: self.id.clone(),
+            value,
+        };
         let then = Then::Joined;
         self.join_write = Some(cx.write(self, vec![record], then, answers));
     }
@@ -146,17 +164,26 @@ impl Group {
     }
 
     fn drop_member(&mut self, id: &str, cx: &mut Cx<'_>) {
-        let Some(mut member) = self.members.remove(id) else { return };
+        let Some(mut member) = self.members.remove(id) else {
+            return;
+        };
         let error = ErrorCode::UnknownMemberId;
         if let Some(token) = member.awaiting_join.take() {
-            cx.out.reply(token, Reply::Join(super::join::refused(id, 9, error)));
+            cx.out
+                .reply(token, Reply::Join(super::join::refused(id, 9, error)));
         }
         if let Some(token) = member.awaiting_sync.take() {
-            let response = SyncGroupResponse { error_code: error.code(), ..Default::default() };
+            let response = SyncGroupResponse {
+                error_code: error.code(),
+                ..Default::default()
+            };
             cx.out.reply(token, Reply::Sync(response));
         }
         if let Some(instance) = &member.instance_id
-            && self.statics.get(instance).is_some_and(|holder| holder == id)
+            && self
+                .statics
+                .get(instance)
+                .is_some_and(|holder| holder == id)
         {
             self.statics.remove(instance);
         }
@@ -175,11 +202,19 @@ impl Group {
             self.complete_join_if_all_joined(cx);
         }
         let due = |at: Option<u64>| at.is_some_and(|at| at <= now_ms);
-        let silent: Vec<Str> =
-            self.members.values().filter(|m| due(m.session_deadline_ms)).map(|m| m.id.clone()).collect();
+        let silent: Vec<Str> = self
+            .members
+            .values()
+            .filter(|m| due(m.session_deadline_ms))
+            .map(|m| m.id.clone())
+            .collect();
         for id in silent {
             // Removing one may have answered and so renewed another.
-            if self.members.get(&id).is_some_and(|m| due(m.session_deadline_ms)) {
+            if self
+                .members
+                .get(&id)
+                .is_some_and(|m| due(m.session_deadline_ms))
+            {
                 self.remove_member(&id, cx);
             }
         }

@@ -29,8 +29,14 @@ pub struct OffsetKey {
 /// One change of durable state; no value is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    Group { group: Str, value: Option<GroupSnapshot> },
-    Offset { key: OffsetKey, value: Option<CommittedOffset> },
+    Group {
+        group: Str,
+        value: Option<GroupSnapshot>,
+    },
+    Offset {
+        key: OffsetKey,
+        value: Option<CommittedOffset>,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +53,17 @@ pub enum RecordError {
 }
 
 impl Record {
-    pub(super) fn offset(group: &Str, topic: &Str, partition: i32, value: Option<CommittedOffset>) -> Record {
-        let key = OffsetKey { group: group.clone(), topic: topic.clone(), partition };
+    pub(super) fn offset(
+        group: &Str,
+        topic: &Str,
+        partition: i32,
+        value: Option<CommittedOffset>,
+    ) -> Record {
+        let key = OffsetKey {
+            group: group.clone(),
+            topic: topic.clone(),
+            partition,
+        };
         Record::Offset { key, value }
     }
 
@@ -57,8 +72,14 @@ impl Record {
         const FRAMING: usize = 64;
         let bytes = match self {
             Record::Group { group, value } => {
-                let member = |m: &MemberSnapshot| 2 * FRAMING + m.subscription.len() + m.assignment.len();
-                group.len() + value.iter().flat_map(|v| &v.members).map(member).sum::<usize>()
+                let member =
+                    |m: &MemberSnapshot| 2 * FRAMING + m.subscription.len() + m.assignment.len();
+                group.len()
+                    + value
+                        .iter()
+                        .flat_map(|v| &v.members)
+                        .map(member)
+                        .sum::<usize>()
             }
             Record::Offset { key, value } => {
                 key.group.len() + key.topic.len() + value.as_ref().map_or(0, |v| v.metadata.len())
@@ -71,8 +92,12 @@ impl Record {
     pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
         match self {
             Record::Group { group, value } => {
-                let key = GroupMetadataKey { group: group.clone(), ..Default::default() };
-                let value = value.as_ref().map(|v| versioned(GROUP_VALUE_VERSION, &group_value(v), GROUP_VALUE_VERSION));
+                let key = GroupMetadataKey {
+                    group: group.clone(),
+                };
+                let value = value
+                    .as_ref()
+                    .map(|v| versioned(GROUP_VALUE_VERSION, &group_value(v), GROUP_VALUE_VERSION));
                 Ok((versioned(GROUP, &key, 0)?, value.transpose()?))
             }
             Record::Offset { key, value } => {
@@ -80,7 +105,6 @@ impl Record {
                     group: key.group.clone(),
                     topic: key.topic.clone(),
                     partition: key.partition,
-                    ..Default::default()
                 };
                 let value = value.as_ref().map(|v| {
                     let version = match v.expire_timestamp_ms {
@@ -101,7 +125,10 @@ impl Record {
             GROUP => {
                 let key = GroupMetadataKey::decode(&mut r, 0)?;
                 let value = value.map(decode_group).transpose()?;
-                Ok(Record::Group { group: Str::copy_from(&key.group), value })
+                Ok(Record::Group {
+                    group: Str::copy_from(&key.group),
+                    value,
+                })
             }
             LEGACY_OFFSET | OFFSET => {
                 let key = OffsetCommitKey::decode(&mut r, 0)?;
@@ -134,7 +161,6 @@ fn group_value(group: &GroupSnapshot) -> GroupMetadataValue {
         session_timeout: m.session_timeout_ms,
         subscription: m.subscription.clone(),
         assignment: m.assignment.clone(),
-        ..Default::default()
     };
     GroupMetadataValue {
         protocol_type: group.protocol_type.clone(),
@@ -143,7 +169,6 @@ fn group_value(group: &GroupSnapshot) -> GroupMetadataValue {
         leader: group.leader.clone(),
         current_state_timestamp: group.state_timestamp_ms,
         members: group.members.iter().map(member).collect(),
-        ..Default::default()
     }
 }
 
@@ -183,7 +208,6 @@ fn offset_value(offset: &CommittedOffset) -> OffsetCommitValue {
         commit_timestamp: offset.commit_timestamp_ms,
         expire_timestamp: offset.expire_timestamp_ms.unwrap_or(-1),
         topic_id: offset.topic_id,
-        ..Default::default()
     }
 }
 
@@ -225,7 +249,9 @@ mod tests {
 
     #[test]
     fn an_offset_is_laid_out_as_kafka_lays_it_out() {
-        let (key, value) = Record::offset(&"g".into(), &"t".into(), 3, Some(offset())).encode().expect("encodes");
+        let (key, value) = Record::offset(&"g".into(), &"t".into(), 3, Some(offset()))
+            .encode()
+            .expect("encodes");
         assert_eq!(hex(&key), "0001000167000174 00000003".replace(' ', ""));
         // version 4, offset, leader epoch, compact string, commit timestamp, no tagged fields
         let expected = "0004 000000000000002a 00000007 026d 00000000000003e8 00".replace(' ', "");
@@ -238,12 +264,22 @@ mod tests {
             &"g".into(),
             &"t".into(),
             0,
-            Some(CommittedOffset { expire_timestamp_ms: Some(5), leader_epoch: -1, ..offset() }),
+            Some(CommittedOffset {
+                expire_timestamp_ms: Some(5),
+                leader_epoch: -1,
+                ..offset()
+            }),
         );
         let (key, value) = record.encode().expect("encodes");
         let value = value.expect("a value");
-        assert_eq!(hex(&value), "0001 000000000000002a 0001 6d 00000000000003e8 0000000000000005".replace(' ', ""));
-        assert_eq!(Record::decode(Some(key), Some(value)).expect("decodes"), record);
+        assert_eq!(
+            hex(&value),
+            "0001 000000000000002a 0001 6d 00000000000003e8 0000000000000005".replace(' ', "")
+        );
+        assert_eq!(
+            Record::decode(Some(key), Some(value)).expect("decodes"),
+            record
+        );
     }
 
     #[test]
@@ -266,8 +302,14 @@ mod tests {
             }],
         };
         for record in [
-            Record::Group { group: "g".into(), value: Some(value) },
-            Record::Group { group: "g".into(), value: None },
+            Record::Group {
+                group: "g".into(),
+                value: Some(value),
+            },
+            Record::Group {
+                group: "g".into(),
+                value: None,
+            },
             Record::offset(&"g".into(), &"t".into(), 1, None),
         ] {
             let (key, value) = record.encode().expect("encodes");

@@ -43,7 +43,10 @@ pub(super) struct Writes {
 impl Writes {
     /// Answers a request when a write under way is decided.
     pub fn answer_after(&mut self, ticket: u64, token: Token, reply: Reply) {
-        let write = self.undecided.get_mut(&ticket).expect("groups name only tickets which are undecided");
+        let write = self
+            .undecided
+            .get_mut(&ticket)
+            .expect("groups name only tickets which are undecided");
         write.answers.push((token, reply));
     }
 }
@@ -60,13 +63,29 @@ impl Cx<'_> {
         let ticket = self.writes.next;
         self.writes.next += 1;
         group.undecided_writes += 1;
-        self.out.writes.push(Write { ticket, records: records.clone() });
-        self.writes.undecided.insert(ticket, Undecided { group: group.id.clone(), records, then, answers });
+        self.out.writes.push(Write {
+            ticket,
+            records: records.clone(),
+        });
+        self.writes.undecided.insert(
+            ticket,
+            Undecided {
+                group: group.id.clone(),
+                records,
+                then,
+                answers,
+            },
+        );
         ticket
     }
 
     /// Writes deletions, of which there may be more than one batch of the log can take; the answers wait for the last.
-    pub fn write_in_pieces(&mut self, group: &mut Group, records: Vec<Record>, answers: Vec<(Token, Reply)>) {
+    pub fn write_in_pieces(
+        &mut self,
+        group: &mut Group,
+        records: Vec<Record>,
+        answers: Vec<(Token, Reply)>,
+    ) {
         let mut piece = Vec::new();
         let mut piece_bytes = 0;
         for record in records {
@@ -104,10 +123,15 @@ impl Shard {
             timers: BTreeSet::new(),
         };
         for (id, saved) in shard.durable.groups() {
-            shard.groups.insert(id.clone(), Group::load(id.clone(), saved, now));
+            shard
+                .groups
+                .insert(id.clone(), Group::load(id.clone(), saved, now));
         }
         for id in shard.durable.groups_with_offsets() {
-            shard.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone(), now));
+            shard
+                .groups
+                .entry(id.clone())
+                .or_insert_with(|| Group::new(id.clone(), now));
         }
         let ids: Vec<Str> = shard.groups.keys().cloned().collect();
         ids.iter().for_each(|id| shard.settle(id));
@@ -128,7 +152,12 @@ impl Shard {
             self.groups.insert(id.clone(), Group::new(id, now));
         }
         let group = self.groups.get_mut(id)?;
-        let mut cx = Cx { now, config: &self.config, writes: &mut self.writes, out };
+        let mut cx = Cx {
+            now,
+            config: &self.config,
+            writes: &mut self.writes,
+            out,
+        };
         let result = step(group, &self.durable, &mut cx);
         self.settle(id);
         Some(result)
@@ -137,7 +166,9 @@ impl Shard {
     /// Forgets a group of which nothing is left, and sets the timer of one whose next deadline came nearer.
     /// A deadline that moved away is noticed when the old timer fires, so that a heartbeat costs nothing here.
     fn settle(&mut self, id: &str) {
-        let Some(group) = self.groups.get_mut(id) else { return };
+        let Some(group) = self.groups.get_mut(id) else {
+            return;
+        };
         if group.is_idle() && !self.durable.holds(id) {
             if let Some(at) = group.timer_ms {
                 self.timers.remove(&(at, group.id.clone()));
@@ -145,7 +176,9 @@ impl Shard {
             self.groups.remove(id);
             return;
         }
-        let Some(at) = group.next_deadline() else { return };
+        let Some(at) = group.next_deadline() else {
+            return;
+        };
         if group.timer_ms.is_none_or(|set| at < set) {
             if let Some(set) = group.timer_ms.replace(at) {
                 self.timers.remove(&(set, group.id.clone()));
@@ -175,16 +208,28 @@ impl Shard {
     /// The records of a write are committed: they are applied, then what waits for them is answered. Tickets come
     /// in ascending order among those which were appended.
     pub fn on_committed(&mut self, now: Now, ticket: u64, out: &mut Effects) {
-        let Some(write) = self.writes.undecided.remove(&ticket) else { return };
-        write.records.iter().for_each(|record| self.durable.apply(record));
+        let Some(write) = self.writes.undecided.remove(&ticket) else {
+            return;
+        };
+        write
+            .records
+            .iter()
+            .for_each(|record| self.durable.apply(record));
         out.replies.extend(write.answers);
         self.decide(now, ticket, write.group, write.then, Ok(()), out);
     }
 
     /// The records of a write are certainly not in the log, nor will they be.
     pub fn on_failed(&mut self, now: Now, ticket: u64, error: ErrorCode, out: &mut Effects) {
-        let Some(write) = self.writes.undecided.remove(&ticket) else { return };
-        out.replies.extend(write.answers.into_iter().map(|(token, reply)| (token, reply.failed(error))));
+        let Some(write) = self.writes.undecided.remove(&ticket) else {
+            return;
+        };
+        out.replies.extend(
+            write
+                .answers
+                .into_iter()
+                .map(|(token, reply)| (token, reply.failed(error))),
+        );
         self.decide(now, ticket, write.group, write.then, Err(error), out);
     }
 
@@ -202,16 +247,25 @@ impl Shard {
             match then {
                 Then::Nothing => {}
                 Then::Joined => group.on_join_written(ticket, result.is_ok(), cx),
-                Then::Synced(assignments) => group.on_assignments_written(ticket, assignments, result, cx),
+                Then::Synced(assignments) => {
+                    group.on_assignments_written(ticket, assignments, result, cx)
+                }
             }
         });
     }
 
     /// Gives up the partition: every request that waits is answered with `error`.
     pub fn unload(mut self, error: ErrorCode) -> Vec<(Token, Reply)> {
-        let written = self.writes.undecided.into_values().flat_map(|write| write.answers);
+        let written = self
+            .writes
+            .undecided
+            .into_values()
+            .flat_map(|write| write.answers);
         let waiting = self.groups.values_mut().flat_map(Group::take_waiting);
-        written.chain(waiting).map(|(token, reply)| (token, reply.failed(error))).collect()
+        written
+            .chain(waiting)
+            .map(|(token, reply)| (token, reply.failed(error)))
+            .collect()
     }
 
     pub fn join(&mut self, now: Now, token: Token, call: JoinCall<'_>, out: &mut Effects) {
@@ -220,13 +274,19 @@ impl Shard {
             let response = refused(&call.request.member_id, call.version, error);
             return out.reply(token, Reply::Join(response));
         }
-        self.step(now, id, true, out, |group, _, cx| group.join(token, call, cx));
+        self.step(now, id, true, out, |group, _, cx| {
+            group.join(token, call, cx)
+        });
     }
 
     fn check_join(&self, call: &JoinCall<'_>) -> Result<(), ErrorCode> {
         let request = call.request;
         let allowed = self.config.min_session_timeout_ms..=self.config.max_session_timeout_ms;
-        let bytes: usize = request.protocols.iter().map(|p| p.name.len() + p.metadata.len()).sum();
+        let bytes: usize = request
+            .protocols
+            .iter()
+            .map(|p| p.name.len() + p.metadata.len())
+            .sum();
         let pending = || self.groups.values().map(|g| g.pending.len()).sum::<usize>();
         if request.group_id.is_empty() {
             Err(ErrorCode::InvalidGroupId)
@@ -245,15 +305,28 @@ impl Shard {
     }
 
     pub fn sync(&mut self, now: Now, token: Token, request: &SyncGroupRequest, out: &mut Effects) {
-        let found = self.step(now, &request.group_id, false, out, |group, _, cx| group.sync(token, request, cx));
+        let found = self.step(now, &request.group_id, false, out, |group, _, cx| {
+            group.sync(token, request, cx)
+        });
         if found.is_none() {
             out.reply(token, super::sync::refused(ErrorCode::UnknownMemberId));
         }
     }
 
-    pub fn heartbeat(&mut self, now: Now, token: Token, request: &HeartbeatRequest, out: &mut Effects) {
-        let error = self.step(now, &request.group_id, false, out, |group, _, cx| group.heartbeat(request, cx));
-        out.reply(token, Reply::Heartbeat(error.unwrap_or(ErrorCode::UnknownMemberId)));
+    pub fn heartbeat(
+        &mut self,
+        now: Now,
+        token: Token,
+        request: &HeartbeatRequest,
+        out: &mut Effects,
+    ) {
+        let error = self.step(now, &request.group_id, false, out, |group, _, cx| {
+            group.heartbeat(request, cx)
+        });
+        out.reply(
+            token,
+            Reply::Heartbeat(error.unwrap_or(ErrorCode::UnknownMemberId)),
+        );
     }
 
     /// Versions before 3 name one member, in a field of its own.
@@ -265,14 +338,29 @@ impl Shard {
         request: &LeaveGroupRequest,
         out: &mut Effects,
     ) {
-        let single = [MemberIdentity { member_id: request.member_id.clone(), ..Default::default() }];
-        let members = if version < 3 { &single[..] } else { &request.members[..] };
-        let leave_all = |group: &mut Group, _: &Durable, cx: &mut Cx<'_>| {
-            members.iter().map(|who| super::leave::answer(who, group.leave(who, cx))).collect::<Vec<_>>()
+        let single = [MemberIdentity {
+            member_id: request.member_id.clone(),
+            ..Default::default()
+        }];
+        let members = if version < 3 {
+            &single[..]
+        } else {
+            &request.members[..]
         };
-        let left = self.step(now, &request.group_id, false, out, leave_all).unwrap_or_else(|| {
-            members.iter().map(|who| super::leave::answer(who, ErrorCode::UnknownMemberId)).collect()
-        });
+        let leave_all = |group: &mut Group, _: &Durable, cx: &mut Cx<'_>| {
+            members
+                .iter()
+                .map(|who| super::leave::answer(who, group.leave(who, cx)))
+                .collect::<Vec<_>>()
+        };
+        let left = self
+            .step(now, &request.group_id, false, out, leave_all)
+            .unwrap_or_else(|| {
+                members
+                    .iter()
+                    .map(|who| super::leave::answer(who, ErrorCode::UnknownMemberId))
+                    .collect()
+            });
         let mut response = LeaveGroupResponse::default();
         if version < 3 {
             response.error_code = left.first().map_or(0, |member| member.error_code);

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use wire::{ErrorCode, Str};
 use wire::messages::SyncGroupResponse;
+use wire::{ErrorCode, Str};
 
 use super::effects::{Effects, Reply};
 use super::member::Member;
@@ -106,7 +106,8 @@ impl Group {
     pub fn load(id: Str, saved: &GroupSnapshot, now: Now) -> Group {
         let mut group = Group::new(id, now);
         group.generation = saved.generation;
-        group.protocol_type = (!saved.protocol_type.is_empty()).then(|| saved.protocol_type.clone());
+        group.protocol_type =
+            (!saved.protocol_type.is_empty()).then(|| saved.protocol_type.clone());
         group.phase_since_ms = saved.state_timestamp_ms;
         if saved.members.is_empty() {
             group.recompute_subscribed();
@@ -149,24 +150,39 @@ impl Group {
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
             state_timestamp_ms: self.phase_since_ms,
-            members: self.members.values().map(|m| m.snapshot(protocol, assigned(m))).collect(),
+            members: self
+                .members
+                .values()
+                .map(|m| m.snapshot(protocol, assigned(m)))
+                .collect(),
         }
     }
 
     pub fn assignments(&self) -> BTreeMap<Str, Bytes> {
-        self.members.values().map(|m| (m.id.clone(), m.assignment.clone())).collect()
+        self.members
+            .values()
+            .map(|m| (m.id.clone(), m.assignment.clone()))
+            .collect()
     }
 
     /// Longest rebalance timeout of the members, in milliseconds.
     pub fn rebalance_timeout_ms(&self) -> u64 {
-        self.members.values().map(|m| millis(m.rebalance_timeout_ms)).max().unwrap_or(0)
+        self.members
+            .values()
+            .map(|m| millis(m.rebalance_timeout_ms))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The earliest deadline of any kind.
     pub fn next_deadline(&self) -> Option<u64> {
         let sessions = self.members.values().filter_map(|m| m.session_deadline_ms);
         let pending = self.pending.values().copied();
-        sessions.chain(pending).chain(self.join_deadline_ms).chain(self.sync_deadline_ms).min()
+        sessions
+            .chain(pending)
+            .chain(self.join_deadline_ms)
+            .chain(self.sync_deadline_ms)
+            .min()
     }
 
     /// Whether the caller is the member that it says it is (KIP-345).
@@ -192,15 +208,23 @@ impl Group {
 
     pub fn answer_sync(&mut self, member_id: &str, error: ErrorCode, cx: &mut Cx<'_>) {
         let (protocol_type, protocol) = (self.protocol_type.clone(), self.protocol.clone());
-        let Some(member) = self.members.get_mut(member_id) else { return };
-        let Some(token) = member.awaiting_sync.take() else { return };
+        let Some(member) = self.members.get_mut(member_id) else {
+            return;
+        };
+        let Some(token) = member.awaiting_sync.take() else {
+            return;
+        };
         member.session_deadline_ms = Some(cx.now.mono_ms + millis(member.session_timeout_ms));
         let ok = error == ErrorCode::None;
         let response = SyncGroupResponse {
             error_code: error.code(),
             protocol_type: protocol_type.filter(|_| ok),
             protocol_name: protocol.filter(|_| ok),
-            assignment: if ok { member.assignment.clone() } else { Bytes::new() },
+            assignment: if ok {
+                member.assignment.clone()
+            } else {
+                Bytes::new()
+            },
             ..Default::default()
         };
         cx.out.reply(token, Reply::Sync(response));
@@ -214,7 +238,9 @@ impl Group {
         }
         let mut all = BTreeSet::new();
         for member in self.members.values() {
-            let Some(protocol) = &self.protocol else { return };
+            let Some(protocol) = &self.protocol else {
+                return;
+            };
             match subscription::topics(&member.metadata(protocol)) {
                 Some(topics) => all.extend(topics),
                 None => return,
@@ -224,7 +250,9 @@ impl Group {
     }
 
     pub fn is_subscribed_to(&self, topic: &str) -> bool {
-        self.subscribed.as_ref().is_none_or(|topics| topics.contains(topic))
+        self.subscribed
+            .as_ref()
+            .is_none_or(|topics| topics.contains(topic))
     }
 
     /// Nothing soft is left that would be lost if the coordinator forgot this group.
@@ -240,7 +268,12 @@ impl Group {
         let mut waiting = Vec::new();
         for member in self.members.values_mut() {
             let join = member.awaiting_join.take();
-            waiting.extend(join.map(|t| (t, Reply::Join(super::join::refused(&member.id, 9, ErrorCode::None)))));
+            waiting.extend(join.map(|t| {
+                (
+                    t,
+                    Reply::Join(super::join::refused(&member.id, 9, ErrorCode::None)),
+                )
+            }));
             let sync = member.awaiting_sync.take();
             waiting.extend(sync.map(|t| (t, Reply::Sync(SyncGroupResponse::default()))));
         }

@@ -24,7 +24,9 @@ pub(super) fn topics(metadata: &Bytes) -> Option<Vec<Str>> {
         if rest.remaining() < len {
             return None;
         }
-        topics.push(Str::copy_from(std::str::from_utf8(&rest.split_to(len)).ok()?));
+        topics.push(Str::copy_from(
+            std::str::from_utf8(&rest.split_to(len)).ok()?,
+        ));
     }
     Some(topics)
 }
@@ -38,11 +40,17 @@ mod tests {
     #[test]
     fn reads_the_topics_and_refuses_what_is_cut_short() {
         let whole = b"\x00\x01\x00\x00\x00\x02\x00\x01a\x00\x02bc\xff\xff\xff\xff";
-        let names: Vec<String> =
-            topics(&Bytes::from_static(whole)).expect("a subscription").iter().map(|t| t.to_string()).collect();
+        let names: Vec<String> = topics(&Bytes::from_static(whole))
+            .expect("a subscription")
+            .iter()
+            .map(|t| t.to_string())
+            .collect();
         assert_eq!(names, ["a", "bc"]);
         for cut in 0..12 {
-            assert!(topics(&Bytes::copy_from_slice(&whole[..cut])).is_none(), "cut at {cut}");
+            assert!(
+                topics(&Bytes::copy_from_slice(&whole[..cut])).is_none(),
+                "cut at {cut}"
+            );
         }
         assert!(topics(&Bytes::from_static(b"\x00\x00\x7f\xff\xff\xff")).is_none());
     }

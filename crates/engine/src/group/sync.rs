@@ -12,7 +12,10 @@ use super::state::{Cx, Group, Phase};
 use super::{Record, Token};
 
 pub(super) fn refused(error: ErrorCode) -> Reply {
-    Reply::Sync(SyncGroupResponse { error_code: error.code(), ..Default::default() })
+    Reply::Sync(SyncGroupResponse {
+        error_code: error.code(),
+        ..Default::default()
+    })
 }
 
 impl Group {
@@ -20,10 +23,13 @@ impl Group {
         if let Err(error) = self.check_sync(request) {
             return cx.out.reply(token, refused(error));
         }
-        let Some(member) = self.members.get_mut(&request.member_id) else { return };
+        let Some(member) = self.members.get_mut(&request.member_id) else {
+            return;
+        };
         self.unsynced.remove(&request.member_id);
         if let Some(earlier) = member.awaiting_sync.replace(token) {
-            cx.out.reply(earlier, refused(ErrorCode::RebalanceInProgress));
+            cx.out
+                .reply(earlier, refused(ErrorCode::RebalanceInProgress));
         }
         if self.phase == Phase::Stable {
             return self.answer_sync(&request.member_id, ErrorCode::None, cx);
@@ -41,7 +47,9 @@ impl Group {
         if request.generation_id != self.generation {
             return Err(ErrorCode::IllegalGeneration);
         }
-        if differs(&request.protocol_type, &self.protocol_type) || differs(&request.protocol_name, &self.protocol) {
+        if differs(&request.protocol_type, &self.protocol_type)
+            || differs(&request.protocol_name, &self.protocol)
+        {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
         match self.phase {
@@ -56,11 +64,18 @@ impl Group {
         let assignments: BTreeMap<Str, Bytes> = request
             .assignments
             .iter()
-            .filter_map(|a| self.members.get(&a.member_id).map(|m| (m.id.clone(), &a.assignment)))
+            .filter_map(|a| {
+                self.members
+                    .get(&a.member_id)
+                    .map(|m| (m.id.clone(), &a.assignment))
+            })
             .map(|(id, assignment)| (id, Bytes::copy_from_slice(assignment)))
             .collect();
         let value = Some(self.snapshot(&assignments));
-        let record = Record::Group { group: self.id.clone(), value };
+        let record = Record::Group {
+            group: self.id.clone(),
+            value,
+        };
         let then = Then::Synced(assignments);
         self.sync_write = Some(cx.write(self, vec![record], then, Vec::new()));
     }
@@ -97,7 +112,8 @@ impl Group {
     }
 
     pub fn heartbeat(&mut self, request: &HeartbeatRequest, cx: &mut Cx<'_>) -> ErrorCode {
-        if let Err(error) = self.validate(&request.member_id, request.group_instance_id.as_deref()) {
+        if let Err(error) = self.validate(&request.member_id, request.group_instance_id.as_deref())
+        {
             return error;
         }
         if request.generation_id != self.generation {
@@ -118,7 +134,8 @@ impl Group {
 
     /// A sign of life moves the session's end, unless the coordinator owes the member an answer anyway.
     pub fn keep_alive(&mut self, member_id: &str, cx: &mut Cx<'_>) {
-        let owed = |m: &super::member::Member| m.awaiting_join.is_some() || m.awaiting_sync.is_some();
+        let owed =
+            |m: &super::member::Member| m.awaiting_join.is_some() || m.awaiting_sync.is_some();
         if !self.members.get(member_id).is_some_and(owed) {
             self.extend_session(member_id, cx.now);
         }

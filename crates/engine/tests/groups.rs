@@ -1,0 +1,258 @@
+//! Scenarios of the classic group protocol, told as a client sees them.
+
+mod group_world;
+
+use engine::group::{Config, Reply};
+use group_world::{World, join_request};
+use wire::ErrorCode;
+
+fn code(error: ErrorCode) -> i16 {
+    error.code()
+}
+
+/// A member that has joined a group by the two requests of modern clients; its token still waits.
+fn enter(world: &mut World, group: &str, topics: &[&str]) -> (String, u64) {
+    let first = world.join(join_request(group, "", topics));
+    let Some(Reply::Join(refused)) = world.reply(first) else {
+        panic!("a member id is asked for at once")
+    };
+    assert_eq!(refused.error_code, code(ErrorCode::MemberIdRequired));
+    let id = refused.member_id.to_string();
+    let token = world.join(join_request(group, &id, topics));
+    (id, token)
+}
+
+fn joined(world: &mut World, token: u64) -> wire::messages::JoinGroupResponse {
+    match world.reply(token) {
+        Some(Reply::Join(response)) => response,
+        other => panic!("not joined: {other:?}"),
+    }
+}
+
+/// Brings a group with one member to Stable; answers the member's id.
+fn stable(world: &mut World, group: &str) -> String {
+    let (id, token) = enter(world, group, &["t"]);
+    world.advance(3_000);
+    let response = joined(world, token);
+    assert_eq!(
+        (response.error_code, response.leader.as_str()),
+        (0, id.as_str())
+    );
+    let sync = world.sync(group, &id, response.generation_id, &[(&id, b"mine")]);
+    assert!(matches!(world.reply(sync), Some(Reply::Sync(ok)) if ok.assignment == b"mine"[..]));
+    id
+}
+
+#[test]
+fn two_members_join_sync_and_learn_of_a_third() {
+    let mut world = World::new(Config::default());
+    let (a, join_a) = enter(&mut world, "g", &["t"]);
+    let (b, join_b) = enter(&mut world, "g", &["t"]);
+    assert!(
+        world.reply(join_a).is_none(),
+        "the initial delay has not passed"
+    );
+    world.advance(6_000);
+    let (first, second) = (joined(&mut world, join_a), joined(&mut world, join_b));
+    assert_eq!((first.generation_id, second.generation_id), (1, 1));
+    assert_eq!(
+        (
+            first.leader.as_str(),
+            first.members.len(),
+            second.members.len()
+        ),
+        (a.as_str(), 2, 0)
+    );
+    assert_eq!(first.protocol_name.as_deref(), Some("range"));
+
+    let follower = world.sync("g", &b, 1, &[]);
+    assert!(world.reply(follower).is_none(), "the leader has not synced");
+    let leader = world.sync("g", &a, 1, &[(&a, b"A"), (&b, b"B")]);
+    assert!(matches!(world.reply(leader), Some(Reply::Sync(ok)) if ok.assignment == b"A"[..]));
+    assert!(matches!(world.reply(follower), Some(Reply::Sync(ok)) if ok.assignment == b"B"[..]));
+    assert_eq!(world.heartbeat("g", &a, 1), ErrorCode::None);
+
+    let (_, join_c) = enter(&mut world, "g", &["t"]);
+    assert_eq!(world.heartbeat("g", &a, 1), ErrorCode::RebalanceInProgress);
+    let again = world.join(join_request("g", &a, &["t"]));
+    let and_again = world.join(join_request("g", &b, &["t"]));
+    for token in [again, and_again, join_c] {
+        assert_eq!(joined(&mut world, token).generation_id, 2);
+    }
+}
+
+#[test]
+fn answers_wait_until_the_records_are_committed() {
+    let mut world = World::new(Config::default());
+    let (id, token) = enter(&mut world, "g", &["t"]);
+    world.hold_commits();
+    world.advance(3_000);
+    assert!(
+        world.reply(token).is_none(),
+        "the generation is not committed"
+    );
+    world.commit_all();
+    assert_eq!(joined(&mut world, token).generation_id, 1);
+    let sync = world.sync("g", &id, 1, &[(&id, b"A")]);
+    assert!(world.reply(sync).is_none());
+    world.fail_all(ErrorCode::CoordinatorNotAvailable);
+    assert!(matches!(world.reply(sync), Some(Reply::Sync(no)) if no.error_code == 15));
+    assert_eq!(world.heartbeat("g", &id, 1), ErrorCode::RebalanceInProgress);
+}
+
+#[test]
+fn a_silent_member_is_dropped_and_its_group_becomes_empty() {
+    let mut world = World::new(Config::default());
+    let id = stable(&mut world, "g");
+    world.advance(9_000);
+    assert_eq!(world.heartbeat("g", &id, 1), ErrorCode::None);
+    world.advance(10_001);
+    assert_eq!(world.heartbeat("g", &id, 1), ErrorCode::UnknownMemberId);
+    assert_eq!(world.shard().describe("g", 5).group_state, "Empty");
+}
+
+#[test]
+fn a_group_survives_its_coordinator() {
+    let mut world = World::new(Config::default());
+    let id = stable(&mut world, "g");
+    let commit = world.commit("g", &id, 1, "t", 0, 42);
+    assert!(world.committed_ok(commit));
+    world.crash();
+    assert_eq!(world.heartbeat("g", &id, 1), ErrorCode::None);
+    assert_eq!(
+        world
+            .shard()
+            .durable()
+            .offset("g", &"t".into(), 0)
+            .map(|o| o.offset),
+        Some(42)
+    );
+    let group = world.shard().describe("g", 5);
+    assert_eq!(
+        (
+            group.group_state.as_str(),
+            group.members[0].member_assignment.as_ref()
+        ),
+        ("Stable", &b"mine"[..])
+    );
+}
+
+#[test]
+fn commits_are_fenced_by_generation_and_membership() {
+    let mut world = World::new(Config::default());
+    let id = stable(&mut world, "g");
+    for (member, generation, expected) in [
+        (id.as_str(), 0, ErrorCode::IllegalGeneration),
+        ("stranger", 1, ErrorCode::UnknownMemberId),
+        ("", -1, ErrorCode::UnknownMemberId),
+        (id.as_str(), 1, ErrorCode::None),
+    ] {
+        let token = world.commit("g", member, generation, "t", 0, 1);
+        assert_eq!(world.commit_error(token), expected, "{member} {generation}");
+    }
+    let nobody = world.commit("other", "x", 3, "t", 0, 1);
+    assert_eq!(world.commit_error(nobody), ErrorCode::IllegalGeneration);
+    let simple = world.commit("simple", "", -1, "t", 0, 5);
+    assert_eq!(world.commit_error(simple), ErrorCode::None);
+}
+
+#[test]
+fn a_static_member_returns_without_a_rebalance_and_fences_its_former_self() {
+    let mut world = World::new(Config::default());
+    let request = |id: &str| wire::messages::JoinGroupRequest {
+        group_instance_id: Some("one".into()),
+        ..join_request("g", id, &["t"])
+    };
+    let token = world.join(request(""));
+    world.advance(3_000);
+    let first = joined(&mut world, token);
+    let old = first.member_id.to_string();
+    world.sync("g", &old, 1, &[(&old, b"mine")]);
+
+    let token = world.join(request(""));
+    let back = joined(&mut world, token);
+    assert_eq!(
+        (back.error_code, back.generation_id, back.skip_assignment),
+        (0, 1, true)
+    );
+    let new = back.member_id.to_string();
+    assert_ne!(new, old);
+    let sync = world.sync("g", &new, 1, &[]);
+    assert!(matches!(world.reply(sync), Some(Reply::Sync(ok)) if ok.assignment == b"mine"[..]));
+    let fenced = world.join(request(&old));
+    assert_eq!(
+        joined(&mut world, fenced).error_code,
+        code(ErrorCode::FencedInstanceId)
+    );
+    world.crash();
+    assert_eq!(world.heartbeat("g", &new, 1), ErrorCode::None);
+}
+
+#[test]
+fn offsets_expire_once_nobody_uses_them() {
+    let config = Config {
+        offsets_retention_ms: 100_000,
+        ..Config::default()
+    };
+    let mut world = World::new(config);
+    let id = stable(&mut world, "g");
+    world.commit("g", &id, 1, "t", 0, 1);
+    world.commit("g", &id, 1, "unsubscribed", 0, 1);
+    world.commit("simple", "", -1, "t", 0, 1);
+    for _ in 0..12 {
+        world.advance(9_000);
+        assert_eq!(world.heartbeat("g", &id, 1), ErrorCode::None);
+    }
+    world.expire();
+    let left = |world: &World, group: &str| world.shard().durable().offsets_of(group).count();
+    assert_eq!((left(&world, "g"), left(&world, "simple")), (1, 0));
+    assert_eq!(world.shard().describe("simple", 5).group_state, "Dead");
+    world.advance(20_000);
+    world.expire();
+    assert_eq!(left(&world, "g"), 1, "it became empty only now");
+    world.advance(100_000);
+    world.expire();
+    assert_eq!(world.shard().describe("g", 5).group_state, "Dead");
+    assert_eq!(world.shard().durable().counts(), (0, 0));
+}
+
+#[test]
+fn only_an_empty_group_is_deleted() {
+    let mut world = World::new(Config::default());
+    let id = stable(&mut world, "g");
+    world.commit("g", &id, 1, "t", 0, 1);
+    assert_eq!(world.delete("g"), ErrorCode::NonEmptyGroup);
+    assert_eq!(world.leave("g", &id), ErrorCode::None);
+    assert_eq!(
+        world
+            .shard()
+            .list(&["empty".into()], &["classic".into()])
+            .len(),
+        1
+    );
+    assert_eq!(world.shard().list(&[], &["consumer".into()]).len(), 0);
+    assert_eq!(world.delete("g"), ErrorCode::None);
+    assert_eq!(world.delete("g"), ErrorCode::GroupIdNotFound);
+    assert_eq!(world.shard().durable().counts(), (0, 0));
+}
+
+#[test]
+fn a_group_of_one_protocol_refuses_members_of_another_and_is_not_larger_than_allowed() {
+    let mut world = World::new(Config {
+        max_size: 1,
+        ..Config::default()
+    });
+    let id = stable(&mut world, "g");
+    let other = world.join(join_request("g", "", &["t"]));
+    assert_eq!(
+        joined(&mut world, other).error_code,
+        code(ErrorCode::GroupMaxSizeReached)
+    );
+    let mut request = join_request("g", &id, &["t"]);
+    request.protocol_type = "connect".into();
+    let other = world.join(request);
+    assert_eq!(
+        joined(&mut world, other).error_code,
+        code(ErrorCode::InconsistentGroupProtocol)
+    );
+}
