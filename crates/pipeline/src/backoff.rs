@@ -21,12 +21,19 @@ impl Default for Backoff {
 
 impl Backoff {
     pub fn new(first: Duration, most: Duration) -> Backoff {
-        Backoff { first, most, tries: 0 }
+        Backoff {
+            first,
+            most,
+            tries: 0,
+        }
     }
 
     /// The next pause.
     pub fn next_pause(&mut self) -> Duration {
-        let full = self.first.saturating_mul(1 << self.tries.min(20)).min(self.most);
+        let full = self
+            .first
+            .saturating_mul(1 << self.tries.min(20))
+            .min(self.most);
         self.tries = self.tries.saturating_add(1);
         let jitter = (random_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         full.mul_f64(0.5 + jitter / 2.0)
@@ -60,8 +67,14 @@ mod tests {
     #[test]
     fn pauses_grow_to_the_longest_and_start_again_after_a_reset() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-        for (low, high) in [(50, 100), (100, 200), (200, 400), (400, 800), (500, 1000), (500, 1000)]
-        {
+        for (low, high) in [
+            (50, 100),
+            (100, 200),
+            (200, 400),
+            (400, 800),
+            (500, 1000),
+            (500, 1000),
+        ] {
             let pause = backoff.next_pause();
             assert!(
                 Duration::from_millis(low) <= pause && pause <= Duration::from_millis(high),

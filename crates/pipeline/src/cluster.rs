@@ -34,7 +34,10 @@ pub fn describe_blocking<C: ClientContext>(
         .ok_or_else(|| anyhow!("no broker answers (asking for the cluster id)"))?;
     let topic_id = crate::native::topic_id(client, topic, LOOK_UP_TIMEOUT)
         .map_err(|reason| anyhow!("cannot look up the id of topic {topic}: {reason}"))?;
-    Ok(topic_id.map(|topic_id| TopicIdentity { cluster_id, topic_id }))
+    Ok(topic_id.map(|topic_id| TopicIdentity {
+        cluster_id,
+        topic_id,
+    }))
 }
 
 /// [`describe_blocking`] with a client of its own, off the async threads.
@@ -45,12 +48,40 @@ pub async fn describe(
     options: &KafkaOptions,
     topic: &str,
 ) -> anyhow::Result<Option<TopicIdentity>> {
-    let client: AdminClient<DefaultClientContext> =
-        options.client("millrace-describe").create().context("cannot create a Kafka client")?;
+    let client: AdminClient<DefaultClientContext> = options
+        .client("millrace-describe")
+        .create()
+        .context("cannot create a Kafka client")?;
     let topic = topic.to_owned();
     tokio::task::spawn_blocking(move || describe_blocking(client.inner(), &topic))
         .await
         .context("the look-up panicked")?
+}
+
+/// How many partitions the topic has now.
+///
+/// # Errors
+/// When no broker answers, or the topic does not exist.
+pub async fn partition_count(options: &KafkaOptions, topic: &str) -> anyhow::Result<i32> {
+    let client: AdminClient<DefaultClientContext> = options
+        .client("millrace-describe")
+        .create()
+        .context("cannot create a Kafka client")?;
+    let metadata =
+        tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, LOOK_UP_TIMEOUT));
+    let metadata = metadata
+        .await
+        .context("the look-up panicked")?
+        .context("no broker answers")?;
+    let found = metadata
+        .topics()
+        .iter()
+        .find(|known| known.name() == topic)
+        .map(|known| known.partitions().len());
+    let count = found
+        .filter(|count| *count > 0)
+        .ok_or_else(|| anyhow!("topic {topic} does not exist yet"))?;
+    i32::try_from(count).context("more partitions than Kafka can count")
 }
 
 /// How a topic is created when it does not exist.
@@ -89,8 +120,10 @@ pub async fn ensure_topic(
     topic: &str,
     defaults: &TopicDefaults,
 ) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        options.client("millrace-topics").create().context("cannot create a Kafka client")?;
+    let admin: AdminClient<DefaultClientContext> = options
+        .client("millrace-topics")
+        .create()
+        .context("cannot create a Kafka client")?;
     let admin = std::sync::Arc::new(admin);
     let lookup = (admin.clone(), topic.to_owned());
     let found = tokio::task::spawn_blocking(move || look_around(lookup.0.inner(), &lookup.1));
@@ -102,15 +135,23 @@ pub async fn ensure_topic(
         Some(factor) => factor,
         None => {
             let few = i32::try_from(brokers.len().min(3)).unwrap_or(3);
-            default_replication(&admin, brokers.first().copied()).await.max(few)
+            default_replication(&admin, brokers.first().copied())
+                .await
+                .max(few)
         }
     };
-    let (retention_ms, retention_bytes) =
-        (defaults.retention_ms.to_string(), defaults.retention_bytes.to_string());
+    let (retention_ms, retention_bytes) = (
+        defaults.retention_ms.to_string(),
+        defaults.retention_bytes.to_string(),
+    );
     let max_message_bytes = defaults.max_message_bytes.map(|bytes| bytes.to_string());
-    let mut new = NewTopic::new(topic, defaults.partitions, TopicReplication::Fixed(replication))
-        .set("retention.ms", &retention_ms)
-        .set("retention.bytes", &retention_bytes);
+    let mut new = NewTopic::new(
+        topic,
+        defaults.partitions,
+        TopicReplication::Fixed(replication),
+    )
+    .set("retention.ms", &retention_ms)
+    .set("retention.bytes", &retention_bytes);
     if let Some(bytes) = &max_message_bytes {
         new = new.set("max.message.bytes", bytes);
     }
@@ -148,9 +189,18 @@ fn look_around<C: ClientContext>(
     topic: &str,
 ) -> anyhow::Result<(bool, Vec<i32>)> {
     // All topics, because asking for one by name would create it where the brokers create topics by themselves.
-    let metadata = client.fetch_metadata(None, LOOK_UP_TIMEOUT).context("no broker answers")?;
+    let metadata = client
+        .fetch_metadata(None, LOOK_UP_TIMEOUT)
+        .context("no broker answers")?;
     let exists = metadata.topics().iter().any(|known| known.name() == topic);
-    Ok((exists, metadata.brokers().iter().map(|broker| broker.id()).collect()))
+    Ok((
+        exists,
+        metadata
+            .brokers()
+            .iter()
+            .map(|broker| broker.id())
+            .collect(),
+    ))
 }
 
 /// The cluster's own default.replication.factor as `broker` has it, or 1 where it does not say.
@@ -163,7 +213,13 @@ async fn default_replication(
     let Ok(answers) = admin.describe_configs([&question], &admin_options()).await else {
         return 1;
     };
-    let entries = answers.into_iter().filter_map(Result::ok).flat_map(|resource| resource.entries);
+    let entries = answers
+        .into_iter()
+        .filter_map(Result::ok)
+        .flat_map(|resource| resource.entries);
     let mut values = entries.filter(|entry| entry.name == "default.replication.factor");
-    values.next().and_then(|entry| entry.value?.parse().ok()).unwrap_or(1)
+    values
+        .next()
+        .and_then(|entry| entry.value?.parse().ok())
+        .unwrap_or(1)
 }

@@ -66,7 +66,11 @@ impl Rejection {
 
     /// The store refuses the record.
     pub fn refused(class: &str, message: impl std::fmt::Display) -> Rejection {
-        Rejection { stage: "TASK_PUT", class: class.to_owned(), message: message.to_string() }
+        Rejection {
+            stage: "TASK_PUT",
+            class: class.to_owned(),
+            message: message.to_string(),
+        }
     }
 }
 
@@ -98,7 +102,9 @@ impl DeadLetters {
             &["topic"],
         )?;
         registry.register(Box::new(sent.clone()))?;
-        let producer = config.create().context("cannot create the producer of dead letters")?;
+        let producer = config
+            .create()
+            .context("cannot create the producer of dead letters")?;
         Ok(DeadLetters {
             sink,
             options: options.clone(),
@@ -123,13 +129,18 @@ impl DeadLetters {
         let topic = dead_letter_topic(&from.topic);
         self.ensure(&topic).await?;
         for some in refused.chunks(IN_FLIGHT) {
-            try_join_all(some.iter().map(|(record, why)| self.send_one(&topic, from, record, why)))
-                .await?;
+            try_join_all(
+                some.iter()
+                    .map(|(record, why)| self.send_one(&topic, from, record, why)),
+            )
+            .await?;
         }
         for (record, why) in refused {
             tracing::warn!(sink = self.sink, partition = %from, offset = record.offset, stage = why.stage, class = why.class, reason = %why.message, "dead letter");
         }
-        self.sent.with_label_values(&[&*from.topic]).inc_by(refused.len() as u64);
+        self.sent
+            .with_label_values(&[&*from.topic])
+            .inc_by(refused.len() as u64);
         Ok(())
     }
 
@@ -155,16 +166,22 @@ impl DeadLetters {
         why: &Rejection,
     ) -> anyhow::Result<()> {
         match self
-            .produce(topic, record, record.value.as_deref(), self.headers(from, record, why))
+            .produce(
+                topic,
+                record,
+                record.value.as_deref(),
+                self.headers(from, record, why),
+            )
             .await
         {
             // The record fitted into its own topic, so only a larger limit there makes this possible. The original stays
             // where the headers say; a record that cannot even be reported must not stop its neighbours.
             Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
                 let size = record.size_bytes().to_string();
-                let headers = self
-                    .headers(from, record, why)
-                    .insert(Header { key: DROPPED_VALUE_HEADER, value: Some(&size) });
+                let headers = self.headers(from, record, why).insert(Header {
+                    key: DROPPED_VALUE_HEADER,
+                    value: Some(&size),
+                });
                 self.produce(topic, record, None, headers)
                     .await
                     .with_context(|| format!("cannot write to {topic}"))
@@ -185,14 +202,19 @@ impl DeadLetters {
         letter.payload = value;
         // The dead letter's own time, not the original's: it may be what the brokers would refuse, and retention counts
         // from now. The timeout is for room in the queue; the producer itself never gives a record up.
-        let waiting = self.producer.send(letter, Timeout::After(Duration::from_secs(30)));
+        let waiting = self
+            .producer
+            .send(letter, Timeout::After(Duration::from_secs(30)));
         waiting.await.map(|_| ()).map_err(|(error, _)| error)
     }
 
     fn headers(&self, from: &Partition, record: &Record, why: &Rejection) -> OwnedHeaders {
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + 8);
         for header in &record.headers {
-            headers = headers.insert(Header { key: &header.name, value: header.value.as_deref() });
+            headers = headers.insert(Header {
+                key: &header.name,
+                value: header.value.as_deref(),
+            });
         }
         let (partition, offset) = (from.index.to_string(), record.offset.to_string());
         let reason = shortened(&why.message, MESSAGE_LIMIT_BYTES);
@@ -205,7 +227,10 @@ impl DeadLetters {
             (CLASS_HEADER, &why.class),
             (MESSAGE_HEADER, reason),
         ] {
-            headers = headers.insert(Header { key, value: Some(value) });
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
         }
         headers
     }

@@ -1,18 +1,17 @@
 //! What every consuming service shares: consumer loop, batching, back-pressure, dead letters.
 //!
 //! A sink implements [`Sink`] (what it remembers of a partition) and [`Writer`] (how a batch is stored); [`run`] does the
-//! rest: group membership, positions, gaps, pausing, retries, hand-over. Generators use [`KafkaOptions`], [`cluster`] and
-//! [`RunCounters`].
+//! rest: group membership, positions, gaps, pausing, retries, hand-over. Generators use [`generator`].
 
 pub mod cluster;
 pub mod dead_letter;
+pub mod generator;
 
 mod backoff;
 mod consumer;
 mod native;
 mod options;
 mod record;
-mod run_counters;
 
 pub use backoff::{Backoff, random_u64};
 pub use consumer::{
@@ -21,5 +20,4 @@ pub use consumer::{
 pub use dead_letter::{DeadLetters, Rejection};
 pub use options::KafkaOptions;
 pub use record::{COUNTER_HEADER, Header, RUN_ID_HEADER, Record};
-pub use run_counters::RunCounters;
 pub use tokio_util::sync::CancellationToken;

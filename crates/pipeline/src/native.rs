@@ -89,7 +89,12 @@ unsafe fn topic_id_in(event: *mut sys::rd_kafka_event_t) -> Result<Option<String
         }
         // Kafka writes ids in the URL-safe alphabet, librdkafka in the other.
         let id = text(sys::rd_kafka_Uuid_base64str(id));
-        Ok(Some(id.replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned()))
+        Ok(Some(
+            id.replace('+', "-")
+                .replace('/', "_")
+                .trim_end_matches('=')
+                .to_owned(),
+        ))
     }
 }
 
@@ -113,7 +118,10 @@ pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
             }
             let value = (!value.is_null())
                 .then(|| Bytes::copy_from_slice(std::slice::from_raw_parts(value.cast(), size)));
-            all.push(Header { name: text(name), value });
+            all.push(Header {
+                name: text(name),
+                value,
+            });
         }
     }
     all
@@ -126,5 +134,7 @@ unsafe fn text(pointer: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: as the caller promises.
-    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(pointer) }
+        .to_string_lossy()
+        .into_owned()
 }

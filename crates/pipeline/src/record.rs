@@ -52,7 +52,11 @@ impl Record {
 
     /// The last header of that name whose value is UTF-8.
     pub fn header_text(&self, name: &str) -> Option<&str> {
-        let header = self.headers.iter().rev().find(|header| header.name == name)?;
+        let header = self
+            .headers
+            .iter()
+            .rev()
+            .find(|header| header.name == name)?;
         std::str::from_utf8(header.value.as_deref()?).ok()
     }
 }

@@ -41,7 +41,9 @@ struct StoreWriter {
 
 impl Store {
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().expect("no test panics while it holds the store")
+        self.0
+            .lock()
+            .expect("no test panics while it holds the store")
     }
 
     fn count(&self) -> usize {
@@ -49,8 +51,13 @@ impl Store {
     }
 
     fn values(&self) -> Vec<String> {
-        let mut all: Vec<String> =
-            self.state().rows.values().flatten().map(|(_, value)| value.clone()).collect();
+        let mut all: Vec<String> = self
+            .state()
+            .rows
+            .values()
+            .flatten()
+            .map(|(_, value)| value.clone())
+            .collect();
         all.sort();
         all
     }
@@ -68,7 +75,13 @@ impl Sink for Store {
         let partition = source.partition.clone();
         let key = (partition.topic.to_string(), partition.index);
         let position = self.state().positions.get(&key).copied().unwrap_or(0);
-        Ok((StoreWriter { store: self.clone(), partition }, position))
+        Ok((
+            StoreWriter {
+                store: self.clone(),
+                partition,
+            },
+            position,
+        ))
     }
 }
 
@@ -97,7 +110,10 @@ impl Writer for StoreWriter {
     async fn skip(&mut self, gap: Gap) -> Result<i64, Error> {
         let mut state = self.store.state();
         state.gaps.push(gap);
-        state.positions.insert((self.partition.topic.to_string(), self.partition.index), gap.to);
+        state.positions.insert(
+            (self.partition.topic.to_string(), self.partition.index),
+            gap.to,
+        );
         Ok(gap.to)
     }
 }
@@ -112,20 +128,33 @@ impl Scene {
     async fn with_topic(partitions: i32) -> Scene {
         let bootstrap_servers =
             std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS is set");
-        let kafka = KafkaOptions { bootstrap_servers, properties: Vec::new() };
+        let kafka = KafkaOptions {
+            bootstrap_servers,
+            properties: Vec::new(),
+        };
         let topic = format!("pipeline-test-{:016x}", pipeline::random_u64());
-        let defaults = TopicDefaults { partitions, ..TopicDefaults::default() };
-        pipeline::cluster::ensure_topic(&kafka, &topic, &defaults).await.expect("a topic");
+        let defaults = TopicDefaults {
+            partitions,
+            ..TopicDefaults::default()
+        };
+        pipeline::cluster::ensure_topic(&kafka, &topic, &defaults)
+            .await
+            .expect("a topic");
         let mut config: ClientConfig = kafka.producer("test");
         let producer = config.set("linger.ms", "1").create().expect("a producer");
-        Scene { topic, kafka, producer }
+        Scene {
+            topic,
+            kafka,
+            producer,
+        }
     }
 
     async fn produce(&self, partition: i32, values: impl Iterator<Item = String>) {
         let values: Vec<String> = values.collect();
         let all = values.iter().map(|value| {
-            let record =
-                FutureRecord::<str, str>::to(&self.topic).partition(partition).payload(value);
+            let record = FutureRecord::<str, str>::to(&self.topic)
+                .partition(partition)
+                .payload(value);
             self.producer.send(record, Duration::from_secs(30))
         });
         for sent in futures::future::join_all(all).await {
@@ -144,12 +173,19 @@ impl Scene {
     }
 
     fn consume(&self, settings: Settings, store: &Store) -> Consuming {
-        let (readiness, stop) = (Readiness::waiting_for(["test group"]), CancellationToken::new());
+        let (readiness, stop) = (
+            Readiness::waiting_for(["test group"]),
+            CancellationToken::new(),
+        );
         let (sink, ready, token) = (store.clone(), readiness.clone(), stop.clone());
         let task = tokio::spawn(async move {
             pipeline::run(settings, sink, &Registry::new(), ready, token).await
         });
-        Consuming { readiness, stop, task }
+        Consuming {
+            readiness,
+            stop,
+            task,
+        }
     }
 }
 
@@ -200,7 +236,11 @@ async fn every_record_is_stored_once_and_in_order_across_restarts_and_store_fail
 
     assert_eq!(store.values(), numbered(0..500).collect::<Vec<_>>());
     for rows in store.state().rows.values() {
-        assert!(rows.iter().zip(0..).all(|((offset, _), expected)| *offset == expected));
+        assert!(
+            rows.iter()
+                .zip(0..)
+                .all(|((offset, _), expected)| *offset == expected)
+        );
     }
     assert!(store.state().largest_batch <= 50);
 }
@@ -216,7 +256,11 @@ async fn a_store_that_is_away_pauses_fetching_and_its_return_resumes_it() {
     let consuming = scene.consume(settings, &store);
     scene.produce(0, large(0..200)).await;
     until("not ready", || {
-        consuming.readiness.reasons().iter().any(|(_, why)| why.contains("the store is away"))
+        consuming
+            .readiness
+            .reasons()
+            .iter()
+            .any(|(_, why)| why.contains("the store is away"))
     })
     .await;
 
@@ -251,7 +295,11 @@ async fn a_second_member_takes_over_a_part_and_nothing_is_doubled() {
     until("1200", || store.count() == 1200).await;
     second.stop().await;
     for rows in store.state().rows.values() {
-        assert!(rows.iter().zip(0..).all(|((offset, _), expected)| *offset == expected));
+        assert!(
+            rows.iter()
+                .zip(0..)
+                .all(|((offset, _), expected)| *offset == expected)
+        );
     }
 }
 
@@ -263,14 +311,19 @@ async fn a_position_that_another_owner_moved_is_followed() {
     store.state().away = true;
     let consuming = scene.consume(scene.settings(), &store);
     until("a first try", || {
-        consuming.readiness.reasons().iter().any(|(_, why)| why.contains("the store is away"))
+        consuming
+            .readiness
+            .reasons()
+            .iter()
+            .any(|(_, why)| why.contains("the store is away"))
     })
     .await;
 
-    let mut state = store.state();
-    state.positions.insert((scene.topic.clone(), 0), 70);
-    state.away = false;
-    drop(state);
+    {
+        let mut state = store.state();
+        state.positions.insert((scene.topic.clone(), 0), 70);
+        state.away = false;
+    }
     until("the last 30", || store.count() == 30).await;
     consuming.stop().await;
     assert_eq!(store.values(), numbered(70..100).collect::<Vec<_>>());

@@ -18,7 +18,11 @@ pub struct BatchLimits {
 
 impl Default for BatchLimits {
     fn default() -> BatchLimits {
-        BatchLimits { max_records: 1_000, max_bytes: 4 << 20, max_wait: Duration::from_millis(500) }
+        BatchLimits {
+            max_records: 1_000,
+            max_bytes: 4 << 20,
+            max_wait: Duration::from_millis(500),
+        }
     }
 }
 
@@ -55,7 +59,13 @@ pub(crate) struct Cutter {
 
 impl Cutter {
     pub(crate) fn new(limits: BatchLimits, position: i64) -> Cutter {
-        Cutter { limits, position, records: Vec::new(), bytes: 0, due: None }
+        Cutter {
+            limits,
+            position,
+            records: Vec::new(),
+            bytes: 0,
+            due: None,
+        }
     }
 
     /// Adds the next record; one that lies before the position is stored already and is dropped.
@@ -70,7 +80,9 @@ impl Cutter {
 
     /// How many offsets from the position on the records at hand cover.
     fn covered(&self) -> i64 {
-        self.records.last().map_or(0, |record| record.offset + 1 - self.position)
+        self.records
+            .last()
+            .map_or(0, |record| record.offset + 1 - self.position)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -85,8 +97,11 @@ impl Cutter {
     /// What has been gathered; `None` when that is nothing.
     pub(crate) fn cut(&mut self) -> Option<Batch> {
         let next_offset = self.records.last()?.offset + 1;
-        let batch =
-            Batch { begin: self.position, records: std::mem::take(&mut self.records), next_offset };
+        let batch = Batch {
+            begin: self.position,
+            records: std::mem::take(&mut self.records),
+            next_offset,
+        };
         (self.position, self.bytes, self.due) = (next_offset, 0, None);
         Some(batch)
     }
@@ -103,11 +118,21 @@ mod tests {
 
     fn record(offset: i64, value_bytes: usize) -> Record {
         let value = Some(vec![b'x'; value_bytes].into());
-        Record { offset, timestamp_ms: None, key: None, value, headers: Vec::new() }
+        Record {
+            offset,
+            timestamp_ms: None,
+            key: None,
+            value,
+            headers: Vec::new(),
+        }
     }
 
     fn limits(max_records: usize, max_bytes: usize) -> BatchLimits {
-        BatchLimits { max_records, max_bytes, max_wait: Duration::from_secs(1) }
+        BatchLimits {
+            max_records,
+            max_bytes,
+            max_wait: Duration::from_secs(1),
+        }
     }
 
     #[test]
@@ -115,7 +140,10 @@ mod tests {
         let now = Instant::now();
         let mut cutter = Cutter::new(limits(2, usize::MAX), 10);
         cutter.push(record(12, 1), now);
-        assert_eq!((cutter.is_full(), cutter.due()), (false, Some(now + Duration::from_secs(1))));
+        assert_eq!(
+            (cutter.is_full(), cutter.due()),
+            (false, Some(now + Duration::from_secs(1)))
+        );
         cutter.push(record(15, 1), now);
         assert!(cutter.is_full());
         let first = cutter.cut().expect("two records");
@@ -123,7 +151,10 @@ mod tests {
         assert!(cutter.cut().is_none() && cutter.due().is_none());
 
         cutter.push(record(16, 1), now);
-        assert_eq!(cutter.cut().map(|batch| (batch.begin, batch.next_offset)), Some((16, 17)));
+        assert_eq!(
+            cutter.cut().map(|batch| (batch.begin, batch.next_offset)),
+            Some((16, 17))
+        );
     }
 
     #[test]
@@ -142,10 +173,20 @@ mod tests {
             cutter.push(record(offset, 1), Instant::now());
         }
         let batch = cutter.cut().expect("records");
-        assert_eq!(batch.records.iter().map(|record| record.offset).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!(
+            batch
+                .records
+                .iter()
+                .map(|record| record.offset)
+                .collect::<Vec<_>>(),
+            [5, 6]
+        );
 
         let rest = batch.from(6).expect("one is left");
-        assert_eq!((rest.begin, rest.records.len(), rest.next_offset), (6, 1, 7));
+        assert_eq!(
+            (rest.begin, rest.records.len(), rest.next_offset),
+            (6, 1, 7)
+        );
         assert!(rest.from(7).is_none());
 
         cutter.advance(9);

@@ -28,7 +28,13 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new() -> (Context, mpsc::Receiver<Rebalance>) {
         let (events, received) = mpsc::channel(EVENTS);
-        (Context { events, closing: AtomicBool::new(false) }, received)
+        (
+            Context {
+                events,
+                closing: AtomicBool::new(false),
+            },
+            received,
+        )
     }
 
     /// From now on rebalances are answered at once: no worker is left to wait for.
@@ -55,8 +61,11 @@ impl ConsumerContext for Context {
     ) {
         let assigned = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let partitions = partitions(list);
-        let event =
-            if assigned { Rebalance::Assigned(partitions) } else { Rebalance::Revoked(partitions) };
+        let event = if assigned {
+            Rebalance::Assigned(partitions)
+        } else {
+            Rebalance::Revoked(partitions)
+        };
         if !self.closing.load(Ordering::SeqCst) && self.events.try_send(event).is_ok() {
             return;
         }
@@ -80,5 +89,10 @@ impl ConsumerContext for Context {
 
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     let all = list.elements();
-    all.iter().map(|one| Partition { topic: one.topic().into(), index: one.partition() }).collect()
+    all.iter()
+        .map(|one| Partition {
+            topic: one.topic().into(),
+            index: one.partition(),
+        })
+        .collect()
 }

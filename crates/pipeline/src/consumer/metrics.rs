@@ -63,7 +63,10 @@ impl Metrics {
                 "millrace_sink_lag_records",
                 "Offsets between the sink's position and the end of the log.",
             )?,
-            position: gauge("millrace_sink_position", "The next offset that the sink will store.")?,
+            position: gauge(
+                "millrace_sink_position",
+                "The next offset that the sink will store.",
+            )?,
             stopped: gauge(
                 "millrace_sink_stopped",
                 "1 while the partition is stopped by an error that needs a person.",
@@ -80,7 +83,9 @@ impl Metrics {
         let topic = [&*partition.topic];
         self.stored.with_label_values(&topic).inc_by(records as u64);
         self.batches.with_label_values(&topic).inc();
-        self.write_seconds.with_label_values(&topic).observe(seconds);
+        self.write_seconds
+            .with_label_values(&topic)
+            .observe(seconds);
     }
 
     pub(crate) fn on_retry(&self, partition: &Partition) {
@@ -90,7 +95,9 @@ impl Metrics {
     pub(crate) fn on_gap(&self, partition: &Partition, offsets: i64) {
         let index = partition.index.to_string();
         let offsets = u64::try_from(offsets).unwrap_or(0);
-        self.gap_offsets.with_label_values(&[&*partition.topic, &index]).inc_by(offsets);
+        self.gap_offsets
+            .with_label_values(&[&*partition.topic, &index])
+            .inc_by(offsets);
     }
 
     pub(crate) fn on_pause(&self, partition: &Partition) {
@@ -99,17 +106,23 @@ impl Metrics {
 
     pub(crate) fn set_position(&self, partition: &Partition, position: i64) {
         let index = partition.index.to_string();
-        self.position.with_label_values(&[&*partition.topic, &index]).set(position);
+        self.position
+            .with_label_values(&[&*partition.topic, &index])
+            .set(position);
     }
 
     pub(crate) fn set_lag(&self, partition: &Partition, lag: i64) {
         let index = partition.index.to_string();
-        self.lag.with_label_values(&[&*partition.topic, &index]).set(lag);
+        self.lag
+            .with_label_values(&[&*partition.topic, &index])
+            .set(lag);
     }
 
     pub(crate) fn set_stopped(&self, partition: &Partition, stopped: bool) {
         let index = partition.index.to_string();
-        self.stopped.with_label_values(&[&*partition.topic, &index]).set(i64::from(stopped));
+        self.stopped
+            .with_label_values(&[&*partition.topic, &index])
+            .set(i64::from(stopped));
     }
 
     /// The partition belongs to another member now, which reports its numbers.

@@ -137,5 +137,7 @@ pub async fn run<S: Sink>(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let metrics = metrics::Metrics::new(sink.name(), registry)?;
-    router::Router::new(settings, sink, metrics, readiness)?.run(stop).await
+    router::Router::new(settings, sink, metrics, readiness)?
+        .run(stop)
+        .await
 }

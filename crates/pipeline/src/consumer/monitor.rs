@@ -42,7 +42,9 @@ fn look<S: Sink>(
                 shared.readiness.not_ready(PART, format!("{error:#}"));
                 return identities;
             }
-            Ok(None) => shared.readiness.not_ready(&topic_part(topic), "does not exist"),
+            Ok(None) => shared
+                .readiness
+                .not_ready(&topic_part(topic), "does not exist"),
             Ok(Some(identity)) => {
                 shared.readiness.ready(&topic_part(topic));
                 let before = identities.insert(topic.clone(), identity.clone());
@@ -66,7 +68,9 @@ fn look_at_lag<S: Sink>(shared: &Shared<S>) {
     let positions = shared.positions().clone();
     for (partition, position) in positions {
         let Ok((_, end)) =
-            shared.consumer.fetch_watermarks(&partition.topic, partition.index, LOOK_UP_TIMEOUT)
+            shared
+                .consumer
+                .fetch_watermarks(&partition.topic, partition.index, LOOK_UP_TIMEOUT)
         else {
             return;
         };

@@ -52,14 +52,21 @@ pub(super) struct Shared<S> {
 impl<S> Shared<S> {
     /// The next offset to be stored, by partition.
     pub(super) fn positions(&self) -> MutexGuard<'_, BTreeMap<Partition, i64>> {
-        self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.positions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a worker asks of the router.
 pub(super) enum Command {
     /// Seek to `position` and route what comes from there into `buffer`.
-    Start { partition: Partition, position: i64, buffer: mpsc::Sender<Record>, level: Arc<Level> },
+    Start {
+        partition: Partition,
+        position: i64,
+        buffer: mpsc::Sender<Record>,
+        level: Arc<Level>,
+    },
     /// The buffer of a paused partition has room again.
     Resume(Partition),
 }
@@ -112,9 +119,12 @@ impl<S: Sink> Router<S> {
         readiness: Readiness,
     ) -> anyhow::Result<Router<S>> {
         let (context, rebalances) = Context::new();
-        let config = settings.kafka.consumer(&settings.group_id, &settings.group_id);
-        let consumer: StreamConsumer<Context> =
-            config.create_with_context(context).context("cannot create a Kafka consumer")?;
+        let config = settings
+            .kafka
+            .consumer(&settings.group_id, &settings.group_id);
+        let consumer: StreamConsumer<Context> = config
+            .create_with_context(context)
+            .context("cannot create a Kafka consumer")?;
         let (commands, received) = mpsc::channel(COMMANDS);
         readiness.not_ready(&group_part(sink.name()), "has not joined its group yet");
         let shared = Shared {
@@ -139,7 +149,13 @@ impl<S: Sink> Router<S> {
 
     pub(super) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let consumer = self.shared.consumer.clone();
-        let topics: Vec<&str> = self.shared.settings.topics.iter().map(String::as_str).collect();
+        let topics: Vec<&str> = self
+            .shared
+            .settings
+            .topics
+            .iter()
+            .map(String::as_str)
+            .collect();
         consumer.subscribe(&topics).context("cannot subscribe")?;
         let monitor = tokio::spawn(monitor::run(self.shared.clone(), stop.clone()));
         let mut seek_again = tokio::time::interval(SEEK_RETRY);
@@ -174,8 +190,10 @@ impl<S: Sink> Router<S> {
             }
             Rebalance::Revoked(partitions) => {
                 tracing::info!(sink, partitions = %names(&partitions), "revoked");
-                let workers =
-                    partitions.iter().filter_map(|partition| self.end_lane(partition)).collect();
+                let workers = partitions
+                    .iter()
+                    .filter_map(|partition| self.end_lane(partition))
+                    .collect();
                 self.handing_over.spawn(async move {
                     wait_for(workers, HAND_OVER_TIMEOUT).await;
                     partitions
@@ -189,15 +207,27 @@ impl<S: Sink> Router<S> {
     fn assign(&mut self, partitions: &[Partition]) {
         let list = list(partitions, Offset::Beginning);
         let consumer = &self.shared.consumer;
-        if let Err(error) = consumer.incremental_assign(&list).and_then(|()| consumer.pause(&list))
+        if let Err(error) = consumer
+            .incremental_assign(&list)
+            .and_then(|()| consumer.pause(&list))
         {
             tracing::warn!(%error, "cannot take partitions over");
         }
         for partition in partitions {
             let stop = CancellationToken::new();
-            let worker =
-                tokio::spawn(worker::run(self.shared.clone(), partition.clone(), stop.clone()));
-            self.lanes.insert(partition.clone(), Lane { stop, worker, feed: None });
+            let worker = tokio::spawn(worker::run(
+                self.shared.clone(),
+                partition.clone(),
+                stop.clone(),
+            ));
+            self.lanes.insert(
+                partition.clone(),
+                Lane {
+                    stop,
+                    worker,
+                    feed: None,
+                },
+            );
         }
     }
 
@@ -212,11 +242,15 @@ impl<S: Sink> Router<S> {
         let Ok(partitions) = handed_over else { return };
         for partition in &partitions {
             self.shared.metrics.forget(partition);
-            self.shared.readiness.forget(&worker::part(self.shared.sink.name(), partition));
+            self.shared
+                .readiness
+                .forget(&worker::part(self.shared.sink.name(), partition));
             self.shared.positions().remove(partition);
         }
-        if let Err(error) =
-            self.shared.consumer.incremental_unassign(&list(&partitions, Offset::Invalid))
+        if let Err(error) = self
+            .shared
+            .consumer
+            .incremental_unassign(&list(&partitions, Offset::Invalid))
         {
             tracing::warn!(%error, "cannot give partitions back");
         }
@@ -224,9 +258,20 @@ impl<S: Sink> Router<S> {
 
     fn on_command(&mut self, command: Command) {
         let partition = match command {
-            Command::Start { partition, position, buffer, level } => {
-                let Some(lane) = self.lanes.get_mut(&partition) else { return };
-                lane.feed = Some(Feed { buffer, level, next_offset: position });
+            Command::Start {
+                partition,
+                position,
+                buffer,
+                level,
+            } => {
+                let Some(lane) = self.lanes.get_mut(&partition) else {
+                    return;
+                };
+                lane.feed = Some(Feed {
+                    buffer,
+                    level,
+                    next_offset: position,
+                });
                 partition
             }
             Command::Resume(partition) => partition,
@@ -242,7 +287,11 @@ impl<S: Sink> Router<S> {
 
     /// Fetching goes on from the feed's offset; what librdkafka has fetched ahead is dropped.
     fn seek(&mut self, partition: Partition) {
-        let Some(feed) = self.lanes.get(&partition).and_then(|lane| lane.feed.as_ref()) else {
+        let Some(feed) = self
+            .lanes
+            .get(&partition)
+            .and_then(|lane| lane.feed.as_ref())
+        else {
             return;
         };
         let consumer = &self.shared.consumer;
@@ -257,11 +306,18 @@ impl<S: Sink> Router<S> {
     }
 
     fn on_message(&mut self, message: &BorrowedMessage<'_>) {
-        let partition = Partition { topic: message.topic().into(), index: message.partition() };
+        let partition = Partition {
+            topic: message.topic().into(),
+            index: message.partition(),
+        };
         let share =
             (self.shared.settings.buffer_bytes / self.lanes.len().max(1)).max(LEAST_SHARE_BYTES);
-        let Some(lane) = self.lanes.get_mut(&partition) else { return };
-        let Some(feed) = lane.feed.as_mut() else { return };
+        let Some(lane) = self.lanes.get_mut(&partition) else {
+            return;
+        };
+        let Some(feed) = lane.feed.as_mut() else {
+            return;
+        };
         let record = Record::from_message(message);
         if record.offset < feed.next_offset {
             return;
@@ -288,12 +344,18 @@ impl<S: Sink> Router<S> {
     }
 
     fn pause(&mut self, partition: Partition) {
-        if let Err(error) =
-            self.shared.consumer.pause(&list(std::slice::from_ref(&partition), Offset::Invalid))
+        if let Err(error) = self
+            .shared
+            .consumer
+            .pause(&list(std::slice::from_ref(&partition), Offset::Invalid))
         {
             tracing::warn!(%partition, %error, "cannot pause");
         }
-        let Some(feed) = self.lanes.get(&partition).and_then(|lane| lane.feed.as_ref()) else {
+        let Some(feed) = self
+            .lanes
+            .get(&partition)
+            .and_then(|lane| lane.feed.as_ref())
+        else {
             return;
         };
         self.shared.metrics.on_pause(&partition);
@@ -320,7 +382,9 @@ impl<S: Sink> Router<S> {
                     sink = self.shared.sink.name(),
                     "a position lies outside its log: checking all of them"
                 );
-                self.shared.restart.send_modify(|generation| *generation += 1);
+                self.shared
+                    .restart
+                    .send_modify(|generation| *generation += 1);
             }
             other => tracing::debug!(error = %other, "Kafka consumer"),
         }
@@ -329,7 +393,10 @@ impl<S: Sink> Router<S> {
 
     async fn close(mut self) {
         let partitions: Vec<Partition> = self.lanes.keys().cloned().collect();
-        let workers = partitions.iter().filter_map(|partition| self.end_lane(partition)).collect();
+        let workers = partitions
+            .iter()
+            .filter_map(|partition| self.end_lane(partition))
+            .collect();
         wait_for(workers, HAND_OVER_TIMEOUT).await;
         while self.handing_over.join_next().await.is_some() {}
         self.shared.consumer.context().close();
@@ -337,7 +404,10 @@ impl<S: Sink> Router<S> {
         // Dropping the consumer leaves the group, which blocks.
         let left = tokio::task::spawn_blocking(move || drop(self));
         if tokio::time::timeout(CLOSE_TIMEOUT, left).await.is_err() {
-            tracing::warn!(sink, "the group could not be left in time; its session will expire");
+            tracing::warn!(
+                sink,
+                "the group could not be left in time; its session will expire"
+            );
         }
     }
 }
@@ -357,7 +427,11 @@ fn group_part(sink: &str) -> String {
 }
 
 fn names(partitions: &[Partition]) -> String {
-    partitions.iter().map(Partition::to_string).collect::<Vec<_>>().join(" ")
+    partitions
+        .iter()
+        .map(Partition::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn list(partitions: &[Partition], offset: Offset) -> TopicPartitionList {

@@ -43,7 +43,14 @@ pub(super) async fn run<S: Sink>(
 ) {
     let part = part(shared.sink.name(), &partition);
     let restart = shared.restart.subscribe();
-    let mut worker = Worker { shared, partition, part, stop, restart, backoff: Backoff::default() };
+    let mut worker = Worker {
+        shared,
+        partition,
+        part,
+        stop,
+        restart,
+        backoff: Backoff::default(),
+    };
     worker.shared.readiness.not_ready(&worker.part, "starting");
     worker.shared.metrics.set_stopped(&worker.partition, false);
     loop {
@@ -78,7 +85,11 @@ impl<S: Sink> Worker<S> {
             buffer,
             level: level.clone(),
         };
-        self.shared.commands.send(start).await.map_err(|_| End::Revoked)?;
+        self.shared
+            .commands
+            .send(start)
+            .await
+            .map_err(|_| End::Revoked)?;
         self.on_success(position);
         let mut cutter = Cutter::new(self.shared.settings.limits.clone(), position);
         loop {
@@ -111,12 +122,18 @@ impl<S: Sink> Worker<S> {
         let lookup = tokio::task::spawn_blocking(move || {
             cluster::describe_blocking(consumer.client(), &topic)
         });
-        let identity =
-            lookup.await.unwrap_or_else(|panicked| Err(panicked.into())).map_err(Error::Retry)?;
+        let identity = lookup
+            .await
+            .unwrap_or_else(|panicked| Err(panicked.into()))
+            .map_err(Error::Retry)?;
         let identity = identity.ok_or_else(|| {
             Error::Retry(anyhow!("topic {} does not exist", self.partition.topic))
         })?;
-        let source = Source { partition: self.partition.clone(), identity, log: self.log().await? };
+        let source = Source {
+            partition: self.partition.clone(),
+            identity,
+            log: self.log().await?,
+        };
         self.shared.sink.open(&source).await
     }
 
@@ -128,9 +145,10 @@ impl<S: Sink> Worker<S> {
         });
         match lookup.await {
             Ok(Ok((start, end))) => Ok(LogRange { start, end }),
-            Ok(Err(error)) => {
-                Err(Error::Retry(anyhow!("cannot look up the log of {}: {error}", self.partition)))
-            }
+            Ok(Err(error)) => Err(Error::Retry(anyhow!(
+                "cannot look up the log of {}: {error}",
+                self.partition
+            ))),
             Err(panicked) => Err(Error::Retry(panicked.into())),
         }
     }
@@ -144,12 +162,19 @@ impl<S: Sink> Worker<S> {
                     looks += 1;
                     Err(self.beyond_the_end(position, log, looks))
                 }
-                Ok(log) if position < log.start => {
-                    self.skip(writer, Gap { from: position, to: log.start }).await.map(|moved| {
+                Ok(log) if position < log.start => self
+                    .skip(
+                        writer,
+                        Gap {
+                            from: position,
+                            to: log.start,
+                        },
+                    )
+                    .await
+                    .map(|moved| {
                         position = moved;
                         false
-                    })
-                }
+                    }),
                 Ok(_) => Ok(true),
                 Err(error) => Err(error),
             };
@@ -177,7 +202,11 @@ impl<S: Sink> Worker<S> {
             log.end,
             self.partition,
         );
-        if looks < LOOKS_BEYOND_THE_END { Error::Retry(error) } else { Error::Stop(error) }
+        if looks < LOOKS_BEYOND_THE_END {
+            Error::Retry(error)
+        } else {
+            Error::Stop(error)
+        }
     }
 
     /// The next batch, or `None` when there is none yet.
@@ -199,7 +228,11 @@ impl<S: Sink> Worker<S> {
         cutter.push(record, Instant::now());
         if resume {
             let resume = Command::Resume(self.partition.clone());
-            self.shared.commands.send(resume).await.map_err(|_| End::Revoked)?;
+            self.shared
+                .commands
+                .send(resume)
+                .await
+                .map_err(|_| End::Revoked)?;
         }
         Ok(if cutter.is_full() { cutter.cut() } else { None })
     }
@@ -245,7 +278,9 @@ impl<S: Sink> Worker<S> {
         self.backoff.reset();
         self.shared.readiness.ready(&self.part);
         self.shared.metrics.set_position(&self.partition, position);
-        self.shared.positions().insert(self.partition.clone(), position);
+        self.shared
+            .positions()
+            .insert(self.partition.clone(), position);
         let mut list = TopicPartitionList::new();
         let added = list.add_partition_offset(
             &self.partition.topic,
@@ -279,7 +314,9 @@ impl<S: Sink> Worker<S> {
         let error = format!("{error:#}");
         tracing::error!(sink = self.shared.sink.name(), partition = %self.partition, error, "stopped: this needs a person");
         self.shared.metrics.set_stopped(&self.partition, true);
-        self.shared.readiness.not_ready(&self.part, format!("stopped: {error}"));
+        self.shared
+            .readiness
+            .not_ready(&self.part, format!("stopped: {error}"));
         self.stop.cancelled().await;
     }
 }

@@ -74,7 +74,10 @@ mod tests {
             RunCounters::new("web-logs", "run", &Registry::new()).expect("a fresh registry");
         assert_eq!((counters.peek(0), counters.peek(1)), (0, 0));
         counters.on_queued(0);
-        assert_eq!((counters.peek(0), counters.peek(0), counters.peek(1)), (1, 1, 0));
+        assert_eq!(
+            (counters.peek(0), counters.peek(0), counters.peek(1)),
+            (1, 1, 0)
+        );
         counters.acked(0).set(0);
         assert_eq!(counters.acked(0).get(), 0);
     }
