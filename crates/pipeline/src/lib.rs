@@ -12,6 +12,7 @@ mod consumer;
 mod native;
 mod options;
 mod record;
+mod service;
 
 pub use backoff::{Backoff, random_u64};
 pub use consumer::{
@@ -20,4 +21,5 @@ pub use consumer::{
 pub use dead_letter::{DeadLetters, Rejection};
 pub use options::KafkaOptions;
 pub use record::{COUNTER_HEADER, Header, RUN_ID_HEADER, Record};
+pub use service::Service;
 pub use tokio_util::sync::CancellationToken;
