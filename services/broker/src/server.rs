@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use wire::Str;
 
+use crate::api::init_producer_id::ProducerIds;
 use crate::config::Config;
 use crate::env::{Env, Listener, Plane, Stream};
 use crate::metrics::Metrics;
@@ -28,6 +29,8 @@ pub struct Broker {
     pub config: Arc<Config>,
     /// The metadata quorum.
     pub quorum: Arc<Quorum>,
+    /// This broker's block of producer ids.
+    pub producer_ids: ProducerIds,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -61,6 +64,7 @@ impl Server {
             env,
             config,
             quorum,
+            producer_ids: ProducerIds::default(),
             metrics,
         });
         broker.join(&bound).await?;

@@ -54,6 +54,7 @@ at_the_top! {
 }
 
 per_item! {
+    AlterConfigsResponse => responses,
     CreatePartitionsResponse => results,
     CreateTopicsResponse => topics,
     DeleteGroupsResponse => results,

@@ -3,8 +3,23 @@
 //! One file per API, headed with its versions and behaviour. [`dispatch`] is the one place where a
 //! request meets its handler; authorisation and quotas belong here and nowhere else.
 
+pub mod alter_configs;
 pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_topic_partitions;
 mod errors;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod metadata;
+mod operations;
+mod proposal;
+mod resources;
+mod settings;
+mod topics;
 mod versions;
 
 use std::future::Future;
@@ -106,8 +121,26 @@ struct Call<R> {
 /// Decodes a frame and starts its handler.
 pub fn dispatch(broker: &Arc<Broker>, frame: Bytes, peer: &Peer) -> Result<Dispatched, Refused> {
     let incoming = Incoming::parse(broker, frame, peer)?;
+    // Hands the call to the handler of its file.
+    macro_rules! handler {
+        ($api:ident) => {
+            incoming.serve(|call| async move {
+                $api::handle(&call.broker, call.request, &call.context).await
+            })
+        };
+    }
     match incoming.api {
+        ApiKey::Metadata => handler!(metadata),
         ApiKey::ApiVersions => incoming.api_versions(),
+        ApiKey::CreateTopics => handler!(create_topics),
+        ApiKey::DeleteTopics => handler!(delete_topics),
+        ApiKey::InitProducerId => handler!(init_producer_id),
+        ApiKey::DescribeConfigs => handler!(describe_configs),
+        ApiKey::AlterConfigs => handler!(alter_configs),
+        ApiKey::CreatePartitions => handler!(create_partitions),
+        ApiKey::IncrementalAlterConfigs => handler!(incremental_alter_configs),
+        ApiKey::DescribeCluster => handler!(describe_cluster),
+        ApiKey::DescribeTopicPartitions => handler!(describe_topic_partitions),
         _ => Err(incoming.not_offered()),
     }
 }

@@ -175,12 +175,17 @@ pub fn find(name: &str) -> Option<&'static TopicKey> {
     TOPIC_KEYS.iter().find(|key| key.name == name)
 }
 
+/// Whether Kafka 4.3.1 has a topic-level key that has no effect here.
+pub fn is_unsupported(name: &str) -> bool {
+    UNSUPPORTED.contains(&name)
+}
+
 /// Checks one topic-level setting.
 pub fn check(name: &str, value: &str) -> Result<(), Invalid> {
     match find(name) {
         Some(key) if key.kind.accepts(value.trim()) => Ok(()),
         Some(key) => Err(Invalid::new(name, value, key.kind.to_string())),
-        None if UNSUPPORTED.contains(&name) => Err(Invalid::new(
+        None if is_unsupported(name) => Err(Invalid::new(
             name,
             value,
             "nothing: this broker does not support the setting",

@@ -1,0 +1,43 @@
+//! Resources of the config APIs, by Kafka's type numbers.
+
+use engine::ids::BrokerId;
+use engine::metadata::Resource;
+use wire::ErrorCode;
+
+use super::proposal::Refusal;
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
+
+/// The resource, if it is of a type that this broker has configurations for.
+pub fn parse(kind: i8, name: &str) -> Result<Resource, Refusal> {
+    match kind {
+        TOPIC => Ok(Resource::Topic(name.to_owned())),
+        BROKER if name.is_empty() => Ok(Resource::AllBrokers),
+        BROKER => match name.parse() {
+            Ok(id) => Ok(Resource::Broker(BrokerId(id))),
+            Err(_) => {
+                let message = format!("Node id must be an integer, but it is: {name}");
+                Err(Refusal::invalid_request(message))
+            }
+        },
+        _ => Err(not_offered(kind)),
+    }
+}
+
+/// A type of resource that this broker has no configurations for.
+pub fn not_offered(kind: i8) -> Refusal {
+    let what = match kind {
+        BROKER_LOGGER => "broker loggers",
+        CLIENT_METRICS => "client metrics",
+        GROUP => "groups",
+        _ => return Refusal::invalid_request(format!("Unexpected resource type {kind}")),
+    };
+    Refusal::new(
+        ErrorCode::InvalidRequest,
+        format!("configurations of {what} are not offered by this broker"),
+    )
+}
