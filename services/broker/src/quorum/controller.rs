@@ -5,7 +5,7 @@
 //! this controller's own knowledge, not in the log: a new controller grants everybody a fresh one, and dials each
 //! broker once, since one may have died with its predecessor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,6 @@ use tokio::time::{Instant, sleep};
 
 use super::message::{Answer, Heartbeat, Refusal, Reply};
 use super::node::{Node, broker_id, node_id};
-use super::peer;
-use crate::env::Plane;
 
 /// Between two looks at the sessions.
 const TICK: Duration = Duration::from_millis(100);
@@ -27,23 +25,25 @@ const LATE: Duration = Duration::from_millis(500);
 /// The sessions of the brokers.
 #[derive(Default)]
 pub struct Controller {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// The term that the sessions belong to.
     term: Option<u64>,
-    sessions: BTreeMap<BrokerId, Session>,
+    pub(super) sessions: BTreeMap<BrokerId, Session>,
+    /// Whose process is being dialled.
+    pub(super) dialled: BTreeSet<BrokerId>,
     next_rebalance: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Session {
-    epoch: BrokerEpoch,
+pub(super) struct Session {
+    pub(super) epoch: BrokerEpoch,
     heard: Instant,
-    /// The connection of its heartbeats; 0 for this node's own.
-    connection: Option<u64>,
+    /// The connection of its heartbeats; 0 for this node's own. None since it has ended.
+    pub(super) connection: Option<u64>,
     stall: Duration,
 }
 
@@ -203,7 +203,7 @@ impl Node {
         None
     }
 
-    async fn carry_out(&self, command: Command) {
+    pub(super) async fn carry_out(&self, command: Command) {
         match self.write(command).await {
             Ok(Ok(_)) => {}
             Ok(Err(rejection)) => tracing::debug!(%rejection, "the broker has changed meanwhile"),
@@ -309,62 +309,5 @@ impl Node {
         Ok(Reply::Alive {
             fenced: broker.fenced,
         })
-    }
-
-    /// A connection has ended: perhaps the process at its other end has, too.
-    pub(super) fn on_broker_closed(self: &Arc<Self>, connection: u64) {
-        let lost = {
-            let mut state = self.controller.state.lock();
-            let found = state
-                .sessions
-                .iter_mut()
-                .find(|(_, s)| s.connection == Some(connection));
-            found.map(|(id, session)| {
-                session.connection = None;
-                (*id, session.epoch)
-            })
-        };
-        if let Some((broker, epoch)) = lost {
-            self.dial_back(broker, epoch);
-        }
-    }
-
-    /// Fences a broker if its process refuses to be connected to.
-    fn dial_back(self: &Arc<Self>, broker: BrokerId, epoch: BrokerEpoch) {
-        let node = self.clone();
-        self.env
-            .spawn(Plane::Control, "quorum-dial-back", async move {
-                let Some((host, port)) = node.address(broker) else {
-                    return;
-                };
-                if !peer::is_gone(&node.env, &host, port).await {
-                    return;
-                }
-                let spoke_again = || {
-                    let state = node.controller.state.lock();
-                    state
-                        .sessions
-                        .get(&broker)
-                        .is_some_and(|s| s.epoch == epoch && s.connection.is_some())
-                };
-                let image = node.image();
-                let is_current = image
-                    .broker(broker)
-                    .is_some_and(|b| b.epoch == epoch && !b.fenced);
-                if is_current && !spoke_again() && node.active_term().is_some() {
-                    tracing::warn!(broker = broker.0, "its process is gone: fencing");
-                    node.carry_out(Command::FenceBroker { broker, epoch }).await;
-                }
-            });
-    }
-
-    /// Where a broker's process listens: a voter's controller listener, another's first broker listener.
-    fn address(&self, broker: BrokerId) -> Option<(String, u16)> {
-        if let Some(voter) = self.voter(node_id(broker.0)) {
-            return Some((voter.host, voter.port));
-        }
-        let image = self.image();
-        let endpoint = image.broker(broker)?.endpoints.first()?;
-        Some((endpoint.host.to_string(), endpoint.port))
     }
 }

@@ -6,10 +6,12 @@
 //!
 //! - [`types`]: openraft's types and runtime; [`log`], [`machine`]: its storage; [`network`]: its calls.
 //! - [`frame`], [`message`], [`peer`], [`server`]: the protocol of the controller listener.
-//! - [`controller`]: the active controller's watch over brokers; [`succession`]: how its office passes on.
+//! - [`controller`]: the active controller's watch over brokers; [`absence`]: who is gone; [`succession`]: how the
+//!   office passes on.
 //! - [`membership`]: who votes; [`observer`]: brokers that do not; [`liveness`]: a broker's registration and
 //!   heartbeats.
 
+mod absence;
 mod codec;
 mod controller;
 mod frame;

@@ -55,24 +55,9 @@ impl Timing {
     }
 }
 
-fn follows(raft: &Raft, leader: u64) -> bool {
-    raft.metrics().borrow().current_leader == Some(leader)
-}
-
 impl Node {
-    /// The connection over which `leader` called this node has ended.
-    pub(super) async fn on_leader_closed(self: Arc<Self>, leader: u64) {
-        let (Some(raft), Some(peer)) = (&self.raft, self.peers.get(&leader)) else {
-            return;
-        };
-        if follows(raft, leader) && peer.is_gone().await && follows(raft, leader) {
-            tracing::warn!(leader, "the active controller's process is gone");
-            self.succeed(raft, leader).await;
-        }
-    }
-
     /// Runs for the office once the lease is over, when it is this voter's turn.
-    async fn succeed(&self, raft: &Raft, leader: u64) {
+    pub(super) async fn succeed(&self, raft: &Raft, leader: u64) {
         let (rank, voters) = {
             let metrics = raft.metrics();
             let m = metrics.borrow();
