@@ -5,5 +5,6 @@ pub mod config;
 pub mod env;
 pub mod metrics;
 pub mod net;
+pub mod partition;
 pub mod quorum;
 pub mod server;

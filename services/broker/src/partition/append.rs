@@ -1,0 +1,120 @@
+//! The leader's append: one short lock in which the engine decides and the log writes.
+
+use std::sync::Arc;
+
+use engine::ids::Offset;
+use engine::replica::{self, Acks, AppendPlan, Duplicate, Write};
+use wire::batch::Batch;
+use wire::ErrorCode;
+
+use super::{CommitWait, Partition, State};
+
+/// A batch that is in the log.
+pub struct Appended {
+    pub base_offset: Offset,
+    pub next_offset: Offset,
+    /// When the broker appended it, of a topic with LogAppendTime; -1 otherwise.
+    pub log_append_time_ms: i64,
+    pub log_start: Offset,
+    /// With acks=all: to be waited for. None if it is committed already.
+    pub commit: Option<CommitWait>,
+}
+
+/// Why a batch was not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("the partition is closed")]
+    Closed,
+    #[error(transparent)]
+    Refused(#[from] replica::Error),
+    #[error("a batch of {size} bytes is larger than max.message.bytes={limit}")]
+    TooLarge { size: usize, limit: usize },
+    #[error("the largest timestamp {0} is outside of what message.timestamp.*.max.ms allow")]
+    Timestamp(i64),
+    #[error(transparent)]
+    Log(#[from] storage::Error),
+}
+
+impl Failure {
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Failure::Closed => ErrorCode::NotLeaderOrFollower,
+            Failure::Refused(error) => error.code(),
+            Failure::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Failure::Timestamp(_) => ErrorCode::InvalidTimestamp,
+            Failure::Log(_) => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl Partition {
+    /// Appends one batch whose header and CRC have been found good. Takes a client's batch or a coordinator's.
+    pub fn append(self: &Arc<Self>, batch: Batch, acks: Acks) -> Result<Appended, Failure> {
+        let now_ms = self.env.elapsed_ms();
+        let wall_ms = self.env.wall_ms();
+        self.change(|s| {
+            if s.closed {
+                return Err(Failure::Closed);
+            }
+            s.check_limits(&batch, wall_ms)?;
+            match s.replica.plan_append(&batch.header, acks)? {
+                AppendPlan::Write(write) => {
+                    let time = s.write(batch, &write, wall_ms)?;
+                    s.replica.on_appended(&write, now_ms);
+                    Ok(self.appended(s, write.base_offset, write.next_offset(), time, acks))
+                }
+                AppendPlan::Duplicate(Duplicate { base_offset, next_offset, timestamp_ms }) => {
+                    let time = if s.config.log_append_time { timestamp_ms } else { -1 };
+                    Ok(self.appended(s, base_offset, next_offset, time, acks))
+                }
+            }
+        })
+    }
+
+    /// Appends a batch of this broker's own, to be acknowledged by all in-sync replicas: its offset, and the wait for
+    /// its commit (none if it is committed already).
+    pub fn append_as_leader(self: &Arc<Self>, batch: Batch) -> Result<Appended, Failure> {
+        self.append(batch, Acks::All)
+    }
+
+    fn appended(
+        self: &Arc<Self>,
+        s: &mut State,
+        base_offset: Offset,
+        next_offset: Offset,
+        log_append_time_ms: i64,
+        acks: Acks,
+    ) -> Appended {
+        let commit = match acks {
+            Acks::All => CommitWait::begin(self, s, next_offset),
+            Acks::None | Acks::Leader => None,
+        };
+        Appended { base_offset, next_offset, log_append_time_ms, log_start: s.replica.log_start(), commit }
+    }
+}
+
+impl State {
+    fn check_limits(&self, batch: &Batch, wall_ms: i64) -> Result<(), Failure> {
+        let (size, limit) = (batch.bytes.len(), self.config.max_message_bytes);
+        if size > limit {
+            return Err(Failure::TooLarge { size, limit });
+        }
+        let time = batch.header.max_timestamp;
+        let after = time.saturating_sub(wall_ms) > self.config.timestamp_after_max_ms;
+        let before = wall_ms.saturating_sub(time) > self.config.timestamp_before_max_ms;
+        // -1 stands for no timestamp.
+        if !self.config.log_append_time && time >= 0 && (after || before) {
+            return Err(Failure::Timestamp(time));
+        }
+        Ok(())
+    }
+
+    /// Writes the batch with what the leader assigns; returns its append time, -1 where the topic has none.
+    fn write(&mut self, batch: Batch, write: &Write, wall_ms: i64) -> Result<i64, storage::Error> {
+        let by_log = self.config.log_append_time;
+        let batch = if by_log { batch.with_log_append_time(wall_ms) } else { batch };
+        let batch = batch.with_assigned(write.base_offset.0, write.leader_epoch.0);
+        self.log.append(&[batch], wall_ms.max(0) as u64)?;
+        Ok(if by_log { wall_ms } else { -1 })
+    }
+}

@@ -1,0 +1,89 @@
+//! Producers that wait for the high watermark, in the order of their offsets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::ids::Offset;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use wire::ErrorCode;
+
+use super::Partition;
+
+type Key = (Offset, u64);
+
+/// The queue: what must be committed, and who waits for it.
+#[derive(Default)]
+pub(super) struct Commits {
+    waiting: BTreeMap<Key, oneshot::Sender<Result<(), ErrorCode>>>,
+    next: u64,
+}
+
+impl Commits {
+    fn push(&mut self, next_offset: Offset) -> (Key, oneshot::Receiver<Result<(), ErrorCode>>) {
+        let (sender, receiver) = oneshot::channel();
+        self.next += 1;
+        let key = (next_offset, self.next);
+        self.waiting.insert(key, sender);
+        (key, receiver)
+    }
+
+    /// Everything below the high watermark is safe.
+    pub fn release(&mut self, high_watermark: Offset, enough_replicas: bool) {
+        let answer = if enough_replicas { Ok(()) } else { Err(ErrorCode::NotEnoughReplicasAfterAppend) };
+        while let Some(first) = self.waiting.first_entry() {
+            if first.key().0 > high_watermark {
+                break;
+            }
+            // Whoever has given up waiting needs no answer.
+            let _ = first.remove().send(answer);
+        }
+    }
+
+    /// This replica no longer leads, so it cannot know what becomes of the records.
+    pub fn fail_all(&mut self, error: ErrorCode) {
+        for (_, sender) in std::mem::take(&mut self.waiting) {
+            let _ = sender.send(Err(error));
+        }
+    }
+}
+
+/// A wait for the commit of what has been appended. Dropping it gives up.
+#[must_use = "the records are committed only when the wait ends with Ok"]
+pub struct CommitWait {
+    partition: Arc<Partition>,
+    key: Key,
+    receiver: oneshot::Receiver<Result<(), ErrorCode>>,
+}
+
+impl CommitWait {
+    /// Begins to wait for everything below `next_offset`; none if that is committed already.
+    pub(super) fn begin(
+        partition: &Arc<Partition>,
+        state: &mut super::State,
+        next_offset: Offset,
+    ) -> Option<CommitWait> {
+        if state.replica.high_watermark() >= next_offset && !state.replica.is_under_min_isr() {
+            return None;
+        }
+        let (key, receiver) = state.commits.push(next_offset);
+        let enough = !state.replica.is_under_min_isr();
+        state.commits.release(state.replica.high_watermark(), enough);
+        Some(CommitWait { partition: partition.clone(), key, receiver })
+    }
+
+    /// Ends when the records are committed, will not be, or `deadline` is over (REQUEST_TIMED_OUT).
+    pub async fn wait(mut self, deadline: Instant) -> Result<(), ErrorCode> {
+        match timeout_at(deadline, &mut self.receiver).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(ErrorCode::NotLeaderOrFollower),
+            Err(_) => Err(ErrorCode::RequestTimedOut),
+        }
+    }
+}
+
+impl Drop for CommitWait {
+    fn drop(&mut self) {
+        self.partition.state.lock().commits.waiting.remove(&self.key);
+    }
+}

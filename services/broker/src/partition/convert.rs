@@ -1,0 +1,74 @@
+//! Between the words of the engine, the storage and the configuration.
+
+use engine::epochs::{EpochStart, Epochs};
+use engine::ids::{LeaderEpoch, Offset, ProducerId};
+use engine::producer::{Producer, Producers, Remembered};
+use engine::replica::Options;
+use storage::ProducerEntry;
+
+use crate::config::TopicConfig;
+
+/// Whether the topic asks for an fsync before a record counts.
+pub(super) fn flushes_each(topic: &TopicConfig) -> bool {
+    topic.flush_messages == 1
+}
+
+pub(super) fn options(topic: &TopicConfig, lag_max_ms: u64) -> Options {
+    Options {
+        min_insync_replicas: usize::try_from(topic.min_insync_replicas).unwrap_or(1),
+        flush_each: flushes_each(topic),
+        lag_max_ms,
+    }
+}
+
+/// The storage's share of a topic's configuration.
+pub fn log_config(topic: &TopicConfig, producer_expiration_ms: u64) -> storage::LogConfig {
+    let limit = |value: i64| u64::try_from(value).ok().filter(|v| *v != i64::MAX as u64);
+    let at_least_0 = |value: i64| u64::try_from(value).unwrap_or(0);
+    storage::LogConfig {
+        segment_bytes: u64::from(topic.segment_bytes),
+        segment_ms: at_least_0(topic.segment_ms),
+        segment_index_bytes: u64::from(topic.segment_index_bytes),
+        index_interval_bytes: u64::from(topic.index_interval_bytes),
+        retention_ms: topic.retention_ms.and_then(limit),
+        retention_bytes: topic.retention_bytes.and_then(limit),
+        delete: topic.delete,
+        compact: topic.compact,
+        delete_retention_ms: at_least_0(topic.delete_retention_ms),
+        min_compaction_lag_ms: at_least_0(topic.min_compaction_lag_ms),
+        max_compaction_lag_ms: limit(topic.max_compaction_lag_ms),
+        min_cleanable_dirty_ratio: topic.min_cleanable_ratio,
+        flush_messages: at_least_0(topic.flush_messages),
+        flush_ms: limit(topic.flush_ms),
+        producer_expiration_ms,
+        ..storage::LogConfig::default()
+    }
+}
+
+pub(super) fn epochs(stored: &[(i32, i64)]) -> Epochs {
+    let entry = |&(epoch, start)| EpochStart { epoch: LeaderEpoch(epoch), start: Offset(start) };
+    Epochs::new(stored.iter().map(entry))
+}
+
+/// A snapshot keeps the last batch of each producer only, as Kafka's do.
+pub(super) fn producers(stored: &[ProducerEntry]) -> Producers {
+    Producers::new(stored.iter().map(|entry| (ProducerId(entry.producer_id), producer(entry))))
+}
+
+fn producer(entry: &ProducerEntry) -> Producer {
+    let known = entry.last_sequence >= 0 && entry.last_offset >= 0;
+    // Sequences wrap from the largest to 0.
+    let first = i64::from(entry.last_sequence) - i64::from(entry.offset_delta);
+    let last = Remembered {
+        first_sequence: (first & i64::from(i32::MAX)) as i32,
+        last_sequence: entry.last_sequence,
+        base_offset: Offset(entry.last_offset - i64::from(entry.offset_delta)),
+        last_offset: Offset(entry.last_offset),
+        timestamp_ms: entry.timestamp,
+    };
+    Producer {
+        epoch: entry.producer_epoch,
+        batches: known.then_some(last).into_iter().collect(),
+        last_timestamp_ms: entry.timestamp,
+    }
+}

@@ -1,0 +1,152 @@
+//! The follower's side: what the engine makes of a leader's answer, carried out on the log.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::epochs::EpochEnd;
+use engine::ids::Offset;
+use engine::replica::{FetchPosition, Fetched, FollowError, FollowPlan};
+use tokio::sync::Notify;
+use wire::ErrorCode;
+use wire::batch::{Batch, BatchError, split};
+
+use super::{Partition, State, convert};
+
+/// What the leader has answered for this partition.
+pub enum Answer {
+    Records { records: Bytes, high_watermark: Offset, log_start: Offset },
+    Diverging(EpochEnd),
+    OutOfRange { log_start: Offset, log_end: Offset },
+}
+
+/// What has become of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The answer was to a question that is no longer asked.
+    Stale,
+    Appended { bytes: usize },
+    Truncated { to: Offset },
+}
+
+/// Why it could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowFailure {
+    #[error("a batch from the leader is malformed: {0}")]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Leader(#[from] FollowError),
+    #[error(transparent)]
+    Log(#[from] storage::Error),
+}
+
+impl Partition {
+    /// What to fetch next; none where this broker does not follow or an fsync has to come first.
+    pub(crate) fn fetch_position(&self) -> Option<FetchPosition> {
+        let s = self.state.lock();
+        if s.closed { None } else { s.replica.fetch_position() }
+    }
+
+    /// Says who is to be woken when there is something to fetch again.
+    pub(crate) fn set_fetcher(&self, fetcher: Option<Arc<Notify>>) {
+        *self.fetcher.lock() = fetcher;
+    }
+
+    /// Carries out what the leader's answer to `asked` means.
+    pub(crate) fn follow(&self, asked: &FetchPosition, answer: Answer) -> Result<Followed, FollowFailure> {
+        let wall_ms = self.env.wall_ms().max(0) as u64;
+        // Parsed and checked before the lock is taken.
+        let batches = match &answer {
+            Answer::Records { records, .. } => whole_batches(records)?,
+            _ => Vec::new(),
+        };
+        let result = self.change(|s| s.follow(asked, &answer, &batches, wall_ms));
+        if let Ok(Followed::Truncated { to }) = result {
+            tracing::info!(
+                topic = %self.topic, partition = self.id.index, offset = to.0, leader = asked.leader.0,
+                "cut the log where it differs from the leader's"
+            );
+        }
+        result
+    }
+}
+
+impl State {
+    fn follow(
+        &mut self,
+        asked: &FetchPosition,
+        answer: &Answer,
+        batches: &[Batch],
+        wall_ms: u64,
+    ) -> Result<Followed, FollowFailure> {
+        if self.closed {
+            return Ok(Followed::Stale);
+        }
+        let headers: Vec<_> = batches.iter().map(|b| b.header).collect();
+        let fetched = match *answer {
+            Answer::Records { high_watermark, log_start, .. } => {
+                Fetched::Records { headers: &headers, high_watermark, log_start }
+            }
+            Answer::Diverging(end) => Fetched::Diverging(end),
+            Answer::OutOfRange { log_start, log_end } => Fetched::OutOfRange { log_start, log_end },
+        };
+        match self.replica.plan_follow(asked, fetched)? {
+            FollowPlan::Stale => Ok(Followed::Stale),
+            FollowPlan::Append(replicated) => {
+                if !batches.is_empty() {
+                    self.log.append(batches, wall_ms)?;
+                }
+                self.replica.on_replicated(&replicated);
+                self.follow_log_start(self.replica.log_start_to_follow(&replicated))?;
+                Ok(Followed::Appended { bytes: batches.iter().map(|b| b.bytes.len()).sum() })
+            }
+            FollowPlan::TruncateTo(offset) => {
+                self.log.truncate_to(offset.0)?;
+                let to = Offset(self.log.next_offset());
+                self.replica.on_truncated(to, convert::producers(&self.log.producers()));
+                Ok(Followed::Truncated { to })
+            }
+            FollowPlan::RestartAt(offset) => {
+                self.log.truncate_fully_and_start_at(offset.0)?;
+                self.replica.on_restarted_at(offset);
+                Ok(Followed::Truncated { to: offset })
+            }
+        }
+    }
+
+    fn follow_log_start(&mut self, start: Option<Offset>) -> Result<(), storage::Error> {
+        if let Some(start) = start {
+            let deleted = self.log.advance_log_start(start.0)?;
+            self.replica.on_log_start(start);
+            deleted.remove()?;
+        }
+        Ok(())
+    }
+}
+
+/// The whole batches of an answer; one that the answer's limit has cut short at the end is left out.
+fn whole_batches(records: &Bytes) -> Result<Vec<Batch>, BatchError> {
+    let mut batches = Vec::new();
+    for batch in split(records.clone()) {
+        match batch {
+            Ok(batch) => {
+                batch.verify_crc()?;
+                batches.push(batch);
+            }
+            Err(BatchError::Partial) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(batches)
+}
+
+/// The error codes after which a follower knows that its view of the leadership, not its log, is out of date.
+pub(crate) fn is_about_leadership(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotLeaderOrFollower
+            | ErrorCode::FencedLeaderEpoch
+            | ErrorCode::UnknownLeaderEpoch
+            | ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId
+    )
+}

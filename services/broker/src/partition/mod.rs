@@ -1,0 +1,237 @@
+//! Partitions that this broker holds: each is the engine's replica and its log on disk under one short lock.
+//!
+//! The engine decides, the log does; both change together. Nobody waits under the lock: producers of acks=all wait in
+//! a queue that the high watermark releases, fetches wait to be woken by the log end or the high watermark, fsyncs and
+//! cold reads run on the pools.
+
+mod append;
+mod commit;
+mod convert;
+mod due;
+mod flush;
+mod follow;
+mod lookup;
+mod partitions;
+mod read;
+mod status;
+mod waiters;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use engine::ids::{BrokerId, LeaderEpoch, Offset};
+use engine::metadata::{Image, PartitionId, PartitionState};
+use engine::replica::{IsrProposal, Replica, Transition};
+use parking_lot::{Mutex, MutexGuard};
+use storage::Log;
+use tokio::sync::Notify;
+use wire::{ErrorCode, Str};
+
+use crate::config::TopicConfig;
+use crate::env::Env;
+use crate::metrics::TopicMetrics;
+
+pub use append::{Appended, Failure};
+pub use commit::CommitWait;
+pub use convert::log_config;
+pub use due::Due;
+pub use flush::run_flusher;
+pub use follow::{Answer, FollowFailure, Followed};
+pub use lookup::{FoundOffset, Wanted};
+pub use partitions::{LogSource, OpenedLog, Partitions};
+pub use read::{PartitionRead, ReadAnswer, ReadLimit};
+pub(crate) use read::storage_code;
+pub use status::{FollowerStatus, Status};
+pub use waiters::{FetchWait, WaitFor};
+
+/// One partition of this broker.
+pub struct Partition {
+    topic: Str,
+    id: PartitionId,
+    env: Env,
+    metrics: TopicMetrics,
+    /// Wants an fsync before its records count.
+    flush_due: Arc<Due>,
+    /// May have an ISR change to propose.
+    isr_due: Arc<Due>,
+    state: Mutex<State>,
+    /// When the ISR may be proposed again after a refusal, in milliseconds of [`Env::elapsed_ms`].
+    isr_retry_ms: AtomicU64,
+    /// Wakes the fetcher that replicates this partition, where this broker follows.
+    fetcher: Mutex<Option<Arc<Notify>>>,
+}
+
+/// What the lock holds.
+struct State {
+    replica: Replica,
+    log: Log,
+    config: Arc<TopicConfig>,
+    commits: commit::Commits,
+    waiters: waiters::Waiters,
+    /// Set when the partition is deleted or its log is out of service: nothing is served any more.
+    closed: bool,
+}
+
+/// The positions that a change is measured by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Positions {
+    high_watermark: Offset,
+    log_end: Offset,
+}
+
+impl Partition {
+    pub fn topic(&self) -> &Str {
+        &self.topic
+    }
+
+    pub fn id(&self) -> PartitionId {
+        self.id
+    }
+
+    /// Follows the metadata of this partition.
+    pub(crate) fn on_metadata(&self, state: &PartitionState, image: &Image) -> Transition {
+        let now_ms = self.env.elapsed_ms();
+        let transition = self.change(|s| {
+            let transition = s.replica.on_metadata(state, now_ms);
+            s.replica.on_active_brokers(|id| active_epoch(image, id), now_ms);
+            if !s.replica.is_leader() {
+                s.commits.fail_all(ErrorCode::NotLeaderOrFollower);
+                s.waiters.wake_all();
+            }
+            transition
+        });
+        if transition != Transition::None {
+            tracing::debug!(
+                topic = %self.topic, partition = self.id.index, ?transition,
+                leader_epoch = state.leader_epoch.0, "the partition has changed"
+            );
+        }
+        if transition == Transition::Refused {
+            tracing::error!(
+                topic = %self.topic, partition = self.id.index, leader_epoch = state.leader_epoch.0,
+                "told to lead in an epoch that an earlier life of this broker has written in; waiting for a new one"
+            );
+        }
+        transition
+    }
+
+    /// Takes in a changed topic configuration.
+    pub(crate) fn on_config(&self, config: &Arc<TopicConfig>, lag_max_ms: u64, log: storage::LogConfig) {
+        let now_ms = self.env.elapsed_ms();
+        self.change(|s| {
+            s.config = config.clone();
+            s.log.set_config(log);
+            s.replica.on_options(convert::options(config, lag_max_ms), now_ms);
+        });
+        if convert::flushes_each(config) {
+            self.flush_due.request(self.id);
+        }
+    }
+
+    /// Stops serving: the topic is deleted, or the broker stops.
+    pub(crate) fn close(&self) {
+        let mut s = self.state.lock();
+        s.closed = true;
+        s.commits.fail_all(ErrorCode::NotLeaderOrFollower);
+        s.waiters.wake_all();
+    }
+
+    /// The ISR change that is due, if any, unless the last one was refused just now.
+    pub(crate) fn propose_isr(&self) -> Option<IsrProposal> {
+        let now_ms = self.env.elapsed_ms();
+        if now_ms < self.isr_retry_ms.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.state.lock().replica.propose_isr(now_ms)
+    }
+
+    /// The controller's refusal of a proposal; `None` where its answer is not known.
+    pub(crate) fn on_isr_outcome(&self, proposal: &IsrProposal, refused_as_stale: Option<bool>) {
+        const RETRY_MS: u64 = 500;
+        self.isr_retry_ms.store(self.env.elapsed_ms() + RETRY_MS, Ordering::Relaxed);
+        let mut s = self.state.lock();
+        match refused_as_stale {
+            Some(stale) => s.replica.on_isr_refused(proposal, stale),
+            None => s.replica.on_isr_unknown(proposal),
+        }
+    }
+
+    /// Runs `f` on the log, for those who keep it: flushing, retention, compaction, checkpoints.
+    /// The replica's view of the log start follows.
+    pub fn with_log<T>(&self, f: impl FnOnce(&mut Log, Offset) -> T) -> T {
+        self.change(|s| {
+            let high_watermark = s.replica.high_watermark();
+            let result = f(&mut s.log, high_watermark);
+            s.replica.on_log_start(Offset(s.log.log_start()));
+            result
+        })
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.state.lock().replica.is_leader()
+    }
+
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.state.lock().replica.leader_epoch()
+    }
+
+    pub fn high_watermark(&self) -> Offset {
+        self.state.lock().replica.high_watermark()
+    }
+
+    pub fn log_end(&self) -> Offset {
+        self.state.lock().replica.log_end()
+    }
+
+    pub fn log_start(&self) -> Offset {
+        self.state.lock().replica.log_start()
+    }
+
+    pub fn config(&self) -> Arc<TopicConfig> {
+        self.state.lock().config.clone()
+    }
+
+    pub fn metrics(&self) -> &TopicMetrics {
+        &self.metrics
+    }
+
+    /// Changes the state; whoever waits for the high watermark or the log end hears of it.
+    fn change<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        let mut s = self.state.lock();
+        let before = s.positions();
+        let result = f(&mut s);
+        self.announce(s, before);
+        result
+    }
+
+    fn announce(&self, mut s: MutexGuard<'_, State>, before: Positions) {
+        let now = s.positions();
+        if now.high_watermark != before.high_watermark {
+            let enough = !s.replica.is_under_min_isr();
+            s.commits.release(now.high_watermark, enough);
+            s.waiters.wake(WaitFor::HighWatermark);
+        }
+        if now.log_end > before.log_end {
+            s.waiters.wake(WaitFor::LogEnd);
+            // A follower fsyncs before it fetches on.
+            if s.replica.options().flush_each && s.replica.is_leader() {
+                drop(s);
+                self.flush_due.request(self.id);
+            }
+        }
+    }
+}
+
+impl State {
+    fn positions(&self) -> Positions {
+        Positions { high_watermark: self.replica.high_watermark(), log_end: self.replica.log_end() }
+    }
+
+    fn check_open(&self) -> Result<(), ErrorCode> {
+        if self.closed { Err(ErrorCode::NotLeaderOrFollower) } else { Ok(()) }
+    }
+}
+
+fn active_epoch(image: &Image, id: BrokerId) -> Option<engine::ids::BrokerEpoch> {
+    image.broker(id).filter(|b| b.is_active()).map(|b| b.epoch)
+}

@@ -1,0 +1,271 @@
+//! All partitions of this broker, as the metadata has them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use engine::ids::{BrokerId, Offset};
+use engine::metadata::{Image, PartitionId, PartitionState, TopicState};
+use engine::replica::{Opened, Replica};
+use futures::future::join_all;
+use parking_lot::{Mutex, RwLock};
+use storage::{Log, LogConfig};
+use tokio::sync::watch;
+use wire::{Str, Uuid};
+
+use super::{Due, Partition, State, convert};
+use crate::config::{Config, TopicConfig};
+use crate::env::{BoxFuture, Env};
+use crate::metrics::Metrics;
+use crate::quorum::Quorum;
+
+/// Who keeps the log directories.
+pub trait LogSource: Send + Sync + 'static {
+    /// Gives the log of a partition, made anew if it is not there.
+    fn open(
+        &self,
+        topic: Str,
+        id: PartitionId,
+        config: LogConfig,
+    ) -> BoxFuture<'_, Result<OpenedLog, storage::Error>>;
+
+    /// Removes the log of a deleted partition, which nobody writes to any more.
+    fn delete(&self, topic: Str, id: PartitionId) -> BoxFuture<'_, Result<(), storage::Error>>;
+}
+
+/// A log as it was found.
+pub struct OpenedLog {
+    pub log: Log,
+    /// From the checkpoint; 0 if there is none.
+    pub high_watermark: i64,
+}
+
+/// The partitions that this broker has replicas of.
+pub struct Partitions {
+    env: Env,
+    me: BrokerId,
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    logs: Arc<dyn LogSource>,
+    by_id: RwLock<BTreeMap<PartitionId, Arc<Partition>>>,
+    applied: ArcSwap<Image>,
+    /// Partitions that want an fsync before their records count.
+    pub flush_due: Arc<Due>,
+    /// Partitions that may have an ISR change to propose.
+    pub isr_due: Arc<Due>,
+    /// Counts the images that have been applied.
+    changes: watch::Sender<u64>,
+    /// Numbers waiting fetches.
+    pub(crate) fetch_ids: AtomicU64,
+}
+
+impl Partitions {
+    pub fn new(env: Env, config: Arc<Config>, metrics: Arc<Metrics>, logs: Arc<dyn LogSource>) -> Partitions {
+        Partitions {
+            env,
+            me: BrokerId(config.node_id),
+            config,
+            metrics,
+            logs,
+            by_id: RwLock::new(BTreeMap::new()),
+            applied: ArcSwap::from_pointee(Image::default()),
+            flush_due: Arc::new(Due::default()),
+            isr_due: Arc::new(Due::default()),
+            changes: watch::Sender::new(0),
+            fetch_ids: AtomicU64::new(0),
+        }
+    }
+
+    pub fn get(&self, id: PartitionId) -> Option<Arc<Partition>> {
+        self.by_id.read().get(&id).cloned()
+    }
+
+    /// All partitions, in the order of their ids.
+    pub fn all(&self) -> Vec<Arc<Partition>> {
+        self.by_id.read().values().cloned().collect()
+    }
+
+    /// The metadata that the partitions have followed so far.
+    pub fn image(&self) -> Arc<Image> {
+        self.applied.load_full()
+    }
+
+    /// Sees every change of who leads what.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Follows the metadata, until the task is dropped.
+    pub async fn run(self: Arc<Self>, quorum: Arc<Quorum>) {
+        let mut images = quorum.watch();
+        loop {
+            let image = images.borrow_and_update().clone();
+            // What an earlier incarnation was told is no business of this one: its leaderships are over.
+            let ours = quorum.broker_epoch().is_some_and(|epoch| image.has_epoch(self.me, epoch));
+            if ours {
+                self.apply(image).await;
+            }
+            if images.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Brings every partition to the state that `image` has: opens, closes, leads and follows.
+    pub async fn apply(&self, image: Arc<Image>) {
+        let before = self.image();
+        self.remove_gone(&image).await;
+        self.open_new(&image).await;
+        let brokers_changed = !same_brokers(&before, &image);
+        for topic in image.topics() {
+            let config = self.config_if_changed(&before, &image, topic);
+            for (index, state) in topic.iter().filter(|(_, p)| p.has_replica(self.me)) {
+                let id = PartitionId { topic: topic.id, index };
+                let Some(partition) = self.get(id) else { continue };
+                if let Some(config) = &config {
+                    let log = self.log_config(config);
+                    partition.on_config(config, self.lag_max_ms(), log);
+                }
+                let unchanged = before.partition(topic.id, index).is_some_and(|b| Arc::ptr_eq(b, state));
+                if !unchanged || brokers_changed || partition.is_new(state) {
+                    partition.on_metadata(state, &image);
+                }
+            }
+        }
+        self.applied.store(image);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Stops every partition; what is in the logs is the owner's to flush.
+    pub fn close(&self) {
+        for partition in self.all() {
+            partition.close();
+        }
+    }
+
+    async fn remove_gone(&self, image: &Image) {
+        let gone: Vec<_> = {
+            let mut by_id = self.by_id.write();
+            let stays = |id: &PartitionId| {
+                image.partition(id.topic, id.index).is_some_and(|p| p.has_replica(self.me))
+            };
+            by_id.extract_if(.., |id, _| !stays(id)).map(|(_, p)| p).collect()
+        };
+        for partition in gone {
+            partition.close();
+            let (topic, id) = (partition.topic().clone(), partition.id());
+            if image.topic(&topic).is_none() {
+                self.metrics.forget_topic(&topic);
+            }
+            tracing::info!(%topic, partition = id.index, "the partition is deleted");
+            if let Err(error) = self.logs.delete(topic.clone(), id).await {
+                tracing::error!(%topic, partition = id.index, %error, "cannot remove a deleted partition's log");
+            }
+        }
+    }
+
+    /// Opens what is new, side by side: the owner of the logs bounds how many at a time.
+    async fn open_new(&self, image: &Image) {
+        let mut new = Vec::new();
+        for topic in image.topics() {
+            let mut config = None;
+            for (index, _) in topic.iter().filter(|(_, p)| p.has_replica(self.me)) {
+                let id = PartitionId { topic: topic.id, index };
+                if self.get(id).is_none() {
+                    let config = config.get_or_insert_with(|| self.topic_config(image, &topic.name));
+                    new.push(self.open(topic.name.clone(), id, config.clone()));
+                }
+            }
+        }
+        join_all(new).await;
+    }
+
+    async fn open(&self, topic: Str, id: PartitionId, config: Arc<TopicConfig>) {
+        match self.logs.open(topic.clone(), id, self.log_config(&config)).await {
+            Ok(opened) => {
+                let partition = self.partition(topic, id, config, opened);
+                self.by_id.write().insert(id, Arc::new(partition));
+            }
+            Err(error) => {
+                tracing::error!(%topic, partition = id.index, %error, "cannot open the partition's log");
+            }
+        }
+    }
+
+    fn partition(&self, topic: Str, id: PartitionId, config: Arc<TopicConfig>, opened: OpenedLog) -> Partition {
+        let OpenedLog { log, high_watermark } = opened;
+        let found = Opened {
+            log_start: Offset(log.log_start()),
+            log_end: Offset(log.next_offset()),
+            flushed: Offset(log.recovery_point()),
+            high_watermark: Offset(high_watermark),
+            epochs: convert::epochs(log.epochs()),
+            producers: convert::producers(&log.producers()),
+        };
+        let replica = Replica::open(self.me, convert::options(&config, self.lag_max_ms()), found);
+        Partition {
+            metrics: self.metrics.topic(&topic),
+            topic,
+            id,
+            env: self.env.clone(),
+            flush_due: self.flush_due.clone(),
+            isr_due: self.isr_due.clone(),
+            state: Mutex::new(State {
+                replica,
+                log,
+                config,
+                commits: Default::default(),
+                waiters: Default::default(),
+                closed: false,
+            }),
+            isr_retry_ms: AtomicU64::new(0),
+            fetcher: Mutex::new(None),
+        }
+    }
+
+    fn config_if_changed(&self, before: &Image, image: &Image, topic: &TopicState) -> Option<Arc<TopicConfig>> {
+        let known = before.topic_by_id(topic.id).is_some();
+        let changed = before.topic_configs(&topic.name) != image.topic_configs(&topic.name);
+        (known && changed).then(|| self.topic_config(image, &topic.name))
+    }
+
+    /// The configuration of a topic: what it sets, upon the broker's defaults.
+    pub fn topic_config(&self, image: &Image, topic: &str) -> Arc<TopicConfig> {
+        let nothing = BTreeMap::new();
+        let set = image.topic_configs(topic).map_or(&nothing, |set| set);
+        Arc::new(self.config.topics.resolve(set))
+    }
+
+    fn log_config(&self, topic: &TopicConfig) -> LogConfig {
+        let expiration = self.config.log.producer_expiration.as_millis();
+        convert::log_config(topic, u64::try_from(expiration).unwrap_or(u64::MAX))
+    }
+
+    fn lag_max_ms(&self) -> u64 {
+        u64::try_from(self.config.replication.lag_time_max.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A partition by the name of its topic.
+    pub fn find(&self, topic: &str, index: i32) -> Option<Arc<Partition>> {
+        let id = self.image().topic(topic)?.id;
+        self.get(PartitionId { topic: id, index })
+    }
+
+    /// A partition by the id of its topic.
+    pub fn find_by_id(&self, topic: Uuid, index: i32) -> Option<Arc<Partition>> {
+        self.get(PartitionId { topic, index })
+    }
+}
+
+impl Partition {
+    /// Whether it has not been told of `state` yet, because its log could not be opened before, for example.
+    fn is_new(&self, state: &PartitionState) -> bool {
+        self.state.lock().replica.partition_epoch() < state.partition_epoch
+    }
+}
+
+fn same_brokers(a: &Image, b: &Image) -> bool {
+    let mut others = b.brokers();
+    a.brokers().all(|x| others.next().is_some_and(|y| Arc::ptr_eq(x, y))) && others.next().is_none()
+}
