@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::ids::Offset;
+use engine::ids::{LeaderEpoch, Offset};
 use engine::replica::{self, Acks, AppendPlan, Duplicate, Write};
 use wire::batch::Batch;
 use wire::ErrorCode;
@@ -50,12 +50,23 @@ impl Failure {
 impl Partition {
     /// Appends one batch whose header and CRC have been found good. Takes a client's batch or a coordinator's.
     pub fn append(self: &Arc<Self>, batch: Batch, acks: Acks) -> Result<Appended, Failure> {
+        self.append_if(batch, acks, None)
+    }
+
+    /// Appends if the leader epoch still is `epoch`, where one is given.
+    pub(super) fn append_if(
+        self: &Arc<Self>,
+        batch: Batch,
+        acks: Acks,
+        epoch: Option<LeaderEpoch>,
+    ) -> Result<Appended, Failure> {
         let now_ms = self.env.elapsed_ms();
         let wall_ms = self.env.wall_ms();
         self.change(|s| {
             if s.closed {
                 return Err(Failure::Closed);
             }
+            s.replica.check_leader_epoch(epoch)?;
             s.check_limits(&batch, wall_ms)?;
             match s.replica.plan_append(&batch.header, acks)? {
                 AppendPlan::Write(write) => {
@@ -69,12 +80,6 @@ impl Partition {
                 }
             }
         })
-    }
-
-    /// Appends a batch of this broker's own, to be acknowledged by all in-sync replicas: its offset, and the wait for
-    /// its commit (none if it is committed already).
-    pub fn append_as_leader(self: &Arc<Self>, batch: Batch) -> Result<Appended, Failure> {
-        self.append(batch, Acks::All)
     }
 
     fn appended(

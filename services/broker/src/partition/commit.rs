@@ -80,6 +80,12 @@ impl CommitWait {
             Err(_) => Err(ErrorCode::RequestTimedOut),
         }
     }
+
+    /// Ends when the records are committed or will not be.
+    pub(super) async fn done(mut self) {
+        // Whichever it is, whoever asks looks for himself.
+        let _ = (&mut self.receiver).await;
+    }
 }
 
 impl Drop for CommitWait {

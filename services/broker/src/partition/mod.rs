@@ -10,6 +10,7 @@ mod convert;
 mod due;
 mod flush;
 mod follow;
+mod internal;
 mod lookup;
 mod partitions;
 mod read;
