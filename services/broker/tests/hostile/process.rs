@@ -1,0 +1,101 @@
+//! One broker process on free ports and a directory of its own; both end with the value.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const START_MAX: Duration = Duration::from_secs(30);
+/// Between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub struct Process {
+    child: Child,
+    port: u16,
+    directory: TempDir,
+}
+
+impl Process {
+    /// Starts a single node and waits until it accepts connections.
+    pub fn start() -> Process {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let [port, controller] = free_ports();
+        let config = directory.path().join("server.properties");
+        let text = format!(
+            "node.id=1\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             controller.listener.names=CONTROLLER\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             http.listen=\n\
+             log.dirs={}\n",
+            directory.path().join("data").display()
+        );
+        std::fs::write(&config, text).expect("the directory is writable");
+        let log = std::fs::File::create(directory.path().join("log")).expect("it is writable");
+        let child = Command::new(env!("CARGO_BIN_EXE_millrace-broker"))
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stderr(log.try_clone().expect("a second handle"))
+            .stdout(log)
+            .spawn()
+            .expect("the broker starts");
+        let mut process = Process {
+            child,
+            port,
+            directory,
+        };
+        process.wait_until_open();
+        process
+    }
+
+    fn wait_until_open(&mut self) {
+        let deadline = Instant::now() + START_MAX;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self.child.try_wait().expect("it is our child");
+            let log =
+                || std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            assert!(ended.is_none(), "the broker ended:\n{}", log());
+            assert!(
+                Instant::now() < deadline,
+                "the broker does not listen:\n{}",
+                log()
+            );
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).expect("the broker accepts")
+    }
+
+    /// The most memory that the process ever had resident.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("the broker is alive");
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmHWM:"))
+            .expect("Linux reports it");
+        let kib: u64 = line
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("it is a number");
+        kib * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails only where the process has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+}
