@@ -67,6 +67,8 @@ const IDENTITY_FILE: &str = "identity";
 const SNAPSHOT_ENTRIES: u64 = 5_000;
 /// Entries that are kept although a snapshot has them, for followers that are a little behind.
 const KEPT_ENTRIES: u64 = 1_000;
+/// The largest file of the log.
+const SEGMENT_BYTES: u64 = 4 << 20;
 /// Parts in which a snapshot is sent.
 const SNAPSHOT_PART_BYTES: u64 = 8 << 20;
 /// Between two looks at the reserve.
@@ -214,6 +216,7 @@ impl Quorum {
                 spawn("quorum-server", Box::pin(node.clone().run_server(listener)));
                 spawn("quorum-entry", Box::pin(node.clone().enter_quorum()));
                 spawn("quorum-reserve", Box::pin(node.clone().keep_reserve()));
+                spawn("quorum-compaction", Box::pin(node.clone().keep_compact()));
                 spawn("quorum-controller", Box::pin(node.clone().run_controller()));
             }
             None => spawn("quorum-observer", Box::pin(node.clone().run_observer())),
@@ -243,6 +246,22 @@ impl Quorum {
     /// The active controller, as far as this node knows.
     pub fn controller(&self) -> Option<BrokerId> {
         self.node.leader().map(broker_id)
+    }
+
+    /// The voters of the quorum with their directories, as this node knows them; none on an observer.
+    pub fn voters(&self) -> Vec<(BrokerId, Uuid)> {
+        let Some(raft) = &self.node.raft else {
+            return Vec::new();
+        };
+        let metrics = raft.metrics();
+        let m = metrics.borrow();
+        let membership = m.membership_config.membership();
+        let of = |id: u64| {
+            membership
+                .get_node(&id)
+                .map(|n| (broker_id(id), Uuid(n.directory)))
+        };
+        membership.voter_ids().filter_map(of).collect()
     }
 
     /// The epoch of this broker's registration; none before [`Quorum::join`].
@@ -406,6 +425,27 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Has a snapshot made when the log has grown by the configured bytes; openraft does so by number of entries.
+    async fn keep_compact(self: Arc<Self>) {
+        let (Some(raft), Some(log)) = (&self.raft, &self.log) else {
+            return;
+        };
+        let mut applied = raft.data_metrics();
+        loop {
+            // An error means that the consensus has ended.
+            if applied.changed().await.is_err() {
+                return;
+            }
+            if log.take_growth(self.config.quorum.snapshot_bytes)
+                && raft.trigger().snapshot().await.is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
 /// What has to be read before the consensus can start.
 struct Opening {
     env: Env,
@@ -419,6 +459,14 @@ struct Opened {
 }
 
 impl Opening {
+    fn limits(&self) -> log::Limits {
+        let config = &self.config.quorum;
+        log::Limits {
+            segment_bytes: config.snapshot_bytes.min(SEGMENT_BYTES),
+            reserve_bytes: config.reserve_bytes,
+        }
+    }
+
     fn open(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
         let disk = self.env.disk();
         log::create_dir(&*disk, dir)?;
@@ -449,7 +497,7 @@ impl Opening {
                 storage: None,
             });
         }
-        let (log, recovered) = Log::open(&self.env, dir, self.config.quorum.reserve_bytes)?;
+        let (log, recovered) = Log::open(&self.env, dir, self.limits())?;
         if recovered.cut_bytes > 0 {
             tracing::warn!(
                 bytes = recovered.cut_bytes,

@@ -13,12 +13,16 @@ use storage::Disk;
 use storage::memory::{Fault, MemoryDisk, Operation};
 use tokio::runtime::Handle;
 
-use super::log::Log;
+use super::log::{Limits, Log};
 use super::machine::{Machine, Published};
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{BoxFuture, Env, Listener, Outside, Pool, Stream};
 
 const DIR: &str = "/metadata";
+const LIMITS: Limits = Limits {
+    segment_bytes: 1 << 20,
+    reserve_bytes: 0,
+};
 
 /// A disk, and nothing else.
 struct DiskOnly(MemoryDisk);
@@ -58,7 +62,7 @@ fn env(disk: &MemoryDisk) -> Env {
 }
 
 fn open(disk: &MemoryDisk) -> Log {
-    Log::open(&env(disk), Path::new(DIR), 0)
+    Log::open(&env(disk), Path::new(DIR), LIMITS)
         .expect("the log opens")
         .0
 }
@@ -207,7 +211,8 @@ async fn a_torn_tail_is_cut_at_the_last_whole_entry() {
         disk.open(&path)
             .and_then(|f| f.append(&mut [io::IoSlice::new(torn)]))
             .expect("torn");
-        let (mut log, recovered) = Log::open(&env(&disk), Path::new(DIR), 0).expect("it opens");
+        let (mut log, recovered) =
+            Log::open(&env(&disk), Path::new(DIR), LIMITS).expect("it opens");
         assert_eq!(
             (recovered.entries, recovered.cut_bytes),
             (3, torn.len() as u64)
@@ -228,7 +233,7 @@ async fn damage_before_the_last_file_is_not_taken_for_a_torn_tail() {
         .and_then(|f| f.append(&mut [io::IoSlice::new(&read(&disk, &first))]))
         .expect("copied");
     assert!(
-        Log::open(&env(&disk), Path::new(DIR), 0).is_err(),
+        Log::open(&env(&disk), Path::new(DIR), LIMITS).is_err(),
         "the second file does not continue the first"
     );
 }
@@ -252,7 +257,15 @@ async fn a_failed_fsync_reaches_openraft() {
 #[tokio::test]
 async fn on_a_full_disk_the_reserve_makes_room() {
     let disk = MemoryDisk::new();
-    let (mut log, _) = Log::open(&env(&disk), Path::new(DIR), 4096).expect("it opens");
+    let (mut log, _) = Log::open(
+        &env(&disk),
+        Path::new(DIR),
+        Limits {
+            reserve_bytes: 4096,
+            ..LIMITS
+        },
+    )
+    .expect("it opens");
     log.fill_reserve().expect("there is room");
     log.blocking_append(entries(0..1)).await.expect("appended");
     disk.set_capacity_bytes(Some(disk.used_bytes() + 8));

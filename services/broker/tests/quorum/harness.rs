@@ -18,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use wire::{Str, Uuid};
 
+/// Threads of each node.
+const WORKERS: usize = 2;
 /// Every wait of a test ends after this.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
@@ -98,6 +100,11 @@ pub struct Cluster {
     starts: u64,
 }
 
+/// The ids other than one.
+pub fn others(ids: &[i32], than: i32) -> Vec<i32> {
+    ids.iter().copied().filter(|id| *id != than).collect()
+}
+
 fn free_port() -> u16 {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
     probe.local_addr().expect("its address").port()
@@ -160,7 +167,7 @@ impl Cluster {
             .or_insert_with(|| Arc::new(MemoryDisk::new()))
             .clone();
         let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(WORKERS)
             .enable_all()
             .build()
             .expect("a runtime");
@@ -269,12 +276,12 @@ impl Cluster {
 
     /// A topic of one partition.
     pub fn create(&self, via: i32, name: &'static str, replicas: &[i32]) -> Uuid {
-        let id = Uuid::from(u128::from(self.starts) << 64 | name.len() as u128);
+        let id = name.bytes().fold(1u128, |id, c| id << 8 | u128::from(c));
         let replicas = replicas.iter().copied().map(BrokerId).collect();
         let assignment = Assignment::Given(vec![replicas]);
         let topic = NewTopic {
             name: Str::from(name),
-            id,
+            id: Uuid::from(id),
             assignment,
             configs: vec![],
         };
@@ -287,5 +294,41 @@ impl Cluster {
             Ok(Outcome::Created(each)) => each[0].clone().expect("created").id,
             other => panic!("CreateTopics answers {other:?}"),
         }
+    }
+
+    /// The metadata directory of a live node.
+    pub fn directory(&self, id: i32) -> Uuid {
+        self.live[&id].quorum.directory_id()
+    }
+
+    /// Waits until something holds that no image shows.
+    pub fn wait_until(&self, what: &str, condition: impl Fn(&Cluster) -> bool) {
+        let end = Instant::now() + LIMIT;
+        while !condition(self) {
+            assert!(Instant::now() < end, "it does not happen: {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether a node sees a named cluster within the time.
+    pub fn formed_within(&self, id: i32, limit: Duration) -> bool {
+        let live = &self.live[&id];
+        live.runtime.block_on(live.quorum.cluster_id(limit)).is_ok()
+    }
+
+    /// Stops everything that a node does while `meanwhile` runs, as SIGSTOP does: its connections stay.
+    pub fn freeze(&self, id: i32, meanwhile: impl FnOnce()) {
+        let gate = Arc::new((std::sync::Mutex::new(false), std::sync::Condvar::new()));
+        for _ in 0..WORKERS {
+            let gate = gate.clone();
+            self.live[&id].runtime.spawn(async move {
+                let open = gate.0.lock().expect("nobody panics with it");
+                let held = gate.1.wait_while(open, |open| !*open);
+                drop(held.expect("nobody panics with it"));
+            });
+        }
+        meanwhile();
+        *gate.0.lock().expect("nobody panics with it") = true;
+        gate.1.notify_all();
     }
 }

@@ -23,8 +23,6 @@ use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{Env, Pool};
 use segment::{Segment, next_index};
 
-/// A new file is begun after so many bytes, so that snapshots can free the older ones.
-const SEGMENT_BYTES: u64 = 4 << 20;
 /// Entries handed to a follower at once stop at so many bytes.
 const READ_BYTES: usize = 1 << 20;
 /// A file of zeros that is given up to make room for entries on a full disk.
@@ -41,7 +39,7 @@ pub struct Log {
 struct Shared {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    reserve_bytes: u64,
+    limits: Limits,
     files: Mutex<Files>,
     memory: Mutex<Memory>,
 }
@@ -58,6 +56,17 @@ struct Memory {
     /// The last entry that a snapshot has replaced.
     purged: Option<LogId>,
     vote: Option<Vote>,
+    /// Bytes appended since the last snapshot was asked for.
+    growth: u64,
+}
+
+/// How much the log may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A new file is begun after so many bytes, so that snapshots can free the older ones.
+    pub segment_bytes: u64,
+    /// The size of the file that is given up on a full disk, in bytes.
+    pub reserve_bytes: u64,
 }
 
 /// What [`Log::open`] found.
@@ -71,7 +80,7 @@ pub struct Recovered {
 
 impl Log {
     /// Opens the log in `dir`, which is created if need be. Blocks.
-    pub fn open(env: &Env, dir: &Path, reserve_bytes: u64) -> io::Result<(Log, Recovered)> {
+    pub fn open(env: &Env, dir: &Path, limits: Limits) -> io::Result<(Log, Recovered)> {
         let disk = env.disk();
         create_dir(&*disk, dir)?;
         let vote = match storage::disk::read_file(&*disk, &dir.join(VOTE_FILE)) {
@@ -89,7 +98,7 @@ impl Log {
         let shared = Shared {
             disk,
             dir: dir.into(),
-            reserve_bytes,
+            limits,
             files,
             memory: Mutex::new(memory),
         };
@@ -109,18 +118,28 @@ impl Log {
         memory.entries.is_empty() && memory.purged.is_none()
     }
 
+    /// Whether so many bytes have been appended; then counts anew.
+    pub fn take_growth(&self, limit: u64) -> bool {
+        let mut memory = self.shared.memory.lock();
+        let is_due = memory.growth >= limit;
+        if is_due {
+            memory.growth = 0;
+        }
+        is_due
+    }
+
     /// Puts the reserve in place if it is not there and there is room. Blocks.
     pub fn fill_reserve(&self) -> io::Result<()> {
         let shared = &self.shared;
         let path = shared.dir.join(RESERVE_FILE);
         let there = shared.disk.open(&path).and_then(|f| f.len()).unwrap_or(0);
         let room = shared.disk.free_bytes(&shared.dir)?;
-        if there >= shared.reserve_bytes || room < 4 * shared.reserve_bytes {
+        if there >= shared.limits.reserve_bytes || room < 4 * shared.limits.reserve_bytes {
             return Ok(());
         }
         let file = shared.disk.create(&path)?;
         let zeros = vec![0u8; 1 << 20];
-        let mut left = shared.reserve_bytes;
+        let mut left = shared.limits.reserve_bytes;
         while left > 0 {
             let part = left.min(zeros.len() as u64);
             file.append(&mut [io::IoSlice::new(&zeros[..part as usize])])?;
@@ -259,7 +278,7 @@ impl Shared {
         let is_full = files
             .segments
             .last()
-            .is_none_or(|s| s.size_bytes() >= SEGMENT_BYTES);
+            .is_none_or(|s| s.size_bytes() >= self.limits.segment_bytes);
         if is_full {
             let first = entries.first().map_or(0, |e| e.log_id.index);
             let fresh = Segment::create(&*self.disk, &self.dir, self.before(first), first)?;
@@ -408,15 +427,19 @@ impl RaftLogStorage<Types> for Log {
         let entries: Arc<[Entry]> = entries.into_iter().collect();
         let to_write = entries.clone();
         let written = self
-            .write(move |shared, files| shared.append(files, &to_write))
+            .write(move |shared, files| {
+                shared.append(files, &to_write)?;
+                Ok(files.segments.last().map_or(0, Segment::last_append_bytes))
+            })
             .await;
-        if written.is_ok() {
+        if let Ok(bytes) = written {
             let mut memory = self.shared.memory.lock();
+            memory.growth += bytes;
             memory
                 .entries
                 .extend(entries.iter().map(|e| (e.log_id.index, e.clone())));
         }
-        callback.log_io_completed(written);
+        callback.log_io_completed(written.map(|_| ()));
         Ok(())
     }
 

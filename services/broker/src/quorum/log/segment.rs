@@ -40,6 +40,7 @@ pub struct Segment {
     starts: Vec<u64>,
     /// The length of the file.
     len: u64,
+    last_append_bytes: u64,
 }
 
 /// What [`Segment::open`] found.
@@ -116,6 +117,7 @@ impl Segment {
             first,
             starts: Vec::new(),
             len: head.len() as u64,
+            last_append_bytes: 0,
         })
     }
 
@@ -155,6 +157,7 @@ impl Segment {
             first,
             starts,
             len: at as u64,
+            last_append_bytes: 0,
         };
         Ok(Some(Opened {
             segment,
@@ -171,6 +174,11 @@ impl Segment {
     /// How many bytes the file has.
     pub fn size_bytes(&self) -> u64 {
         self.len
+    }
+
+    /// How many bytes the last append has written.
+    pub fn last_append_bytes(&self) -> u64 {
+        self.last_append_bytes
     }
 
     /// Appends entries, which must continue the file, and makes them durable.
@@ -194,6 +202,7 @@ impl Segment {
             return Err(e);
         }
         self.len += buffer.len() as u64;
+        self.last_append_bytes = buffer.len() as u64;
         self.starts.append(&mut starts);
         Ok(())
     }

@@ -1,0 +1,209 @@
+//! What DESIGN.md's section 4 promises of voters that lose their directories, of disks that hang, of silence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::ids::BrokerId;
+use engine::metadata::{Command, Rejection};
+use storage::memory::MemoryDisk;
+
+use crate::harness::{Cluster, others};
+
+#[test]
+fn a_voter_that_lost_its_directory_votes_again_once_the_others_let_it_in() {
+    let mut cluster = Cluster::up(&[1, 2, 3], &[]);
+    let topic = cluster.create(1, "t", &[1, 2, 3]);
+    // Node 1 would be the one to initialise a quorum; it must not do so again.
+    cluster.kill(1);
+    let directory = cluster.directory(2);
+    cluster.disks.insert(1, Arc::new(MemoryDisk::new()));
+    cluster.start(1);
+    cluster.join(1, false);
+    cluster.wait(1, "the topic", |i| i.partition(topic, 0).is_some());
+    assert_eq!(cluster.image(1).cluster_id(), cluster.image(2).cluster_id());
+    assert_eq!(cluster.directory(2), directory);
+
+    // It counts again: with another voter gone, it is needed for a majority.
+    let mut lost = others(&[1, 2, 3], 1);
+    let controller = cluster.controller();
+    lost.sort_by_key(|id| *id != controller);
+    cluster.wait_until("node 1 votes", |c| {
+        c.live[&controller]
+            .quorum
+            .voters()
+            .contains(&(BrokerId(1), c.directory(1)))
+    });
+    cluster.kill(lost[0]);
+    let late = cluster.create(1, "late", &[1]);
+    cluster.wait(1, "the late topic", |i| i.partition(late, 0).is_some());
+}
+
+#[test]
+fn voters_that_lost_their_directories_never_outvote_the_one_that_remembers() {
+    let mut cluster = Cluster::up(&[1, 2, 3], &[]);
+    cluster.create(1, "t", &[1, 2, 3]);
+    for id in [1, 2, 3] {
+        cluster.kill(id);
+    }
+    for id in [1, 2] {
+        cluster.disks.insert(id, Arc::new(MemoryDisk::new()));
+        cluster.start(id);
+    }
+    cluster.start(3);
+    // Two empty voters are a majority by number, but not of the quorum that exists: nothing is elected.
+    let formed = cluster.formed_within(1, Duration::from_secs(3));
+    assert!(!formed, "a second quorum has been initialised");
+    assert!(!cluster.live[&3].quorum.is_active_controller());
+}
+
+#[test]
+fn a_broker_whose_disk_hangs_gives_up_its_leaderships_but_is_not_fenced() {
+    let cluster = Cluster::up(
+        &[1, 2, 3],
+        &[
+            ("broker.stall.timeout.ms", "300"),
+            ("broker.heartbeat.interval.ms", "50"),
+        ],
+    );
+    let controller = cluster.controller();
+    let slow = others(&[1, 2, 3], controller)[0];
+    let topic = cluster.create(1, "t", &[slow, controller]);
+    *cluster.live[&slow].stall.lock() = Duration::from_millis(900);
+    cluster.wait(controller, "the move", |i| {
+        i.partition(topic, 0).is_some_and(|p| {
+            p.leader == Some(BrokerId(controller)) && !p.is_in_sync(BrokerId(slow))
+        })
+    });
+    let state = cluster
+        .image(controller)
+        .broker(BrokerId(slow))
+        .expect("registered")
+        .clone();
+    assert!(state.stalled && !state.fenced);
+    *cluster.live[&slow].stall.lock() = Duration::ZERO;
+    cluster.wait(controller, "the recovery", |i| {
+        i.broker(BrokerId(slow)).is_some_and(|b| !b.stalled)
+    });
+}
+
+#[test]
+fn a_silent_broker_is_fenced_by_its_session() {
+    let timeouts = [
+        ("broker.session.timeout.ms", "1000"),
+        ("broker.heartbeat.interval.ms", "100"),
+    ];
+    let cluster = Cluster::up(&[1, 2, 3], &timeouts);
+    let controller = cluster.controller();
+    let silent = others(&[1, 2, 3], controller)[0];
+    cluster.freeze(silent, || {
+        cluster.wait(controller, "the fence", |i| {
+            i.broker(BrokerId(silent)).is_some_and(|b| b.fenced)
+        });
+    });
+    // Its process goes on, in the same incarnation: its next heartbeat lets it in again.
+    cluster.wait(controller, "the return", |i| {
+        i.broker(BrokerId(silent)).is_some_and(|b| !b.fenced)
+    });
+}
+
+#[test]
+fn a_frozen_controller_is_replaced_and_finds_that_out() {
+    let mut timeouts = vec![
+        ("broker.session.timeout.ms", "1500"),
+        ("broker.heartbeat.interval.ms", "100"),
+    ];
+    timeouts.push(("controller.quorum.election.timeout.ms", "500"));
+    let cluster = Cluster::up(&[1, 2, 3], &timeouts);
+    let frozen = cluster.controller();
+    let rest = others(&[1, 2, 3], frozen);
+    cluster.freeze(frozen, || {
+        cluster.wait(rest[0], "another controller", |i| {
+            i.controller().is_some_and(|c| c != BrokerId(frozen))
+        });
+        cluster.wait(rest[0], "the fence", |i| {
+            i.broker(BrokerId(frozen)).is_some_and(|b| b.fenced)
+        });
+    });
+    cluster.wait(frozen, "its successor", |i| {
+        i.controller().is_some_and(|c| c != BrokerId(frozen))
+    });
+    cluster.wait(rest[0], "the return", |i| {
+        i.broker(BrokerId(frozen)).is_some_and(|b| !b.fenced)
+    });
+}
+
+#[test]
+fn a_stale_broker_epoch_is_refused() {
+    let mut cluster = Cluster::up(&[1, 2, 3], &[]);
+    let stale = cluster.live[&2].quorum.broker_epoch().expect("registered");
+    cluster.kill(2);
+    cluster.start(2);
+    cluster.join(2, false);
+    for via in [1, 2, 3] {
+        let refused = cluster.propose(
+            via,
+            Command::AllocateProducerIds {
+                broker: BrokerId(2),
+                epoch: stale,
+            },
+        );
+        assert!(
+            matches!(
+                refused,
+                Err(broker::quorum::Error::Rejected(Rejection::StaleBrokerEpoch))
+            ),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn an_observer_follows_the_metadata_and_serves() {
+    let mut cluster = Cluster::up(&[1, 2, 3], &[]);
+    cluster.start(9);
+    cluster.join(9, false);
+    let topic = cluster.create(9, "t", &[9, 1]);
+    cluster.wait(9, "the topic", |i| {
+        i.partition(topic, 0)
+            .is_some_and(|p| p.leader == Some(BrokerId(9)))
+    });
+    // It outlives the controller that it follows.
+    let controller = cluster.controller();
+    cluster.kill(controller);
+    let rest = others(&[1, 2, 3], controller);
+    cluster.create(9, "u", &[9]);
+    cluster.wait(rest[0], "the second topic", |i| i.topic("u").is_some());
+    cluster.wait(9, "the new controller", |i| {
+        i.controller().is_some_and(|c| c != BrokerId(controller))
+    });
+}
+
+#[test]
+fn a_node_far_behind_is_brought_up_by_a_snapshot() {
+    let mut cluster = Cluster::up(
+        &[1, 2, 3],
+        &[("metadata.log.max.record.bytes.between.snapshots", "20000")],
+    );
+    let controller = cluster.controller();
+    let behind = others(&[1, 2, 3], controller)[0];
+    cluster.kill(behind);
+    let before = cluster.disks[&controller].used_bytes();
+    for _ in 0..2500 {
+        let epoch = cluster.live[&controller]
+            .quorum
+            .broker_epoch()
+            .expect("registered");
+        let command = Command::AllocateProducerIds {
+            broker: BrokerId(controller),
+            epoch,
+        };
+        cluster.propose(controller, command).expect("allocated");
+    }
+    cluster.wait_until("old entries are gone", |c| {
+        c.disks[&controller].used_bytes() < before + 55_000
+    });
+    cluster.start(behind);
+    cluster.join(behind, false);
+    let index = cluster.image(controller).index();
+    cluster.wait(behind, "all of it", |i| i.index() >= index);
+}
