@@ -85,7 +85,7 @@ async fn create(
 }
 
 /// Checks what the metadata log does not know about.
-fn new_topic(
+pub(super) fn new_topic(
     topic: &CreatableTopic,
     defaults: &TopicDefaults,
     id: wire::Uuid,

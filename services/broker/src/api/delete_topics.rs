@@ -66,7 +66,11 @@ fn asked(request: &DeleteTopicsRequest, version: i16) -> Vec<DeleteTopicState> {
     request.topic_names.iter().map(by_name).collect()
 }
 
-fn find(image: &Image, asked: &[DeleteTopicState], index: usize) -> Result<Uuid, Refusal> {
+pub(super) fn find(
+    image: &Image,
+    asked: &[DeleteTopicState],
+    index: usize,
+) -> Result<Uuid, Refusal> {
     let topic = &asked[index];
     let earlier = &asked[..index];
     match &topic.name {

@@ -43,7 +43,7 @@ pub async fn handle(
     }
 }
 
-fn answer(
+pub(super) fn answer(
     image: &Image,
     own: i32,
     request: &DescribeClusterRequest,

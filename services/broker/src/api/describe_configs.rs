@@ -32,7 +32,7 @@ pub async fn handle(
     }
 }
 
-fn settings(
+pub(super) fn settings(
     image: &Image,
     config: &Config,
     asked: &DescribeConfigsResource,

@@ -27,7 +27,7 @@ pub async fn handle(
     answer(&broker.quorum.image(), &request, context.listener())
 }
 
-fn answer(
+pub(super) fn answer(
     image: &Image,
     request: &DescribeTopicPartitionsRequest,
     listener: &str,

@@ -120,7 +120,7 @@ fn is_in(image: &Image, change: &ConfigChange) -> bool {
     again.configs(&change.resource) == image.configs(&change.resource)
 }
 
-fn edits(
+pub(super) fn edits(
     defaults: &TopicDefaults,
     resource: &Resource,
     configs: &[AlterableConfig],

@@ -76,7 +76,7 @@ async fn create(broker: &Broker, names: Vec<Str>) {
 }
 
 /// What the client wants to know.
-struct Asked {
+pub(super) struct Asked {
     /// None: all topics.
     topics: Option<Vec<Topic>>,
     may_create: bool,
@@ -92,7 +92,7 @@ enum Topic {
 }
 
 impl Asked {
-    fn new(request: MetadataRequest, version: i16) -> Asked {
+    pub(super) fn new(request: MetadataRequest, version: i16) -> Asked {
         // Version 0 has no null: an empty list is every topic there.
         let listed = request
             .topics
@@ -113,7 +113,7 @@ impl Asked {
     }
 
     /// Names that are not there and could be.
-    fn creatable(&self, image: &Image) -> Vec<Str> {
+    pub(super) fn creatable(&self, image: &Image) -> Vec<Str> {
         let mut names = Vec::new();
         for topic in self.topics.iter().flatten().filter(|_| self.may_create) {
             if let Topic::Name(name) = topic
@@ -130,7 +130,12 @@ impl Asked {
         names
     }
 
-    fn answer(&self, image: &Image, own: i32, context: &RequestContext) -> MetadataResponse {
+    pub(super) fn answer(
+        &self,
+        image: &Image,
+        own: i32,
+        context: &RequestContext,
+    ) -> MetadataResponse {
         let listener = context.listener();
         let reachable = image
             .brokers()

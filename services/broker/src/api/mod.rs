@@ -19,6 +19,8 @@ mod operations;
 mod proposal;
 mod resources;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod versions;
 

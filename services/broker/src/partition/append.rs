@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use engine::ids::{LeaderEpoch, Offset};
 use engine::replica::{self, Acks, AppendPlan, Duplicate, Write};
-use wire::batch::Batch;
 use wire::ErrorCode;
+use wire::batch::Batch;
 
 use super::{CommitWait, Partition, State};
 
@@ -74,8 +74,16 @@ impl Partition {
                     s.replica.on_appended(&write, now_ms);
                     Ok(self.appended(s, write.base_offset, write.next_offset(), time, acks))
                 }
-                AppendPlan::Duplicate(Duplicate { base_offset, next_offset, timestamp_ms }) => {
-                    let time = if s.config.log_append_time { timestamp_ms } else { -1 };
+                AppendPlan::Duplicate(Duplicate {
+                    base_offset,
+                    next_offset,
+                    timestamp_ms,
+                }) => {
+                    let time = if s.config.log_append_time {
+                        timestamp_ms
+                    } else {
+                        -1
+                    };
                     Ok(self.appended(s, base_offset, next_offset, time, acks))
                 }
             }
@@ -94,7 +102,13 @@ impl Partition {
             Acks::All => CommitWait::begin(self, s, next_offset),
             Acks::None | Acks::Leader => None,
         };
-        Appended { base_offset, next_offset, log_append_time_ms, log_start: s.replica.log_start(), commit }
+        Appended {
+            base_offset,
+            next_offset,
+            log_append_time_ms,
+            log_start: s.replica.log_start(),
+            commit,
+        }
     }
 }
 
@@ -117,7 +131,11 @@ impl State {
     /// Writes the batch with what the leader assigns; returns its append time, -1 where the topic has none.
     fn write(&mut self, batch: Batch, write: &Write, wall_ms: i64) -> Result<i64, storage::Error> {
         let by_log = self.config.log_append_time;
-        let batch = if by_log { batch.with_log_append_time(wall_ms) } else { batch };
+        let batch = if by_log {
+            batch.with_log_append_time(wall_ms)
+        } else {
+            batch
+        };
         let batch = batch.with_assigned(write.base_offset.0, write.leader_epoch.0);
         self.log.append(&[batch], wall_ms.max(0) as u64)?;
         Ok(if by_log { wall_ms } else { -1 })

@@ -30,7 +30,11 @@ impl Commits {
 
     /// Everything below the high watermark is safe.
     pub fn release(&mut self, high_watermark: Offset, enough_replicas: bool) {
-        let answer = if enough_replicas { Ok(()) } else { Err(ErrorCode::NotEnoughReplicasAfterAppend) };
+        let answer = if enough_replicas {
+            Ok(())
+        } else {
+            Err(ErrorCode::NotEnoughReplicasAfterAppend)
+        };
         while let Some(first) = self.waiting.first_entry() {
             if first.key().0 > high_watermark {
                 break;
@@ -68,8 +72,14 @@ impl CommitWait {
         }
         let (key, receiver) = state.commits.push(next_offset);
         let enough = !state.replica.is_under_min_isr();
-        state.commits.release(state.replica.high_watermark(), enough);
-        Some(CommitWait { partition: partition.clone(), key, receiver })
+        state
+            .commits
+            .release(state.replica.high_watermark(), enough);
+        Some(CommitWait {
+            partition: partition.clone(),
+            key,
+            receiver,
+        })
     }
 
     /// Ends when the records are committed, will not be, or `deadline` is over (REQUEST_TIMED_OUT).
@@ -90,6 +100,11 @@ impl CommitWait {
 
 impl Drop for CommitWait {
     fn drop(&mut self) {
-        self.partition.state.lock().commits.waiting.remove(&self.key);
+        self.partition
+            .state
+            .lock()
+            .commits
+            .waiting
+            .remove(&self.key);
     }
 }

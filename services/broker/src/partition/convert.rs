@@ -46,13 +46,20 @@ pub fn log_config(topic: &TopicConfig, producer_expiration_ms: u64) -> storage::
 }
 
 pub(super) fn epochs(stored: &[(i32, i64)]) -> Epochs {
-    let entry = |&(epoch, start)| EpochStart { epoch: LeaderEpoch(epoch), start: Offset(start) };
+    let entry = |&(epoch, start)| EpochStart {
+        epoch: LeaderEpoch(epoch),
+        start: Offset(start),
+    };
     Epochs::new(stored.iter().map(entry))
 }
 
 /// A snapshot keeps the last batch of each producer only, as Kafka's do.
 pub(super) fn producers(stored: &[ProducerEntry]) -> Producers {
-    Producers::new(stored.iter().map(|entry| (ProducerId(entry.producer_id), producer(entry))))
+    Producers::new(
+        stored
+            .iter()
+            .map(|entry| (ProducerId(entry.producer_id), producer(entry))),
+    )
 }
 
 fn producer(entry: &ProducerEntry) -> Producer {

@@ -15,7 +15,10 @@ use crate::env::{Env, Pool};
 pub async fn run_flusher(env: Env, partitions: Arc<Partitions>, due: Arc<Due>) {
     loop {
         let ids = due.take().await;
-        let round = ids.iter().filter_map(|id| partitions.get(*id)).map(|p| flush(&env, p));
+        let round = ids
+            .iter()
+            .filter_map(|id| partitions.get(*id))
+            .map(|p| flush(&env, p));
         join_all(round).await;
     }
 }

@@ -14,9 +14,16 @@ use super::{Partition, State, convert};
 
 /// What the leader has answered for this partition.
 pub enum Answer {
-    Records { records: Bytes, high_watermark: Offset, log_start: Offset },
+    Records {
+        records: Bytes,
+        high_watermark: Offset,
+        log_start: Offset,
+    },
     Diverging(EpochEnd),
-    OutOfRange { log_start: Offset, log_end: Offset },
+    OutOfRange {
+        log_start: Offset,
+        log_end: Offset,
+    },
 }
 
 /// What has become of it.
@@ -24,8 +31,12 @@ pub enum Answer {
 pub enum Followed {
     /// The answer was to a question that is no longer asked.
     Stale,
-    Appended { bytes: usize },
-    Truncated { to: Offset },
+    Appended {
+        bytes: usize,
+    },
+    Truncated {
+        to: Offset,
+    },
 }
 
 /// Why it could not be taken.
@@ -43,7 +54,11 @@ impl Partition {
     /// What to fetch next; none where this broker does not follow or an fsync has to come first.
     pub(crate) fn fetch_position(&self) -> Option<FetchPosition> {
         let s = self.state.lock();
-        if s.closed { None } else { s.replica.fetch_position() }
+        if s.closed {
+            None
+        } else {
+            s.replica.fetch_position()
+        }
     }
 
     /// Says who is to be woken when there is something to fetch again.
@@ -52,7 +67,11 @@ impl Partition {
     }
 
     /// Carries out what the leader's answer to `asked` means.
-    pub(crate) fn follow(&self, asked: &FetchPosition, answer: Answer) -> Result<Followed, FollowFailure> {
+    pub(crate) fn follow(
+        &self,
+        asked: &FetchPosition,
+        answer: Answer,
+    ) -> Result<Followed, FollowFailure> {
         let wall_ms = self.env.wall_ms().max(0) as u64;
         // Parsed and checked before the lock is taken.
         let batches = match &answer {
@@ -83,9 +102,15 @@ impl State {
         }
         let headers: Vec<_> = batches.iter().map(|b| b.header).collect();
         let fetched = match *answer {
-            Answer::Records { high_watermark, log_start, .. } => {
-                Fetched::Records { headers: &headers, high_watermark, log_start }
-            }
+            Answer::Records {
+                high_watermark,
+                log_start,
+                ..
+            } => Fetched::Records {
+                headers: &headers,
+                high_watermark,
+                log_start,
+            },
             Answer::Diverging(end) => Fetched::Diverging(end),
             Answer::OutOfRange { log_start, log_end } => Fetched::OutOfRange { log_start, log_end },
         };
@@ -97,12 +122,15 @@ impl State {
                 }
                 self.replica.on_replicated(&replicated);
                 self.follow_log_start(self.replica.log_start_to_follow(&replicated))?;
-                Ok(Followed::Appended { bytes: batches.iter().map(|b| b.bytes.len()).sum() })
+                Ok(Followed::Appended {
+                    bytes: batches.iter().map(|b| b.bytes.len()).sum(),
+                })
             }
             FollowPlan::TruncateTo(offset) => {
                 self.log.truncate_to(offset.0)?;
                 let to = Offset(self.log.next_offset());
-                self.replica.on_truncated(to, convert::producers(&self.log.producers()));
+                self.replica
+                    .on_truncated(to, convert::producers(&self.log.producers()));
                 Ok(Followed::Truncated { to })
             }
             FollowPlan::RestartAt(offset) => {

@@ -14,8 +14,14 @@ use crate::env::Pool;
 impl Partition {
     /// Appends one batch if this broker still leads in `epoch` and enough replicas are in sync; returns the offset
     /// after it. On an error the batch is not in the log.
-    pub fn append_in_epoch(self: &Arc<Self>, batch: Batch, epoch: LeaderEpoch) -> Result<Offset, ErrorCode> {
-        let appended = self.append_if(batch, Acks::All, Some(epoch)).map_err(|failure| failure.code())?;
+    pub fn append_in_epoch(
+        self: &Arc<Self>,
+        batch: Batch,
+        epoch: LeaderEpoch,
+    ) -> Result<Offset, ErrorCode> {
+        let appended = self
+            .append_if(batch, Acks::All, Some(epoch))
+            .map_err(|failure| failure.code())?;
         Ok(appended.next_offset)
     }
 
@@ -34,14 +40,27 @@ impl Partition {
     }
 
     /// Reads whole batches of committed records from `offset` on, at least one if there is one.
-    pub async fn read_committed(&self, offset: Offset, max_bytes: usize) -> Result<Records, ErrorCode> {
+    pub async fn read_committed(
+        &self,
+        offset: Offset,
+        max_bytes: usize,
+    ) -> Result<Records, ErrorCode> {
         let query = FetchQuery {
-            reader: Reader::Consumer { read_committed: true },
+            reader: Reader::Consumer {
+                read_committed: true,
+            },
             offset,
             leader_epoch: None,
             last_fetched_epoch: None,
         };
-        let read = self.read(&query, ReadLimit { max_bytes, at_least_one: true }, false);
+        let read = self.read(
+            &query,
+            ReadLimit {
+                max_bytes,
+                at_least_one: true,
+            },
+            false,
+        );
         match read.answer? {
             ReadAnswer::Records(ReadPlan::Ready(records)) => Ok(records),
             ReadAnswer::Records(ReadPlan::Cold(cold)) => {

@@ -38,7 +38,9 @@ impl Partition {
         let lookup = {
             let s = self.state.lock();
             s.check_open()?;
-            s.replica.check_leader_epoch(leader_epoch).map_err(|e| e.code())?;
+            s.replica
+                .check_leader_epoch(leader_epoch)
+                .map_err(|e| e.code())?;
             let plan = match wanted {
                 Wanted::Earliest => return Ok(Some(s.earliest())),
                 Wanted::Latest => return s.latest(reader).map(Some),
@@ -48,11 +50,13 @@ impl Partition {
             plan.map_err(|error| storage_code(&error))?
         };
         let found = self.env.blocking(Pool::Read, move || lookup.run()).await;
-        let found = found.map_err(|error| storage_code(&error))?.map(|found| FoundOffset {
-            offset: Offset(found.offset),
-            timestamp_ms: found.timestamp,
-            leader_epoch: LeaderEpoch(found.leader_epoch),
-        });
+        let found = found
+            .map_err(|error| storage_code(&error))?
+            .map(|found| FoundOffset {
+                offset: Offset(found.offset),
+                timestamp_ms: found.timestamp,
+                leader_epoch: LeaderEpoch(found.leader_epoch),
+            });
         let s = self.state.lock();
         let visible = match s.replica.latest_offset(reader) {
             Ok(end) => found.filter(|f| f.offset < end),
@@ -74,19 +78,35 @@ impl Partition {
     ) -> Result<Option<EpochEnd>, ErrorCode> {
         let s = self.state.lock();
         s.check_open()?;
-        s.replica.end_of_epoch(asked, current).map_err(|error| error.code())
+        s.replica
+            .end_of_epoch(asked, current)
+            .map_err(|error| error.code())
     }
 }
 
 impl super::State {
     fn earliest(&self) -> FoundOffset {
         let epochs = self.replica.epochs();
-        let first = epochs.entries().first().map_or(LeaderEpoch::NONE, |e| e.epoch);
-        FoundOffset { offset: self.replica.log_start(), timestamp_ms: -1, leader_epoch: first }
+        let first = epochs
+            .entries()
+            .first()
+            .map_or(LeaderEpoch::NONE, |e| e.epoch);
+        FoundOffset {
+            offset: self.replica.log_start(),
+            timestamp_ms: -1,
+            leader_epoch: first,
+        }
     }
 
     fn latest(&self, reader: Reader) -> Result<FoundOffset, ErrorCode> {
-        let offset = self.replica.latest_offset(reader).map_err(|error| error.code())?;
-        Ok(FoundOffset { offset, timestamp_ms: -1, leader_epoch: self.replica.leader_epoch() })
+        let offset = self
+            .replica
+            .latest_offset(reader)
+            .map_err(|error| error.code())?;
+        Ok(FoundOffset {
+            offset,
+            timestamp_ms: -1,
+            leader_epoch: self.replica.leader_epoch(),
+        })
     }
 }

@@ -40,8 +40,8 @@ pub use flush::run_flusher;
 pub use follow::{Answer, FollowFailure, Followed};
 pub use lookup::{FoundOffset, Wanted};
 pub use partitions::{LogSource, OpenedLog, Partitions};
-pub use read::{PartitionRead, ReadAnswer, ReadLimit};
 pub(crate) use read::storage_code;
+pub use read::{PartitionRead, ReadAnswer, ReadLimit};
 pub use status::{FollowerStatus, Status};
 pub use waiters::{FetchWait, WaitFor};
 
@@ -94,7 +94,8 @@ impl Partition {
         let now_ms = self.env.elapsed_ms();
         let transition = self.change(|s| {
             let transition = s.replica.on_metadata(state, now_ms);
-            s.replica.on_active_brokers(|id| active_epoch(image, id), now_ms);
+            s.replica
+                .on_active_brokers(|id| active_epoch(image, id), now_ms);
             if !s.replica.is_leader() {
                 s.commits.fail_all(ErrorCode::NotLeaderOrFollower);
                 s.waiters.wake_all();
@@ -117,12 +118,18 @@ impl Partition {
     }
 
     /// Takes in a changed topic configuration.
-    pub(crate) fn on_config(&self, config: &Arc<TopicConfig>, lag_max_ms: u64, log: storage::LogConfig) {
+    pub(crate) fn on_config(
+        &self,
+        config: &Arc<TopicConfig>,
+        lag_max_ms: u64,
+        log: storage::LogConfig,
+    ) {
         let now_ms = self.env.elapsed_ms();
         self.change(|s| {
             s.config = config.clone();
             s.log.set_config(log);
-            s.replica.on_options(convert::options(config, lag_max_ms), now_ms);
+            s.replica
+                .on_options(convert::options(config, lag_max_ms), now_ms);
         });
         if convert::flushes_each(config) {
             self.flush_due.request(self.id);
@@ -149,7 +156,8 @@ impl Partition {
     /// The controller's refusal of a proposal; `None` where its answer is not known.
     pub(crate) fn on_isr_outcome(&self, proposal: &IsrProposal, refused_as_stale: Option<bool>) {
         const RETRY_MS: u64 = 500;
-        self.isr_retry_ms.store(self.env.elapsed_ms() + RETRY_MS, Ordering::Relaxed);
+        self.isr_retry_ms
+            .store(self.env.elapsed_ms() + RETRY_MS, Ordering::Relaxed);
         let mut s = self.state.lock();
         match refused_as_stale {
             Some(stale) => s.replica.on_isr_refused(proposal, stale),
@@ -225,11 +233,18 @@ impl Partition {
 
 impl State {
     fn positions(&self) -> Positions {
-        Positions { high_watermark: self.replica.high_watermark(), log_end: self.replica.log_end() }
+        Positions {
+            high_watermark: self.replica.high_watermark(),
+            log_end: self.replica.log_end(),
+        }
     }
 
     fn check_open(&self) -> Result<(), ErrorCode> {
-        if self.closed { Err(ErrorCode::NotLeaderOrFollower) } else { Ok(()) }
+        if self.closed {
+            Err(ErrorCode::NotLeaderOrFollower)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -61,7 +61,12 @@ pub struct Partitions {
 }
 
 impl Partitions {
-    pub fn new(env: Env, config: Arc<Config>, metrics: Arc<Metrics>, logs: Arc<dyn LogSource>) -> Partitions {
+    pub fn new(
+        env: Env,
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+        logs: Arc<dyn LogSource>,
+    ) -> Partitions {
         Partitions {
             env,
             me: BrokerId(config.node_id),
@@ -102,7 +107,9 @@ impl Partitions {
         loop {
             let image = images.borrow_and_update().clone();
             // What an earlier incarnation was told is no business of this one: its leaderships are over.
-            let ours = quorum.broker_epoch().is_some_and(|epoch| image.has_epoch(self.me, epoch));
+            let ours = quorum
+                .broker_epoch()
+                .is_some_and(|epoch| image.has_epoch(self.me, epoch));
             if ours {
                 self.apply(image).await;
             }
@@ -121,13 +128,20 @@ impl Partitions {
         for topic in image.topics() {
             let config = self.config_if_changed(&before, &image, topic);
             for (index, state) in topic.iter().filter(|(_, p)| p.has_replica(self.me)) {
-                let id = PartitionId { topic: topic.id, index };
-                let Some(partition) = self.get(id) else { continue };
+                let id = PartitionId {
+                    topic: topic.id,
+                    index,
+                };
+                let Some(partition) = self.get(id) else {
+                    continue;
+                };
                 if let Some(config) = &config {
                     let log = self.log_config(config);
                     partition.on_config(config, self.lag_max_ms(), log);
                 }
-                let unchanged = before.partition(topic.id, index).is_some_and(|b| Arc::ptr_eq(b, state));
+                let unchanged = before
+                    .partition(topic.id, index)
+                    .is_some_and(|b| Arc::ptr_eq(b, state));
                 if !unchanged || brokers_changed || partition.is_new(state) {
                     partition.on_metadata(state, &image);
                 }
@@ -148,9 +162,14 @@ impl Partitions {
         let gone: Vec<_> = {
             let mut by_id = self.by_id.write();
             let stays = |id: &PartitionId| {
-                image.partition(id.topic, id.index).is_some_and(|p| p.has_replica(self.me))
+                image
+                    .partition(id.topic, id.index)
+                    .is_some_and(|p| p.has_replica(self.me))
             };
-            by_id.extract_if(.., |id, _| !stays(id)).map(|(_, p)| p).collect()
+            by_id
+                .extract_if(.., |id, _| !stays(id))
+                .map(|(_, p)| p)
+                .collect()
         };
         for partition in gone {
             partition.close();
@@ -171,9 +190,13 @@ impl Partitions {
         for topic in image.topics() {
             let mut config = None;
             for (index, _) in topic.iter().filter(|(_, p)| p.has_replica(self.me)) {
-                let id = PartitionId { topic: topic.id, index };
+                let id = PartitionId {
+                    topic: topic.id,
+                    index,
+                };
                 if self.get(id).is_none() {
-                    let config = config.get_or_insert_with(|| self.topic_config(image, &topic.name));
+                    let config =
+                        config.get_or_insert_with(|| self.topic_config(image, &topic.name));
                     new.push(self.open(topic.name.clone(), id, config.clone()));
                 }
             }
@@ -182,7 +205,11 @@ impl Partitions {
     }
 
     async fn open(&self, topic: Str, id: PartitionId, config: Arc<TopicConfig>) {
-        match self.logs.open(topic.clone(), id, self.log_config(&config)).await {
+        match self
+            .logs
+            .open(topic.clone(), id, self.log_config(&config))
+            .await
+        {
             Ok(opened) => {
                 let partition = self.partition(topic, id, config, opened);
                 self.by_id.write().insert(id, Arc::new(partition));
@@ -193,8 +220,17 @@ impl Partitions {
         }
     }
 
-    fn partition(&self, topic: Str, id: PartitionId, config: Arc<TopicConfig>, opened: OpenedLog) -> Partition {
-        let OpenedLog { log, high_watermark } = opened;
+    fn partition(
+        &self,
+        topic: Str,
+        id: PartitionId,
+        config: Arc<TopicConfig>,
+        opened: OpenedLog,
+    ) -> Partition {
+        let OpenedLog {
+            log,
+            high_watermark,
+        } = opened;
         let found = Opened {
             log_start: Offset(log.log_start()),
             log_end: Offset(log.next_offset()),
@@ -224,7 +260,12 @@ impl Partitions {
         }
     }
 
-    fn config_if_changed(&self, before: &Image, image: &Image, topic: &TopicState) -> Option<Arc<TopicConfig>> {
+    fn config_if_changed(
+        &self,
+        before: &Image,
+        image: &Image,
+        topic: &TopicState,
+    ) -> Option<Arc<TopicConfig>> {
         let known = before.topic_by_id(topic.id).is_some();
         let changed = before.topic_configs(&topic.name) != image.topic_configs(&topic.name);
         (known && changed).then(|| self.topic_config(image, &topic.name))
@@ -267,5 +308,7 @@ impl Partition {
 
 fn same_brokers(a: &Image, b: &Image) -> bool {
     let mut others = b.brokers();
-    a.brokers().all(|x| others.next().is_some_and(|y| Arc::ptr_eq(x, y))) && others.next().is_none()
+    a.brokers()
+        .all(|x| others.next().is_some_and(|y| Arc::ptr_eq(x, y)))
+        && others.next().is_none()
 }

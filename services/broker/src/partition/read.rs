@@ -41,8 +41,12 @@ impl Partition {
                 && first_look
                 && matches!(answer, Ok(ReadAnswer::Records(_)))
             {
-                s.replica.on_follower_fetch(id, broker_epoch, query.offset, now_ms);
-                may_propose = s.replica.leader().is_some_and(|l| l.isr().len() < l.replicas().len());
+                s.replica
+                    .on_follower_fetch(id, broker_epoch, query.offset, now_ms);
+                may_propose = s
+                    .replica
+                    .leader()
+                    .is_some_and(|l| l.isr().len() < l.replicas().len());
             }
             let read = PartitionRead {
                 answer,
@@ -63,7 +67,11 @@ impl Partition {
 impl State {
     fn answer(&self, query: &FetchQuery, limit: ReadLimit) -> Result<ReadAnswer, ErrorCode> {
         self.check_open()?;
-        match self.replica.plan_fetch(query).map_err(|e: Error| e.code())? {
+        match self
+            .replica
+            .plan_fetch(query)
+            .map_err(|e: Error| e.code())?
+        {
             FetchPlan::Diverging(end) => Ok(ReadAnswer::Diverging(end)),
             FetchPlan::Serve { from, below } => self
                 .log

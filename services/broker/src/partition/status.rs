@@ -42,7 +42,14 @@ impl Partition {
             replicas: leader.map_or(0, |l| l.replicas().len()),
             under_min_isr: replica.is_under_min_isr(),
             followers: leader
-                .map(|l| l.followers().map(|(id, p)| FollowerStatus { id, lag: behind(p.log_end) }).collect())
+                .map(|l| {
+                    l.followers()
+                        .map(|(id, p)| FollowerStatus {
+                            id,
+                            lag: behind(p.log_end),
+                        })
+                        .collect()
+                })
                 .unwrap_or_default(),
         }
     }

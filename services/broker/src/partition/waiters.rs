@@ -33,7 +33,9 @@ impl Waiters {
     }
 
     pub fn wake_all(&mut self) {
-        self.by_id.values().for_each(|(_, notify)| notify.notify_one());
+        self.by_id
+            .values()
+            .for_each(|(_, notify)| notify.notify_one());
     }
 }
 
