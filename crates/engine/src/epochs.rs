@@ -42,7 +42,11 @@ impl Epochs {
 
     /// The epoch that the record before `offset` was written in.
     pub fn epoch_before(&self, offset: Offset) -> Option<LeaderEpoch> {
-        self.entries.iter().rev().find(|e| e.start < offset).map(|e| e.epoch)
+        self.entries
+            .iter()
+            .rev()
+            .find(|e| e.start < offset)
+            .map(|e| e.epoch)
     }
 
     /// Notes that `epoch` begins at `start`. An epoch that is known stays where it began; entries that the new one
@@ -68,15 +72,20 @@ impl Epochs {
         let after = self.entries.partition_point(|e| e.epoch <= asked);
         match (after.checked_sub(1), self.entries.get(after)) {
             // The current epoch has not ended: it reaches to the log end.
-            (Some(at), None) if self.entries[at].epoch == asked => {
-                Some(EpochEnd { epoch: asked, end: log_end })
-            }
+            (Some(at), None) if self.entries[at].epoch == asked => Some(EpochEnd {
+                epoch: asked,
+                end: log_end,
+            }),
             (_, None) => None,
-            (Some(at), Some(next)) => {
-                Some(EpochEnd { epoch: self.entries[at].epoch, end: next.start })
-            }
+            (Some(at), Some(next)) => Some(EpochEnd {
+                epoch: self.entries[at].epoch,
+                end: next.start,
+            }),
             // Older than all that is left: nothing of it exists past the first known start.
-            (None, Some(first)) => Some(EpochEnd { epoch: asked, end: first.start }),
+            (None, Some(first)) => Some(EpochEnd {
+                epoch: asked,
+                end: first.start,
+            }),
         }
     }
 
@@ -104,16 +113,16 @@ mod tests {
     use super::*;
 
     fn epochs(entries: &[(i32, i64)]) -> Epochs {
-        Epochs::new(
-            entries.iter().map(|&(epoch, start)| EpochStart {
-                epoch: LeaderEpoch(epoch),
-                start: Offset(start),
-            }),
-        )
+        Epochs::new(entries.iter().map(|&(epoch, start)| EpochStart {
+            epoch: LeaderEpoch(epoch),
+            start: Offset(start),
+        }))
     }
 
     fn end(epochs: &Epochs, asked: i32) -> Option<(i32, i64)> {
-        epochs.end_of(LeaderEpoch(asked), Offset(30)).map(|e| (e.epoch.0, e.end.0))
+        epochs
+            .end_of(LeaderEpoch(asked), Offset(30))
+            .map(|e| (e.epoch.0, e.end.0))
     }
 
     #[test]

@@ -18,9 +18,17 @@ pub const REMEMBERED_BATCHES: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Error {
     #[error("out of order sequence number for producer {producer}: got {got}, expected {expected}")]
-    OutOfOrderSequence { producer: ProducerId, got: i32, expected: i32 },
+    OutOfOrderSequence {
+        producer: ProducerId,
+        got: i32,
+        expected: i32,
+    },
     #[error("producer {producer} has epoch {current}, the batch has {got}")]
-    InvalidEpoch { producer: ProducerId, got: i16, current: i16 },
+    InvalidEpoch {
+        producer: ProducerId,
+        got: i16,
+        current: i16,
+    },
 }
 
 /// One remembered batch.
@@ -58,7 +66,9 @@ pub struct Producers {
 
 impl Producers {
     pub fn new(entries: impl IntoIterator<Item = (ProducerId, Producer)>) -> Producers {
-        Producers { by_id: entries.into_iter().collect() }
+        Producers {
+            by_id: entries.into_iter().collect(),
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
@@ -92,11 +102,19 @@ impl Producers {
         if let Some(original) = known.repeated(header) {
             return Ok(Verdict::Duplicate(original));
         }
-        let expected = if header.producer_epoch > known.epoch { 0 } else { known.next_sequence() };
+        let expected = if header.producer_epoch > known.epoch {
+            0
+        } else {
+            known.next_sequence()
+        };
         if header.base_sequence == expected {
             return Ok(Verdict::Append);
         }
-        Err(Error::OutOfOrderSequence { producer: id, got: header.base_sequence, expected })
+        Err(Error::OutOfOrderSequence {
+            producer: id,
+            got: header.base_sequence,
+            expected,
+        })
     }
 
     /// Notes a batch that is in the log: appended by the leader, replicated, or read at recovery.
@@ -104,8 +122,10 @@ impl Producers {
         if !header.has_producer_id() {
             return;
         }
-        let producer =
-            self.by_id.entry(ProducerId(header.producer_id)).or_insert_with(|| Producer {
+        let producer = self
+            .by_id
+            .entry(ProducerId(header.producer_id))
+            .or_insert_with(|| Producer {
                 epoch: header.producer_epoch,
                 batches: VecDeque::new(),
                 last_timestamp_ms: header.max_timestamp,
@@ -136,7 +156,9 @@ impl Producer {
 
     /// Sequences wrap from `i32::MAX` to 0.
     fn next_sequence(&self) -> i32 {
-        self.batches.back().map_or(0, |last| last.last_sequence.checked_add(1).unwrap_or(0))
+        self.batches
+            .back()
+            .map_or(0, |last| last.last_sequence.checked_add(1).unwrap_or(0))
     }
 
     fn on_appended(&mut self, header: &BatchHeader) {
@@ -184,7 +206,11 @@ mod tests {
     }
 
     fn expects(got: i32, expected: i32) -> Result<Verdict, Error> {
-        Err(Error::OutOfOrderSequence { producer: ProducerId(7), got, expected })
+        Err(Error::OutOfOrderSequence {
+            producer: ProducerId(7),
+            got,
+            expected,
+        })
     }
 
     #[test]
@@ -212,7 +238,11 @@ mod tests {
         known.on_appended(&batch(2, 0, 1, 5));
         assert_eq!(
             known.check(&batch(1, 5, 1, 0)),
-            Err(Error::InvalidEpoch { producer: ProducerId(7), got: 1, current: 2 })
+            Err(Error::InvalidEpoch {
+                producer: ProducerId(7),
+                got: 1,
+                current: 2
+            })
         );
     }
 

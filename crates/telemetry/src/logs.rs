@@ -9,7 +9,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// What is logged when neither `RUST_LOG` nor `LOG_LEVEL` says otherwise. librdkafka repeats every lost connection at
 /// level error; the services report outages themselves.
-const DEFAULT_FILTER: &str = "info,rdkafka=warn,librdkafka=warn,openraft=warn";
+const DEFAULT_FILTER: &str = "info,rdkafka=warn,librdkafka=warn,openraft=off";
 
 /// Installs the process's log subscriber. Call it once, from `main` only.
 ///

@@ -54,8 +54,12 @@ fn run(options: &Options) -> anyhow::Result<()> {
                 return Ok(());
             }
         };
-        let signal = stop.await;
-        tracing::info!(signal, "stopping");
+        tokio::select! {
+            biased;
+            signal = &mut stop => tracing::info!(signal, "stopping"),
+            // Whoever restarts the process has its log recovered.
+            why = server.failed() => anyhow::bail!("the metadata quorum cannot go on: {why}"),
+        }
         server.stop().await;
         tracing::info!("stopped");
         Ok(())

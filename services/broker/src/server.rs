@@ -84,6 +84,11 @@ impl Server {
         &self.broker
     }
 
+    /// Waits until a part has failed that the broker cannot be without.
+    pub async fn failed(&self) -> String {
+        self.broker.quorum.failed().await
+    }
+
     /// Hands everything over and stops every part.
     pub async fn stop(self) {
         self.readiness.not_ready("listeners", "stopping");

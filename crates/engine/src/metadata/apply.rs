@@ -24,12 +24,16 @@ impl Image {
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(*broker, *epoch),
             Command::FenceBroker { broker, epoch } => self.fence_broker(*broker, *epoch),
             Command::ShutDownBroker { broker, epoch } => self.shut_down_broker(*broker, *epoch),
-            Command::StallBroker { broker, epoch, stalled } => {
-                self.stall_broker(*broker, *epoch, *stalled)
-            }
-            Command::AlterPartitions { broker, epoch, changes } => {
-                self.alter_partitions(*broker, *epoch, changes)
-            }
+            Command::StallBroker {
+                broker,
+                epoch,
+                stalled,
+            } => self.stall_broker(*broker, *epoch, *stalled),
+            Command::AlterPartitions {
+                broker,
+                epoch,
+                changes,
+            } => self.alter_partitions(*broker, *epoch, changes),
             Command::ElectPreferred { partitions } => Ok(self.elect_preferred(partitions)),
             Command::CreateTopics { topics } => self.create_topics(topics),
             Command::DeleteTopics { topics } => Ok(self.delete_topics(topics)),
@@ -55,9 +59,12 @@ impl Image {
     ) -> Result<Outcome, Rejection> {
         self.check_epoch(broker, epoch)?;
         let first = self.next_producer_id;
-        self.next_producer_id =
-            first.checked_add(PRODUCER_ID_BLOCK_SIZE).ok_or(Rejection::NoProducerIds)?;
-        Ok(Outcome::ProducerIds { first: ProducerId(first) })
+        self.next_producer_id = first
+            .checked_add(PRODUCER_ID_BLOCK_SIZE)
+            .ok_or(Rejection::NoProducerIds)?;
+        Ok(Outcome::ProducerIds {
+            first: ProducerId(first),
+        })
     }
 
     /// Refuses a broker that is not registered, or has registered again since (KIP-903).

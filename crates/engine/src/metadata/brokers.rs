@@ -14,12 +14,19 @@ impl Image {
     pub(super) fn register_broker(&mut self, new: &Registration) -> Result<Outcome, Rejection> {
         self.check_cluster(new)?;
         let before = self.broker(new.broker).cloned();
-        let clean = before.as_ref().is_none_or(|b| new.clean_epoch == Some(b.epoch));
+        let clean = before
+            .as_ref()
+            .is_none_or(|b| new.clean_epoch == Some(b.epoch));
         if let Some(same) = before.filter(|b| b.incarnation == new.incarnation) {
-            return Ok(Outcome::Registered { epoch: same.epoch, clean });
+            return Ok(Outcome::Registered {
+                epoch: same.epoch,
+                clean,
+            });
         }
         if new.endpoints.is_empty() {
-            return Err(Rejection::InvalidRequest("a broker needs at least one listener".into()));
+            return Err(Rejection::InvalidRequest(
+                "a broker needs at least one listener".into(),
+            ));
         }
         // The entry's index: it only grows, and no two registrations share one.
         let epoch = BrokerEpoch(self.index as i64);

@@ -28,15 +28,32 @@ pub enum Command {
     /// A broker's process has started.
     RegisterBroker(Registration),
     /// The broker has caught up with the metadata log and may serve.
-    UnfenceBroker { broker: BrokerId, epoch: BrokerEpoch },
+    UnfenceBroker {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
     /// The broker is dead or silent: its partitions get leaders from their ISRs, in this one write.
-    FenceBroker { broker: BrokerId, epoch: BrokerEpoch },
+    FenceBroker {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
     /// The broker is about to stop: it hands over what another can take.
-    ShutDownBroker { broker: BrokerId, epoch: BrokerEpoch },
+    ShutDownBroker {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
     /// The broker's disk hangs, or does so no longer. A stalled one hands over what another can take.
-    StallBroker { broker: BrokerId, epoch: BrokerEpoch, stalled: bool },
+    StallBroker {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        stalled: bool,
+    },
     /// A leader's wish to change ISRs (KIP-497, KIP-903).
-    AlterPartitions { broker: BrokerId, epoch: BrokerEpoch, changes: Vec<PartitionChange> },
+    AlterPartitions {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        changes: Vec<PartitionChange>,
+    },
     /// Gives leaderships back to the preferred replicas that are in sync.
     ElectPreferred { partitions: Vec<PartitionId> },
     /// Creates topics, each by itself: one that is refused does not hinder another.
@@ -48,14 +65,10 @@ pub enum Command {
     /// Edits configs (KIP-339). The values have been checked by the one who proposes.
     AlterConfigs { changes: Vec<ConfigChange> },
     /// Takes the next block of producer ids (KIP-730).
-    AllocateProducerIds { broker: BrokerId, epoch: BrokerEpoch },
-}
-
-impl Command {
-    /// Whether proposing it a second time, when the first may have been applied, changes nothing that matters.
-    pub fn is_repeatable(&self) -> bool {
-        !matches!(self, Command::AlterConfigs { changes } if changes.iter().any(ConfigChange::is_relative))
-    }
+    AllocateProducerIds {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
 }
 
 /// A topic's id where it stands alone in a list.
@@ -155,14 +168,6 @@ pub struct ConfigChange {
     pub resource: Resource,
     /// The edits by key, in order.
     pub edits: Vec<(String, ConfigEdit)>,
-}
-
-impl ConfigChange {
-    fn is_relative(&self) -> bool {
-        self.edits.iter().any(|(_, edit)| {
-            matches!(edit, ConfigEdit::Append { .. } | ConfigEdit::Subtract { .. })
-        })
-    }
 }
 
 /// What to do with one config.

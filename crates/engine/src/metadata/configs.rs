@@ -12,12 +12,17 @@ impl Image {
 
     fn alter_config(&mut self, change: &ConfigChange) -> Result<(), Rejection> {
         let topic = match &change.resource {
-            Resource::Topic(name) => {
-                Some(self.topic(name).ok_or(Rejection::UnknownTopicOrPartition)?.id)
-            }
+            Resource::Topic(name) => Some(
+                self.topic(name)
+                    .ok_or(Rejection::UnknownTopicOrPartition)?
+                    .id,
+            ),
             Resource::Broker(_) | Resource::AllBrokers | Resource::Group(_) => None,
         };
-        let mut configs = self.configs(&change.resource).map(|c| (**c).clone()).unwrap_or_default();
+        let mut configs = self
+            .configs(&change.resource)
+            .map(|c| (**c).clone())
+            .unwrap_or_default();
         for (key, edit) in &change.edits {
             edit_one(&mut configs, key, edit);
         }
@@ -34,7 +39,11 @@ impl Image {
 
 fn edit_one(configs: &mut Configs, key: &str, edit: &ConfigEdit) {
     let items = |list: &str| -> Vec<String> {
-        list.split(',').map(str::trim).filter(|i| !i.is_empty()).map(str::to_owned).collect()
+        list.split(',')
+            .map(str::trim)
+            .filter(|i| !i.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     let current =
         |configs: &Configs, default: &str| items(configs.get(key).map_or(default, String::as_str));
@@ -45,7 +54,10 @@ fn edit_one(configs: &mut Configs, key: &str, edit: &ConfigEdit) {
         ConfigEdit::Delete => {
             configs.remove(key);
         }
-        ConfigEdit::Append { items: more, default } => {
+        ConfigEdit::Append {
+            items: more,
+            default,
+        } => {
             let mut list = current(configs, default);
             for item in items(more) {
                 if !list.contains(&item) {
@@ -54,10 +66,15 @@ fn edit_one(configs: &mut Configs, key: &str, edit: &ConfigEdit) {
             }
             configs.insert(key.to_owned(), list.join(","));
         }
-        ConfigEdit::Subtract { items: less, default } => {
+        ConfigEdit::Subtract {
+            items: less,
+            default,
+        } => {
             let less = items(less);
-            let list: Vec<_> =
-                current(configs, default).into_iter().filter(|i| !less.contains(i)).collect();
+            let list: Vec<_> = current(configs, default)
+                .into_iter()
+                .filter(|i| !less.contains(i))
+                .collect();
             configs.insert(key.to_owned(), list.join(","));
         }
     }

@@ -51,7 +51,11 @@ impl Image {
             return active;
         }
         let unfenced = only(&|b| self.is_unfenced(b));
-        if unfenced.is_empty() { now.isr.clone() } else { unfenced }
+        if unfenced.is_empty() {
+            now.isr.clone()
+        } else {
+            unfenced
+        }
     }
 
     /// Keeps the leader if it is fit, else takes the first fit member of the ISR in the order of the assignment.
@@ -67,27 +71,41 @@ impl Image {
     }
 
     fn allows_unclean_election(&self, id: PartitionId) -> bool {
-        let Some(topic) = self.topic_by_id(id.topic) else { return false };
+        let Some(topic) = self.topic_by_id(id.topic) else {
+            return false;
+        };
         let of_topic = self.config(&Resource::Topic(topic.name.to_string()), UNCLEAN);
         of_topic.or_else(|| self.config(&Resource::AllBrokers, UNCLEAN)) == Some("true")
     }
 
     /// Gives partitions back to their preferred replicas.
     pub(super) fn elect_preferred(&mut self, partitions: &[PartitionId]) -> Outcome {
-        Outcome::Elected(partitions.iter().map(|id| self.elect_preferred_one(*id)).collect())
+        Outcome::Elected(
+            partitions
+                .iter()
+                .map(|id| self.elect_preferred_one(*id))
+                .collect(),
+        )
     }
 
     fn elect_preferred_one(&mut self, id: PartitionId) -> Result<(), Rejection> {
-        let now =
-            self.partition(id.topic, id.index).ok_or(Rejection::UnknownTopicOrPartition)?.clone();
-        let preferred = now.preferred().ok_or(Rejection::PreferredLeaderNotAvailable)?;
+        let now = self
+            .partition(id.topic, id.index)
+            .ok_or(Rejection::UnknownTopicOrPartition)?
+            .clone();
+        let preferred = now
+            .preferred()
+            .ok_or(Rejection::PreferredLeaderNotAvailable)?;
         if now.leader == Some(preferred) {
             return Err(Rejection::ElectionNotNeeded);
         }
         if !now.is_in_sync(preferred) || !self.is_active(preferred) {
             return Err(Rejection::PreferredLeaderNotAvailable);
         }
-        let next = PartitionState { leader: Some(preferred), ..(*now).clone() };
+        let next = PartitionState {
+            leader: Some(preferred),
+            ..(*now).clone()
+        };
         if let Some(next) = finish(&now, next) {
             self.set_partition(id, next);
         }

@@ -44,13 +44,19 @@ impl Image {
     /// The same metadata, published with what is known of the active controller.
     #[must_use]
     pub fn with_controller(&self, controller: Option<BrokerId>) -> Image {
-        Image { controller, ..self.clone() }
+        Image {
+            controller,
+            ..self.clone()
+        }
     }
 
     /// The same metadata as of a later entry that changed nothing.
     #[must_use]
     pub fn at_index(&self, index: u64) -> Image {
-        Image { index, ..self.clone() }
+        Image {
+            index,
+            ..self.clone()
+        }
     }
 
     /// A registered broker, fenced or not.
@@ -111,13 +117,16 @@ impl Image {
     /// Every partition, topic by topic in the order of their ids.
     pub fn partitions(&self) -> impl Iterator<Item = (PartitionId, &Arc<PartitionState>)> {
         self.topics.iter().flat_map(|(&topic, t)| {
-            t.iter().map(move |(index, p)| (PartitionId { topic, index }, p))
+            t.iter()
+                .map(move |(index, p)| (PartitionId { topic, index }, p))
         })
     }
 
     /// How many partitions a broker leads.
     pub fn leaderships(&self, broker: BrokerId) -> usize {
-        self.partitions().filter(|(_, p)| p.leader == Some(broker)).count()
+        self.partitions()
+            .filter(|(_, p)| p.leader == Some(broker))
+            .count()
     }
 
     /// The partitions whose preferred replica could lead but does not.
@@ -143,7 +152,9 @@ impl Image {
 
     /// One config set for a resource.
     pub fn config(&self, resource: &Resource, key: &str) -> Option<&str> {
-        self.configs(resource).and_then(|c| c.get(key)).map(String::as_str)
+        self.configs(resource)
+            .and_then(|c| c.get(key))
+            .map(String::as_str)
     }
 
     /// Every resource with configs.
@@ -152,13 +163,20 @@ impl Image {
     }
 
     pub(super) fn broker_mut(&mut self, id: BrokerId) -> Option<&mut BrokerState> {
-        Arc::make_mut(&mut self.brokers).get_mut(&id).map(Arc::make_mut)
+        Arc::make_mut(&mut self.brokers)
+            .get_mut(&id)
+            .map(Arc::make_mut)
     }
 
     pub(super) fn set_partition(&mut self, id: PartitionId, state: PartitionState) {
-        let topic = Arc::make_mut(&mut self.topics).get_mut(&id.topic).map(Arc::make_mut);
-        let slot = topic
-            .and_then(|t| usize::try_from(id.index).ok().and_then(|i| t.partitions.get_mut(i)));
+        let topic = Arc::make_mut(&mut self.topics)
+            .get_mut(&id.topic)
+            .map(Arc::make_mut);
+        let slot = topic.and_then(|t| {
+            usize::try_from(id.index)
+                .ok()
+                .and_then(|i| t.partitions.get_mut(i))
+        });
         *slot.expect("a partition is only changed after it was looked up in the same image") =
             Arc::new(state);
     }

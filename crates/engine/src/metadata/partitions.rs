@@ -14,7 +14,12 @@ impl Image {
         changes: &[PartitionChange],
     ) -> Result<Outcome, Rejection> {
         self.check_epoch(broker, epoch)?;
-        Ok(Outcome::Altered(changes.iter().map(|c| self.alter_partition(broker, c)).collect()))
+        Ok(Outcome::Altered(
+            changes
+                .iter()
+                .map(|c| self.alter_partition(broker, c))
+                .collect(),
+        ))
     }
 
     fn alter_partition(
@@ -23,8 +28,13 @@ impl Image {
         change: &PartitionChange,
     ) -> Result<AlteredPartition, Rejection> {
         let id = change.partition;
-        let topic = self.topic_by_id(id.topic).ok_or(Rejection::UnknownTopicId)?;
-        let now = topic.partition(id.index).ok_or(Rejection::UnknownTopicOrPartition)?.clone();
+        let topic = self
+            .topic_by_id(id.topic)
+            .ok_or(Rejection::UnknownTopicId)?;
+        let now = topic
+            .partition(id.index)
+            .ok_or(Rejection::UnknownTopicOrPartition)?
+            .clone();
         check_change(&now, by, change)?;
         if !change.isr.iter().all(|m| self.may_be_in_sync(&now, m)) {
             return Err(Rejection::IneligibleReplica);
@@ -35,7 +45,10 @@ impl Image {
             .copied()
             .filter(|b| change.isr.iter().any(|m| m.broker == *b))
             .collect();
-        let mut next = PartitionState { isr, ..(*now).clone() };
+        let mut next = PartitionState {
+            isr,
+            ..(*now).clone()
+        };
         // Any accepted change ends the partition epoch, one that changes nothing too: a delayed copy of an earlier
         // wish of the same epoch can then not be granted any more.
         next = finish(&now, next).unwrap_or_else(|| PartitionState {
@@ -59,7 +72,9 @@ impl Image {
 
     /// Members may stay; whoever joins must be fit, and in the incarnation that the leader has seen fetch.
     fn may_be_in_sync(&self, now: &PartitionState, member: &IsrMember) -> bool {
-        let Some(broker) = self.broker(member.broker) else { return false };
+        let Some(broker) = self.broker(member.broker) else {
+            return false;
+        };
         let same_incarnation = member.epoch.is_none_or(|epoch| epoch == broker.epoch);
         same_incarnation && (now.is_in_sync(member.broker) || broker.is_active())
     }
@@ -78,16 +93,22 @@ fn check_change(
         return Err(Rejection::FencedLeaderEpoch);
     }
     if now.leader != Some(by) {
-        return Err(Rejection::InvalidRequest("only the leader may change the ISR".into()));
+        return Err(Rejection::InvalidRequest(
+            "only the leader may change the ISR".into(),
+        ));
     }
     if change.partition_epoch < now.partition_epoch {
         return Err(Rejection::InvalidUpdateVersion);
     }
     if !change.isr.iter().any(|m| m.broker == by) {
-        return Err(Rejection::InvalidRequest("the ISR must have its leader".into()));
+        return Err(Rejection::InvalidRequest(
+            "the ISR must have its leader".into(),
+        ));
     }
     if !change.isr.iter().all(|m| now.has_replica(m.broker)) {
-        return Err(Rejection::InvalidRequest("the ISR must consist of replicas".into()));
+        return Err(Rejection::InvalidRequest(
+            "the ISR must consist of replicas".into(),
+        ));
     }
     Ok(())
 }

@@ -76,13 +76,19 @@ impl Image {
 fn by_rack_in_turns<'a>(brokers: impl Iterator<Item = &'a BrokerState>) -> Vec<Candidate<'a>> {
     let mut racks = BTreeMap::<Option<&Str>, Vec<BrokerId>>::new();
     for broker in brokers {
-        racks.entry(broker.rack.as_ref()).or_default().push(broker.id);
+        racks
+            .entry(broker.rack.as_ref())
+            .or_default()
+            .push(broker.id);
     }
     let deepest = racks.values().map(Vec::len).max().unwrap_or(0);
     let turn = |i: usize| {
-        racks
-            .iter()
-            .filter_map(move |(rack, ids)| ids.get(i).map(|id| Candidate { id: *id, rack: *rack }))
+        racks.iter().filter_map(move |(rack, ids)| {
+            ids.get(i).map(|id| Candidate {
+                id: *id,
+                rack: *rack,
+            })
+        })
     };
     (0..deepest).flat_map(turn).collect()
 }
@@ -98,8 +104,9 @@ fn place_one(
 ) -> Vec<BrokerId> {
     let n = live.len();
     let leader = turn % n;
-    let followers: Vec<_> =
-        (1..n).map(|j| &live[(leader + 1 + (round + j) % (n - 1)) % n]).collect();
+    let followers: Vec<_> = (1..n)
+        .map(|j| &live[(leader + 1 + (round + j) % (n - 1)) % n])
+        .collect();
     let spare = (0..rest.len()).map(|j| &rest[(turn + j) % rest.len()]);
 
     let mut chosen = vec![live[leader].id];

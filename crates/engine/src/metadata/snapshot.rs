@@ -29,14 +29,22 @@ impl From<&Image> for Snapshot {
             next_producer_id: image.next_producer_id,
             brokers: image.brokers.values().cloned().collect(),
             topics: image.topics.values().cloned().collect(),
-            configs: image.configs.iter().map(|(r, c)| (r.clone(), c.clone())).collect(),
+            configs: image
+                .configs
+                .iter()
+                .map(|(r, c)| (r.clone(), c.clone()))
+                .collect(),
         }
     }
 }
 
 impl From<Snapshot> for Image {
     fn from(stored: Snapshot) -> Image {
-        let names: BTreeMap<_, _> = stored.topics.iter().map(|t| (t.name.clone(), t.id)).collect();
+        let names: BTreeMap<_, _> = stored
+            .topics
+            .iter()
+            .map(|t| (t.name.clone(), t.id))
+            .collect();
         Image {
             index: stored.index,
             cluster_id: stored.cluster_id,

@@ -55,7 +55,9 @@ impl BrokerState {
 
     /// Its endpoint for a listener.
     pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|e| e.listener.as_str() == listener)
+        self.endpoints
+            .iter()
+            .find(|e| e.listener.as_str() == listener)
     }
 }
 
@@ -75,7 +77,9 @@ pub struct TopicState {
 impl TopicState {
     /// One of its partitions.
     pub fn partition(&self, index: i32) -> Option<&Arc<PartitionState>> {
-        usize::try_from(index).ok().and_then(|i| self.partitions.get(i))
+        usize::try_from(index)
+            .ok()
+            .and_then(|i| self.partitions.get(i))
     }
 
     /// The partitions with their indexes.

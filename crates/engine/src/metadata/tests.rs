@@ -22,7 +22,10 @@ struct Cluster {
 
 impl Cluster {
     fn empty() -> Cluster {
-        Cluster { image: Image::default(), index: 0 }
+        Cluster {
+            image: Image::default(),
+            index: 0,
+        }
     }
 
     /// Brokers 1 to `n`, registered and unfenced.
@@ -67,7 +70,10 @@ impl Cluster {
 
     fn start(&mut self, id: i32) {
         let (epoch, _) = self.register(id, None);
-        self.done(Command::UnfenceBroker { broker: BrokerId(id), epoch });
+        self.done(Command::UnfenceBroker {
+            broker: BrokerId(id),
+            epoch,
+        });
     }
 
     fn epoch(&self, id: i32) -> BrokerEpoch {
@@ -76,16 +82,24 @@ impl Cluster {
 
     fn fence(&mut self, id: i32) {
         let epoch = self.epoch(id);
-        self.done(Command::FenceBroker { broker: BrokerId(id), epoch });
+        self.done(Command::FenceBroker {
+            broker: BrokerId(id),
+            epoch,
+        });
     }
 
     fn unfence(&mut self, id: i32) {
         let epoch = self.epoch(id);
-        self.done(Command::UnfenceBroker { broker: BrokerId(id), epoch });
+        self.done(Command::UnfenceBroker {
+            broker: BrokerId(id),
+            epoch,
+        });
     }
 
     fn create(&mut self, topic: NewTopic) -> Result<Uuid, Rejection> {
-        match self.propose(Command::CreateTopics { topics: vec![topic] })? {
+        match self.propose(Command::CreateTopics {
+            topics: vec![topic],
+        })? {
             Outcome::Created(mut each) => each.remove(0).map(|t| t.id),
             other => panic!("CreateTopics answers {other:?}"),
         }
@@ -95,13 +109,18 @@ impl Cluster {
     fn topic_on(&mut self, name: &'static str, brokers: &[i32]) -> PartitionId {
         let id = Uuid::from(u128::from(self.index) + 1);
         let replicas = brokers.iter().copied().map(BrokerId).collect();
-        let topic =
-            self.create(new_topic(name, id, Assignment::Given(vec![replicas]))).expect("created");
+        let topic = self
+            .create(new_topic(name, id, Assignment::Given(vec![replicas])))
+            .expect("created");
         PartitionId { topic, index: 0 }
     }
 
     fn partition(&self, id: PartitionId) -> PartitionState {
-        (**self.image.partition(id.topic, id.index).expect("the partition exists")).clone()
+        (**self
+            .image
+            .partition(id.topic, id.index)
+            .expect("the partition exists"))
+        .clone()
     }
 
     /// The leader asks for an ISR, with everything it knows up to date.
@@ -114,7 +133,10 @@ impl Cluster {
             partition_epoch: now.partition_epoch,
             isr: isr
                 .iter()
-                .map(|b| IsrMember { broker: BrokerId(*b), epoch: Some(self.epoch(*b)) })
+                .map(|b| IsrMember {
+                    broker: BrokerId(*b),
+                    epoch: Some(self.epoch(*b)),
+                })
                 .collect(),
         };
         self.ask(leader, change)
@@ -126,7 +148,11 @@ impl Cluster {
         change: PartitionChange,
     ) -> Result<AlteredPartition, Rejection> {
         let epoch = self.epoch(by.0);
-        match self.propose(Command::AlterPartitions { broker: by, epoch, changes: vec![change] })? {
+        match self.propose(Command::AlterPartitions {
+            broker: by,
+            epoch,
+            changes: vec![change],
+        })? {
             Outcome::Altered(mut each) => each.remove(0),
             other => panic!("AlterPartitions answers {other:?}"),
         }
@@ -134,7 +160,12 @@ impl Cluster {
 }
 
 fn new_topic(name: &str, id: Uuid, assignment: Assignment) -> NewTopic {
-    NewTopic { name: Str::copy_from(name), id, assignment, configs: vec![] }
+    NewTopic {
+        name: Str::copy_from(name),
+        id,
+        assignment,
+        configs: vec![],
+    }
 }
 
 fn brokers(ids: &[i32]) -> Vec<BrokerId> {

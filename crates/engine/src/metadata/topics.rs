@@ -20,7 +20,9 @@ impl Image {
             Assignment::Given(replicas) => replicas.len(),
         });
         check_total(asked)?;
-        Ok(Outcome::Created(topics.iter().map(|t| self.create_topic(t)).collect()))
+        Ok(Outcome::Created(
+            topics.iter().map(|t| self.create_topic(t)).collect(),
+        ))
     }
 
     fn create_topic(&mut self, new: &NewTopic) -> Result<CreatedTopic, Rejection> {
@@ -35,17 +37,26 @@ impl Image {
         }
         self.check_collision(&new.name)?;
         if new.id.is_zero() || self.topic_by_id(new.id).is_some() {
-            return Err(Rejection::InvalidRequest("a new topic needs a new id".into()));
+            return Err(Rejection::InvalidRequest(
+                "a new topic needs a new id".into(),
+            ));
         }
         let assignment = match &new.assignment {
-            Assignment::Spread { partitions, replication_factor } => {
-                self.spread(*partitions, *replication_factor)?
-            }
+            Assignment::Spread {
+                partitions,
+                replication_factor,
+            } => self.spread(*partitions, *replication_factor)?,
             Assignment::Given(replicas) => self.checked_assignment(replicas, None)?,
         };
-        let partitions =
-            assignment.into_iter().map(|r| self.new_partition(r)).collect::<Result<_, _>>()?;
-        let topic = TopicState { id: new.id, name: new.name.clone(), partitions };
+        let partitions = assignment
+            .into_iter()
+            .map(|r| self.new_partition(r))
+            .collect::<Result<_, _>>()?;
+        let topic = TopicState {
+            id: new.id,
+            name: new.name.clone(),
+            partitions,
+        };
         let answer = created(&topic);
         Arc::make_mut(&mut self.names).insert(topic.name.clone(), topic.id);
         Arc::make_mut(&mut self.topics).insert(topic.id, Arc::new(topic));
@@ -62,11 +73,16 @@ impl Image {
         partitions: i32,
         replication_factor: i16,
     ) -> Result<Vec<Vec<BrokerId>>, Rejection> {
-        let count = usize::try_from(partitions).ok().filter(|c| *c > 0).ok_or_else(|| {
-            Rejection::InvalidPartitions("Number of partitions must be larger than 0.".into())
-        })?;
-        let factor =
-            usize::try_from(replication_factor).ok().filter(|f| *f > 0).ok_or_else(|| {
+        let count = usize::try_from(partitions)
+            .ok()
+            .filter(|c| *c > 0)
+            .ok_or_else(|| {
+                Rejection::InvalidPartitions("Number of partitions must be larger than 0.".into())
+            })?;
+        let factor = usize::try_from(replication_factor)
+            .ok()
+            .filter(|f| *f > 0)
+            .ok_or_else(|| {
                 Rejection::InvalidReplicationFactor(
                     "Replication factor must be larger than 0.".into(),
                 )
@@ -105,7 +121,11 @@ impl Image {
                     "The manual partition assignment has partitions with different numbers of replicas.",
                 );
             }
-            if replicas.iter().enumerate().any(|(i, b)| replicas[..i].contains(b)) {
+            if replicas
+                .iter()
+                .enumerate()
+                .any(|(i, b)| replicas[..i].contains(b))
+            {
                 return invalid(
                     "The manual partition assignment includes a broker more than once.",
                 );
@@ -125,7 +145,11 @@ impl Image {
     }
 
     fn new_partition(&self, replicas: Vec<BrokerId>) -> Result<Arc<PartitionState>, Rejection> {
-        let isr: Vec<_> = replicas.iter().copied().filter(|b| self.is_active(*b)).collect();
+        let isr: Vec<_> = replicas
+            .iter()
+            .copied()
+            .filter(|b| self.is_active(*b))
+            .collect();
         let Some(leader) = isr.first().copied() else {
             let why = "All brokers specified in the manual partition assignment are fenced or in controlled shutdown.";
             return Err(Rejection::InvalidAssignment(why.into()));
@@ -144,7 +168,9 @@ impl Image {
     }
 
     fn delete_topic(&mut self, id: Uuid) -> Result<(), Rejection> {
-        let topic = Arc::make_mut(&mut self.topics).remove(&id).ok_or(Rejection::UnknownTopicId)?;
+        let topic = Arc::make_mut(&mut self.topics)
+            .remove(&id)
+            .ok_or(Rejection::UnknownTopicId)?;
         Arc::make_mut(&mut self.names).remove(&topic.name);
         Arc::make_mut(&mut self.configs).remove(&Resource::Topic(topic.name.to_string()));
         Ok(())
@@ -155,11 +181,16 @@ impl Image {
         topics: &[NewPartitions],
     ) -> Result<Outcome, Rejection> {
         check_total(topics.iter().map(|t| usize::try_from(t.count).unwrap_or(0)))?;
-        Ok(Outcome::Each(topics.iter().map(|t| self.extend_topic(t)).collect()))
+        Ok(Outcome::Each(
+            topics.iter().map(|t| self.extend_topic(t)).collect(),
+        ))
     }
 
     fn extend_topic(&mut self, new: &NewPartitions) -> Result<(), Rejection> {
-        let topic = self.topic(&new.topic).ok_or(Rejection::UnknownTopicOrPartition)?.clone();
+        let topic = self
+            .topic(&new.topic)
+            .ok_or(Rejection::UnknownTopicOrPartition)?
+            .clone();
         let before = topic.partitions.len();
         let count = usize::try_from(new.count).unwrap_or(0);
         if count <= before {
@@ -229,7 +260,10 @@ fn check_name(name: &Str) -> Result<(), Rejection> {
             name.len()
         ));
     }
-    if !name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-')) {
+    if !name
+        .bytes()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
+    {
         return invalid(format!(
             "Topic name is invalid: '{name}' has other characters than ASCII alphanumerics, '.', '_' and '-'"
         ));

@@ -8,8 +8,13 @@ use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
 /// Who reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    Consumer { read_committed: bool },
-    Follower { id: BrokerId, broker_epoch: Option<BrokerEpoch> },
+    Consumer {
+        read_committed: bool,
+    },
+    Follower {
+        id: BrokerId,
+        broker_epoch: Option<BrokerEpoch>,
+    },
 }
 
 /// One partition of a Fetch.
@@ -49,7 +54,10 @@ impl Replica {
             self.check_follower(id, broker_epoch)?;
         }
         if let Some(epoch) = query.last_fetched_epoch {
-            let end = self.epochs.end_of(epoch, self.log_end).ok_or(Error::OffsetOutOfRange)?;
+            let end = self
+                .epochs
+                .end_of(epoch, self.log_end)
+                .ok_or(Error::OffsetOutOfRange)?;
             // Below the log start no epoch is known: that is out of range, not divergence.
             if query.offset >= self.log_start && (end.epoch < epoch || end.end < query.offset) {
                 return Ok(FetchPlan::Diverging(end));
@@ -58,11 +66,18 @@ impl Replica {
         if query.offset < self.log_start || query.offset > self.log_end {
             return Err(Error::OffsetOutOfRange);
         }
-        Ok(FetchPlan::Serve { from: query.offset, below: self.visible_end(query.reader) })
+        Ok(FetchPlan::Serve {
+            from: query.offset,
+            below: self.visible_end(query.reader),
+        })
     }
 
     fn check_follower(&self, id: BrokerId, broker_epoch: Option<BrokerEpoch>) -> Result<(), Error> {
-        let known = self.leader_or_refuse()?.followers.get(&id).ok_or(Error::NotReplica)?;
+        let known = self
+            .leader_or_refuse()?
+            .followers
+            .get(&id)
+            .ok_or(Error::NotReplica)?;
         if broker_epoch.is_some() && broker_epoch < known.broker_epoch {
             return Err(Error::StaleBrokerEpoch);
         }
@@ -71,8 +86,12 @@ impl Replica {
 
     fn visible_end(&self, reader: Reader) -> Offset {
         match reader {
-            Reader::Consumer { read_committed: false } => self.high_watermark,
-            Reader::Consumer { read_committed: true } => self.last_stable_offset(),
+            Reader::Consumer {
+                read_committed: false,
+            } => self.high_watermark,
+            Reader::Consumer {
+                read_committed: true,
+            } => self.last_stable_offset(),
             Reader::Follower { .. } => self.log_end,
         }
     }
@@ -87,8 +106,12 @@ impl Replica {
         now_ms: u64,
     ) {
         let log_end = self.log_end;
-        let Role::Leader(leader) = &mut self.role else { return };
-        let Some(follower) = leader.followers.get_mut(&id) else { return };
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(follower) = leader.followers.get_mut(&id) else {
+            return;
+        };
         follower.broker_epoch = broker_epoch;
         Progress::on_fetch(follower, offset, log_end, now_ms);
         self.advance_high_watermark(now_ms);

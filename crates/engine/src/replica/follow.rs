@@ -68,7 +68,11 @@ pub enum FollowError {
     #[error("batch at {got} does not continue the log, which ends at {expected}")]
     Gap { expected: Offset, got: Offset },
     #[error("batch of leader epoch {got} after or outside epochs {low} to {high}")]
-    Epoch { got: LeaderEpoch, low: LeaderEpoch, high: LeaderEpoch },
+    Epoch {
+        got: LeaderEpoch,
+        low: LeaderEpoch,
+        high: LeaderEpoch,
+    },
     #[error("told to cut the log to {end}, below its start {log_start}")]
     TruncationBelowStart { end: Offset, log_start: Offset },
 }
@@ -77,7 +81,9 @@ impl Replica {
     /// What to ask the leader for; none where the replica does not follow, or where what it has appended must be
     /// fsynced first because its fetch offset says that it is.
     pub fn fetch_position(&self) -> Option<FetchPosition> {
-        let Role::Follower { leader } = self.role else { return None };
+        let Role::Follower { leader } = self.role else {
+            return None;
+        };
         if self.durable_end() < self.log_end {
             return None;
         }
@@ -100,7 +106,11 @@ impl Replica {
             return Ok(FollowPlan::Stale);
         }
         match answer {
-            Fetched::Records { headers, high_watermark, log_start } => {
+            Fetched::Records {
+                headers,
+                high_watermark,
+                log_start,
+            } => {
                 self.check_continues(headers)?;
                 Ok(FollowPlan::Append(Replicated {
                     headers: headers.to_vec(),
@@ -122,13 +132,19 @@ impl Replica {
         let mut expected = self.log_end;
         let mut low = self.epochs.latest().unwrap_or(LeaderEpoch(0));
         for header in headers {
-            let (got, epoch) =
-                (Offset(header.base_offset), LeaderEpoch(header.partition_leader_epoch));
+            let (got, epoch) = (
+                Offset(header.base_offset),
+                LeaderEpoch(header.partition_leader_epoch),
+            );
             if got < expected {
                 return Err(FollowError::Gap { expected, got });
             }
             if epoch < low || epoch > self.leader_epoch {
-                return Err(FollowError::Epoch { got: epoch, low, high: self.leader_epoch });
+                return Err(FollowError::Epoch {
+                    got: epoch,
+                    low,
+                    high: self.leader_epoch,
+                });
             }
             low = epoch;
             expected = Offset(header.next_offset());
@@ -146,7 +162,10 @@ impl Replica {
         };
         let end = end.min(self.log_end);
         if end < self.log_start {
-            return Err(FollowError::TruncationBelowStart { end, log_start: self.log_start });
+            return Err(FollowError::TruncationBelowStart {
+                end,
+                log_start: self.log_start,
+            });
         }
         Ok(FollowPlan::TruncateTo(end))
     }
@@ -154,12 +173,16 @@ impl Replica {
     /// The batches are in the log.
     pub fn on_replicated(&mut self, batches: &Replicated) {
         for header in &batches.headers {
-            self.epochs
-                .assign(LeaderEpoch(header.partition_leader_epoch), Offset(header.base_offset));
+            self.epochs.assign(
+                LeaderEpoch(header.partition_leader_epoch),
+                Offset(header.base_offset),
+            );
             self.producers.on_appended(header);
             self.log_end = Offset(header.next_offset());
         }
-        self.high_watermark = self.high_watermark.max(batches.high_watermark.min(self.log_end));
+        self.high_watermark = self
+            .high_watermark
+            .max(batches.high_watermark.min(self.log_end));
     }
 
     /// How far the leader's log start lets this log be cut: never beyond what is committed.
@@ -170,7 +193,10 @@ impl Replica {
 
     /// The log has been cut and now ends at `end`; `producers` is what its remaining batches and snapshots tell.
     pub fn on_truncated(&mut self, end: Offset, producers: Producers) {
-        assert!(end >= self.log_start && end <= self.log_end, "a cut is within the log");
+        assert!(
+            end >= self.log_start && end <= self.log_end,
+            "a cut is within the log"
+        );
         self.log_end = end;
         self.flushed = self.flushed.min(end);
         self.high_watermark = self.high_watermark.min(end);
@@ -193,8 +219,10 @@ impl Opened {
     /// Replays batches that recovery has found, oldest first, upon what a checkpoint has told.
     pub fn replay<'a>(&mut self, headers: impl IntoIterator<Item = &'a BatchHeader>) {
         for header in headers {
-            self.epochs
-                .assign(LeaderEpoch(header.partition_leader_epoch), Offset(header.base_offset));
+            self.epochs.assign(
+                LeaderEpoch(header.partition_leader_epoch),
+                Offset(header.base_offset),
+            );
             self.producers.on_appended(header);
             self.log_end = Offset(header.next_offset());
         }

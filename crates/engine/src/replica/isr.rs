@@ -40,8 +40,11 @@ impl Replica {
         now_ms: u64,
     ) {
         if let Role::Leader(leader) = &mut self.role {
-            leader.active =
-                leader.replicas.iter().filter_map(|id| Some((*id, active(*id)?))).collect();
+            leader.active = leader
+                .replicas
+                .iter()
+                .filter_map(|id| Some((*id, active(*id)?)))
+                .collect();
             self.advance_high_watermark(now_ms);
         }
     }
@@ -51,7 +54,9 @@ impl Replica {
     /// the metadata.
     pub fn propose_isr(&mut self, now_ms: u64) -> Option<IsrProposal> {
         let wanted = self.wanted_isr(now_ms)?;
-        let Role::Leader(leader) = &mut self.role else { return None };
+        let Role::Leader(leader) = &mut self.role else {
+            return None;
+        };
         if leader.pending.in_flight || (wanted == leader.isr && !leader.pending.uncertain) {
             return None;
         }
@@ -125,6 +130,9 @@ impl Leader {
     }
 
     fn member(&self, broker: BrokerId) -> IsrMember {
-        IsrMember { broker, epoch: self.followers.get(&broker).and_then(|f| f.broker_epoch) }
+        IsrMember {
+            broker,
+            epoch: self.followers.get(&broker).and_then(|f| f.broker_epoch),
+        }
     }
 }

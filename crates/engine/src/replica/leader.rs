@@ -45,7 +45,9 @@ impl Progress {
     /// Whether it is at the log end, or was within the time that a follower may lag.
     pub(super) fn is_caught_up(&self, leader_end: Offset, now_ms: u64, lag_max_ms: u64) -> bool {
         self.log_end == Some(leader_end)
-            || self.caught_up_ms.is_some_and(|at| now_ms.saturating_sub(at) <= lag_max_ms)
+            || self
+                .caught_up_ms
+                .is_some_and(|at| now_ms.saturating_sub(at) <= lag_max_ms)
     }
 }
 
@@ -80,7 +82,9 @@ impl Leader {
         };
         // Who is in the ISR gets the whole lag time before it is judged.
         for member in &state.isr {
-            leader.followers.insert(*member, Progress::new(Some(now_ms)));
+            leader
+                .followers
+                .insert(*member, Progress::new(Some(now_ms)));
         }
         leader.on_state(state);
         leader
@@ -91,9 +95,12 @@ impl Leader {
         self.replicas.clone_from(&state.replicas);
         self.isr.clone_from(&state.isr);
         self.pending = Pending::default();
-        self.followers.retain(|id, _| state.replicas.contains(id) && *id != self.me);
+        self.followers
+            .retain(|id, _| state.replicas.contains(id) && *id != self.me);
         for id in state.replicas.iter().filter(|id| **id != self.me) {
-            self.followers.entry(*id).or_insert_with(|| Progress::new(None));
+            self.followers
+                .entry(*id)
+                .or_insert_with(|| Progress::new(None));
         }
     }
 

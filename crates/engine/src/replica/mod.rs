@@ -123,7 +123,11 @@ impl Replica {
             None => {
                 let was_idle = matches!(self.role, Role::Idle);
                 self.role = Role::Idle;
-                if was_idle { Transition::None } else { Transition::BecameIdle }
+                if was_idle {
+                    Transition::None
+                } else {
+                    Transition::BecameIdle
+                }
             }
         }
     }
@@ -139,7 +143,11 @@ impl Replica {
             self.advance_high_watermark(now_ms);
             return Transition::LeaderChanged;
         }
-        if self.epochs.latest().is_some_and(|latest| latest >= state.leader_epoch) {
+        if self
+            .epochs
+            .latest()
+            .is_some_and(|latest| latest >= state.leader_epoch)
+        {
             self.role = Role::Idle;
             return Transition::Refused;
         }
@@ -154,7 +162,11 @@ impl Replica {
         self.role = Role::Follower { leader };
         // A leadership of its own that wrote nothing leaves no trace: the leader's records may be of earlier epochs.
         self.epochs.truncate_end(self.log_end);
-        if same && !new_epoch { Transition::None } else { Transition::BecameFollower }
+        if same && !new_epoch {
+            Transition::None
+        } else {
+            Transition::BecameFollower
+        }
     }
 
     /// Takes in a changed configuration. A high watermark that has been shown stays.

@@ -15,27 +15,41 @@ pub enum Commitment {
 impl Replica {
     /// The smallest ISR that may commit: a topic cannot ask for more replicas than it has.
     pub(super) fn min_isr(&self, leader: &Leader) -> usize {
-        self.options.min_insync_replicas.min(leader.replicas.len()).max(1)
+        self.options
+            .min_insync_replicas
+            .min(leader.replicas.len())
+            .max(1)
     }
 
     /// Whether the leader must refuse acks=all, and the high watermark stands still.
     pub fn is_under_min_isr(&self) -> bool {
-        self.leader().is_some_and(|leader| leader.isr.len() < self.min_isr(leader))
+        self.leader()
+            .is_some_and(|leader| leader.isr.len() < self.min_isr(leader))
     }
 
     pub(super) fn check_min_isr(&self) -> Result<(), Error> {
-        if self.is_under_min_isr() { Err(Error::NotEnoughReplicas) } else { Ok(()) }
+        if self.is_under_min_isr() {
+            Err(Error::NotEnoughReplicas)
+        } else {
+            Ok(())
+        }
     }
 
     /// How far the log counts here: to its end, or to what is fsynced where the topic asks for that.
     pub(super) fn durable_end(&self) -> Offset {
-        if self.options.flush_each { self.flushed } else { self.log_end }
+        if self.options.flush_each {
+            self.flushed
+        } else {
+            self.log_end
+        }
     }
 
     /// Moves a leader's high watermark to where every member of the maximal ISR is. An ISR below the minimum commits
     /// nothing (KIP-966), so what is committed is always on as many replicas as the topic asks for.
     pub(super) fn advance_high_watermark(&mut self, now_ms: u64) {
-        let Role::Leader(leader) = &self.role else { return };
+        let Role::Leader(leader) = &self.role else {
+            return;
+        };
         if leader.isr.len() < self.min_isr(leader) {
             return;
         }
@@ -60,6 +74,10 @@ impl Replica {
             return Ok(Commitment::Waiting);
         }
         let enough = !self.is_under_min_isr();
-        Ok(if enough { Commitment::Committed } else { Commitment::NotEnoughReplicas })
+        Ok(if enough {
+            Commitment::Committed
+        } else {
+            Commitment::NotEnoughReplicas
+        })
     }
 }

@@ -1,7 +1,9 @@
 //! A connection to another node's controller listener, made when it is needed and shared by many calls.
 //!
 //! Calls wait for their answers side by side. A call that is given up (its deadline passes, its caller is dropped)
-//! leaves the connection in order: its answer is dropped when it comes.
+//! leaves the connection in order: its answer is dropped when it comes. A connection over which nothing has come for
+//! a while although calls wait is given up as well: after a cut of the network TCP tries again ever more rarely, and a
+//! fresh connection is through at once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::io::ReadHalf;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::io::{BufReader, ReadHalf};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 
 use super::frame::{self, Kind};
 use super::message::{Answer, Refusal, Reply, Request};
@@ -21,6 +23,8 @@ use crate::env::{Env, Plane, Stream};
 const QUEUE: usize = 256;
 /// A connection that is not made within this time will not be.
 const CONNECT: Duration = Duration::from_secs(2);
+/// A connection is given up when a call has timed out and nothing has come for so long.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +65,18 @@ struct Shared {
     connection: tokio::sync::Mutex<Option<Connection>>,
 }
 
-/// The way into a live connection's tasks.
+/// The way into a live connection's task.
 #[derive(Clone)]
 struct Connection {
     calls: mpsc::Sender<Call>,
+    state: Arc<State>,
+}
+
+struct State {
+    waiting: Mutex<BTreeMap<u64, oneshot::Sender<io::Result<Answer>>>>,
+    /// When something came last; at first, when the connection was made.
+    heard: Mutex<Instant>,
+    give_up: Notify,
 }
 
 struct Call {
@@ -73,7 +85,9 @@ struct Call {
     answer: oneshot::Sender<io::Result<Answer>>,
 }
 
-type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<io::Result<Answer>>>>>;
+fn closed() -> Error {
+    Error::Network("the connection was closed".into())
+}
 
 impl Peer {
     /// Nothing is connected yet.
@@ -91,18 +105,30 @@ impl Peer {
 
     /// Asks, within `deadline`.
     pub async fn call(&self, request: &Request, deadline: Duration) -> Result<Reply, Error> {
-        timeout(deadline, self.call_now(request))
+        let begun = self.shared.env.now();
+        let connection = timeout(deadline, self.connection())
             .await
-            .map_err(|_| Error::Timeout)?
+            .map_err(|_| Error::Timeout)??;
+        let left = deadline.saturating_sub(self.shared.env.now() - begun);
+        match timeout(left, self.call_over(&connection, request)).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                if self.shared.env.now() - *connection.state.heard.lock() > SILENCE {
+                    connection.state.give_up.notify_one();
+                }
+                Err(Error::Timeout)
+            }
+        }
     }
 
-    async fn call_now(&self, request: &Request) -> Result<Reply, Error> {
-        // Only unique within one connection, but a random start shows which call was whose in a trace.
+    async fn call_over(&self, connection: &Connection, request: &Request) -> Result<Reply, Error> {
         let correlation = self.shared.env.random_u64();
         let request = frame::encode(Kind::Request, correlation, request)?;
-        let connection = self.connection().await?;
         let (answer, answered) = oneshot::channel();
-        let closed = || Error::Network("the connection was closed".into());
+        let _forget = Forget {
+            state: connection.state.clone(),
+            correlation,
+        };
         connection
             .calls
             .send(Call {
@@ -134,6 +160,18 @@ impl Peer {
     }
 }
 
+/// Takes a call out of those that wait, however its caller has ended.
+struct Forget {
+    state: Arc<State>,
+    correlation: u64,
+}
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        self.state.waiting.lock().remove(&self.correlation);
+    }
+}
+
 /// Whether a fresh connection is refused.
 pub async fn is_gone(env: &Env, host: &str, port: u16) -> bool {
     matches!(dial(env, host, port).await, Err(Error::ConnectionRefused))
@@ -147,32 +185,45 @@ async fn dial(env: &Env, host: &str, port: u16) -> Result<Stream, Error> {
 impl Connection {
     fn start(env: &Env, stream: Stream) -> Connection {
         let (calls, queue) = mpsc::channel(QUEUE);
-        env.spawn(Plane::Control, "quorum-peer", run(stream, queue));
-        Connection { calls }
+        let state = Arc::new(State {
+            waiting: Mutex::default(),
+            heard: Mutex::new(env.now()),
+            give_up: Notify::new(),
+        });
+        env.spawn(
+            Plane::Control,
+            "quorum-peer",
+            run(env.clone(), stream, queue, state.clone()),
+        );
+        Connection { calls, state }
     }
 }
 
 /// Carries calls and answers until the connection ends, then fails what still waits.
-async fn run(stream: Stream, mut calls: mpsc::Receiver<Call>) {
-    let waiting = Waiting::default();
+async fn run(env: Env, stream: Stream, mut calls: mpsc::Receiver<Call>, state: Arc<State>) {
     let (mut read, mut write) = tokio::io::split(stream);
     let send = async {
         while let Some(call) = calls.recv().await {
-            waiting.lock().insert(call.correlation, call.answer);
+            // A caller that has given up while its call was queued is not waited for.
+            if call.answer.is_closed() {
+                continue;
+            }
+            state.waiting.lock().insert(call.correlation, call.answer);
             frame::write(&mut write, &call.request).await?;
         }
         Ok::<_, io::Error>(())
     };
     let ended = tokio::select! {
         biased;
-        result = receive(&mut read, &waiting) => result,
+        () = state.give_up.notified() => Err(io::ErrorKind::TimedOut.into()),
+        result = receive(&env, &mut read, &state) => result,
         result = send => result,
     };
     let why = ended
         .err()
         .map_or_else(|| "the connection was closed".to_owned(), |e| e.to_string());
     calls.close();
-    for (_, answer) in std::mem::take(&mut *waiting.lock()) {
+    for (_, answer) in std::mem::take(&mut *state.waiting.lock()) {
         // The caller may have given up.
         let _ = answer.send(Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,
@@ -181,10 +232,11 @@ async fn run(stream: Stream, mut calls: mpsc::Receiver<Call>) {
     }
 }
 
-async fn receive(read: &mut ReadHalf<Stream>, waiting: &Waiting) -> io::Result<()> {
-    let mut buffered = tokio::io::BufReader::new(read);
+async fn receive(env: &Env, read: &mut ReadHalf<Stream>, state: &State) -> io::Result<()> {
+    let mut buffered = BufReader::new(read);
     while let Some(frame) = frame::read(&mut buffered).await? {
-        if let Some(answer) = waiting.lock().remove(&frame.correlation) {
+        *state.heard.lock() = env.now();
+        if let Some(answer) = state.waiting.lock().remove(&frame.correlation) {
             // The caller may have given up.
             let _ = answer.send(frame.decode::<Answer>());
         }

@@ -3,9 +3,11 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{BufReader, WriteHalf};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
 
 use super::frame::{self, Frame, Kind};
 use super::message::{Answer, Refusal, Request};
@@ -14,6 +16,9 @@ use crate::env::{Listener, Plane, Stream};
 
 /// Requests of one connection that are being answered.
 const CONCURRENT: usize = 64;
+/// A connection without a whole request for so long is closed: its other end may be gone without a word. Whoever still
+/// needs it makes another.
+const IDLE: Duration = Duration::from_secs(60);
 /// Connections at a time; a quorum and its observers need far fewer.
 const CONNECTIONS: usize = 4096;
 
@@ -43,7 +48,7 @@ impl Node {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the controller listener could not accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    sleep(Duration::from_millis(100)).await;
                 }
             }
         }
@@ -56,7 +61,7 @@ impl Node {
         let reading = async {
             let mut read = BufReader::new(read);
             let busy = Arc::new(Semaphore::new(CONCURRENT));
-            while let Some(request) = frame::read(&mut read).await? {
+            while let Some(request) = timeout(IDLE, frame::read(&mut read)).await?? {
                 let slot = busy
                     .clone()
                     .acquire_owned()

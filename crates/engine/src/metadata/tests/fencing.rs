@@ -27,26 +27,42 @@ fn the_last_member_stays_in_the_isr_and_leads_again_when_it_returns() {
     let state = cluster.partition(p);
     assert_eq!((state.leader, state.isr), (None, brokers(&[3])));
     cluster.unfence(1);
-    assert_eq!(cluster.partition(p).leader, None, "broker 1 may lack records");
+    assert_eq!(
+        cluster.partition(p).leader,
+        None,
+        "broker 1 may lack records"
+    );
     cluster.unfence(3);
     let state = cluster.partition(p);
-    assert_eq!((state.leader, state.isr), (Some(BrokerId(3)), brokers(&[3])));
+    assert_eq!(
+        (state.leader, state.isr),
+        (Some(BrokerId(3)), brokers(&[3]))
+    );
     assert_eq!(state.leader_epoch, LeaderEpoch(4));
 }
 
 #[test]
 fn a_new_incarnation_leaves_every_isr_that_has_another_member() {
     let mut cluster = Cluster::of(2);
-    let (shared, alone) = (cluster.topic_on("shared", &[1, 2]), cluster.topic_on("alone", &[1]));
+    let (shared, alone) = (
+        cluster.topic_on("shared", &[1, 2]),
+        cluster.topic_on("alone", &[1]),
+    );
     let (epoch, clean) = cluster.register(1, None);
     assert!(!clean);
     assert!(epoch > BrokerEpoch(1));
     assert_eq!(
-        (cluster.partition(shared).leader, cluster.partition(shared).isr),
+        (
+            cluster.partition(shared).leader,
+            cluster.partition(shared).isr
+        ),
         (Some(BrokerId(2)), brokers(&[2]))
     );
     assert_eq!(
-        (cluster.partition(alone).leader, cluster.partition(alone).isr),
+        (
+            cluster.partition(alone).leader,
+            cluster.partition(alone).isr
+        ),
         (None, brokers(&[1]))
     );
     cluster.unfence(1);
@@ -58,13 +74,20 @@ fn a_clean_shutdown_record_is_recognised_by_its_epoch() {
     let mut cluster = Cluster::of(1);
     let epoch = cluster.epoch(1);
     assert!(cluster.register(1, Some(epoch)).1);
-    assert!(!cluster.register(1, Some(epoch)).1, "the record is of an older incarnation");
+    assert!(
+        !cluster.register(1, Some(epoch)).1,
+        "the record is of an older incarnation"
+    );
 }
 
 #[test]
 fn registering_the_same_incarnation_again_changes_nothing() {
     let mut cluster = Cluster::of(1);
-    let state = cluster.image.broker(BrokerId(1)).expect("registered").clone();
+    let state = cluster
+        .image
+        .broker(BrokerId(1))
+        .expect("registered")
+        .clone();
     let again = Registration {
         broker: state.id,
         incarnation: state.incarnation,
@@ -82,9 +105,17 @@ fn registering_the_same_incarnation_again_changes_nothing() {
 #[test]
 fn a_broker_of_another_cluster_is_refused() {
     let mut cluster = Cluster::of(1);
-    cluster.done(Command::NameCluster { cluster_id: "ours".into() });
-    cluster.done(Command::NameCluster { cluster_id: "too late".into() });
-    let state = cluster.image.broker(BrokerId(1)).expect("registered").clone();
+    cluster.done(Command::NameCluster {
+        cluster_id: "ours".into(),
+    });
+    cluster.done(Command::NameCluster {
+        cluster_id: "too late".into(),
+    });
+    let state = cluster
+        .image
+        .broker(BrokerId(1))
+        .expect("registered")
+        .clone();
     let foreign = Registration {
         broker: BrokerId(2),
         incarnation: Uuid::from(7),
@@ -97,7 +128,10 @@ fn a_broker_of_another_cluster_is_refused() {
     let refused = cluster.propose(Command::RegisterBroker(foreign));
     assert_eq!(
         refused,
-        Err(Rejection::InconsistentClusterId { ours: "ours".into(), theirs: "theirs".into() })
+        Err(Rejection::InconsistentClusterId {
+            ours: "ours".into(),
+            theirs: "theirs".into()
+        })
     );
 }
 
@@ -107,24 +141,54 @@ fn commands_of_an_older_incarnation_are_refused() {
     let stale = cluster.epoch(1);
     cluster.start(1);
     for command in [
-        Command::FenceBroker { broker: BrokerId(1), epoch: stale },
-        Command::UnfenceBroker { broker: BrokerId(1), epoch: stale },
-        Command::AllocateProducerIds { broker: BrokerId(1), epoch: stale },
-        Command::AlterPartitions { broker: BrokerId(1), epoch: stale, changes: vec![] },
+        Command::FenceBroker {
+            broker: BrokerId(1),
+            epoch: stale,
+        },
+        Command::UnfenceBroker {
+            broker: BrokerId(1),
+            epoch: stale,
+        },
+        Command::AllocateProducerIds {
+            broker: BrokerId(1),
+            epoch: stale,
+        },
+        Command::AlterPartitions {
+            broker: BrokerId(1),
+            epoch: stale,
+            changes: vec![],
+        },
     ] {
         assert_eq!(cluster.propose(command), Err(Rejection::StaleBrokerEpoch));
     }
-    let unknown = Command::FenceBroker { broker: BrokerId(9), epoch: stale };
-    assert_eq!(cluster.propose(unknown), Err(Rejection::BrokerNotRegistered));
+    let unknown = Command::FenceBroker {
+        broker: BrokerId(9),
+        epoch: stale,
+    };
+    assert_eq!(
+        cluster.propose(unknown),
+        Err(Rejection::BrokerNotRegistered)
+    );
 }
 
 #[test]
 fn a_stopping_broker_hands_over_what_another_can_take() {
     let mut cluster = Cluster::of(3);
-    let (shared, alone) = (cluster.topic_on("shared", &[1, 2, 3]), cluster.topic_on("alone", &[1]));
+    let (shared, alone) = (
+        cluster.topic_on("shared", &[1, 2, 3]),
+        cluster.topic_on("alone", &[1]),
+    );
     let epoch = cluster.epoch(1);
-    let outcome = cluster.done(Command::ShutDownBroker { broker: BrokerId(1), epoch });
-    assert_eq!(outcome, Outcome::ShuttingDown { remaining_leaderships: 1 });
+    let outcome = cluster.done(Command::ShutDownBroker {
+        broker: BrokerId(1),
+        epoch,
+    });
+    assert_eq!(
+        outcome,
+        Outcome::ShuttingDown {
+            remaining_leaderships: 1
+        }
+    );
     assert_eq!(cluster.partition(shared).leader, Some(BrokerId(2)));
     assert_eq!(cluster.partition(shared).isr, brokers(&[2, 3]));
     assert_eq!(cluster.partition(alone).leader, Some(BrokerId(1)));
@@ -136,15 +200,28 @@ fn a_stalled_broker_leads_nothing_that_a_healthy_one_can_lead() {
     let p = cluster.topic_on("t", &[1, 2, 3]);
     let stall = |cluster: &mut Cluster, id: i32, stalled: bool| {
         let epoch = cluster.epoch(id);
-        cluster.done(Command::StallBroker { broker: BrokerId(id), epoch, stalled });
+        cluster.done(Command::StallBroker {
+            broker: BrokerId(id),
+            epoch,
+            stalled,
+        });
     };
     stall(&mut cluster, 1, true);
     assert_eq!(
         (cluster.partition(p).leader, cluster.partition(p).isr),
         (Some(BrokerId(2)), brokers(&[2, 3]))
     );
-    assert!(!cluster.image.broker(BrokerId(1)).expect("registered").fenced);
-    assert_eq!(cluster.ask_isr(p, &[1, 2, 3]), Err(Rejection::IneligibleReplica));
+    assert!(
+        !cluster
+            .image
+            .broker(BrokerId(1))
+            .expect("registered")
+            .fenced
+    );
+    assert_eq!(
+        cluster.ask_isr(p, &[1, 2, 3]),
+        Err(Rejection::IneligibleReplica)
+    );
     stall(&mut cluster, 2, true);
     stall(&mut cluster, 3, true);
     assert_eq!(
@@ -152,7 +229,9 @@ fn a_stalled_broker_leads_nothing_that_a_healthy_one_can_lead() {
         (Some(BrokerId(3)), brokers(&[3]))
     );
     stall(&mut cluster, 1, false);
-    cluster.ask_isr(p, &[1, 3]).expect("a healthy replica may join a stalled leader's ISR");
+    cluster
+        .ask_isr(p, &[1, 3])
+        .expect("a healthy replica may join a stalled leader's ISR");
     assert_eq!(
         (cluster.partition(p).leader, cluster.partition(p).isr),
         (Some(BrokerId(1)), brokers(&[1]))
@@ -167,9 +246,17 @@ fn an_unclean_election_happens_only_where_the_config_says_so() {
     cluster.fence(1);
     cluster.unfence(2);
     assert_eq!(cluster.partition(p).leader, None);
-    let edit = ("unclean.leader.election.enable".to_owned(), ConfigEdit::Set("true".into()));
-    let change = ConfigChange { resource: Resource::Topic("t".into()), edits: vec![edit] };
-    cluster.done(Command::AlterConfigs { changes: vec![change] });
+    let edit = (
+        "unclean.leader.election.enable".to_owned(),
+        ConfigEdit::Set("true".into()),
+    );
+    let change = ConfigChange {
+        resource: Resource::Topic("t".into()),
+        edits: vec![edit],
+    };
+    cluster.done(Command::AlterConfigs {
+        changes: vec![change],
+    });
     assert_eq!(
         (cluster.partition(p).leader, cluster.partition(p).isr),
         (Some(BrokerId(2)), brokers(&[2]))
@@ -183,13 +270,19 @@ fn the_preferred_replica_gets_its_leadership_back_once_it_is_in_sync() {
     cluster.fence(1);
     cluster.unfence(1);
     assert_eq!(cluster.image.imbalanced(), vec![]);
-    let elect =
-        |cluster: &mut Cluster| cluster.done(Command::ElectPreferred { partitions: vec![p] });
+    let elect = |cluster: &mut Cluster| {
+        cluster.done(Command::ElectPreferred {
+            partitions: vec![p],
+        })
+    };
     let refused = Outcome::Elected(vec![Err(Rejection::PreferredLeaderNotAvailable)]);
     assert_eq!(elect(&mut cluster), refused);
     cluster.ask_isr(p, &[1, 2]).expect("back in sync");
     assert_eq!(cluster.image.imbalanced(), vec![p]);
     assert_eq!(elect(&mut cluster), Outcome::Elected(vec![Ok(())]));
     assert_eq!(cluster.partition(p).leader, Some(BrokerId(1)));
-    assert_eq!(elect(&mut cluster), Outcome::Elected(vec![Err(Rejection::ElectionNotNeeded)]));
+    assert_eq!(
+        elect(&mut cluster),
+        Outcome::Elected(vec![Err(Rejection::ElectionNotNeeded)])
+    );
 }

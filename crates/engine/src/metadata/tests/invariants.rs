@@ -15,8 +15,15 @@ enum Step {
     Unfence(i32),
     ShutDown(i32),
     Stall(i32, bool),
-    Create { partitions: i32, factor: i16 },
-    AskIsr { pick: usize, isr: Vec<i32>, staleness: i32 },
+    Create {
+        partitions: i32,
+        factor: i16,
+    },
+    AskIsr {
+        pick: usize,
+        isr: Vec<i32>,
+        staleness: i32,
+    },
     Balance,
 }
 
@@ -37,22 +44,28 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn take(cluster: &mut Cluster, step: &Step) {
     let epoch = |cluster: &Cluster, id: i32| {
-        cluster.image.broker(BrokerId(id)).map_or(BrokerEpoch(-1), |b| b.epoch)
+        cluster
+            .image
+            .broker(BrokerId(id))
+            .map_or(BrokerEpoch(-1), |b| b.epoch)
     };
     let command = match step {
         Step::Register(id) => {
             cluster.register(*id, None);
             return;
         }
-        Step::Fence(id) => {
-            Command::FenceBroker { broker: BrokerId(*id), epoch: epoch(cluster, *id) }
-        }
-        Step::Unfence(id) => {
-            Command::UnfenceBroker { broker: BrokerId(*id), epoch: epoch(cluster, *id) }
-        }
-        Step::ShutDown(id) => {
-            Command::ShutDownBroker { broker: BrokerId(*id), epoch: epoch(cluster, *id) }
-        }
+        Step::Fence(id) => Command::FenceBroker {
+            broker: BrokerId(*id),
+            epoch: epoch(cluster, *id),
+        },
+        Step::Unfence(id) => Command::UnfenceBroker {
+            broker: BrokerId(*id),
+            epoch: epoch(cluster, *id),
+        },
+        Step::ShutDown(id) => Command::ShutDownBroker {
+            broker: BrokerId(*id),
+            epoch: epoch(cluster, *id),
+        },
         Step::Stall(id, stalled) => Command::StallBroker {
             broker: BrokerId(*id),
             epoch: epoch(cluster, *id),
@@ -60,17 +73,25 @@ fn take(cluster: &mut Cluster, step: &Step) {
         },
         Step::Create { partitions, factor } => {
             let id = Uuid::from(u128::from(cluster.index) + 1);
-            let assignment =
-                Assignment::Spread { partitions: *partitions, replication_factor: *factor };
+            let assignment = Assignment::Spread {
+                partitions: *partitions,
+                replication_factor: *factor,
+            };
             Command::CreateTopics {
                 topics: vec![new_topic(&format!("t{}", cluster.index), id, assignment)],
             }
         }
-        Step::AskIsr { pick, isr, staleness } => match isr_wish(cluster, *pick, isr, *staleness) {
+        Step::AskIsr {
+            pick,
+            isr,
+            staleness,
+        } => match isr_wish(cluster, *pick, isr, *staleness) {
             Some(command) => command,
             None => return,
         },
-        Step::Balance => Command::ElectPreferred { partitions: cluster.image.imbalanced() },
+        Step::Balance => Command::ElectPreferred {
+            partitions: cluster.image.imbalanced(),
+        },
     };
     // Most random commands are refused; what matters is what the accepted ones leave behind.
     let _ = cluster.propose(command);
@@ -84,7 +105,10 @@ fn isr_wish(cluster: &Cluster, pick: usize, isr: &[i32], staleness: i32) -> Opti
         .iter()
         .copied()
         .chain([leader.0])
-        .map(|b| IsrMember { broker: BrokerId(b), epoch: None })
+        .map(|b| IsrMember {
+            broker: BrokerId(b),
+            epoch: None,
+        })
         .collect();
     let change = PartitionChange {
         partition: *partition,
@@ -105,10 +129,16 @@ type Leaders = BTreeMap<(PartitionId, LeaderEpoch), Option<BrokerId>>;
 fn check(before: &Image, after: &Image, leaders: &mut Leaders) {
     for (id, p) in after.partitions() {
         assert!(!p.isr.is_empty(), "an ISR is never empty: {id:?} {p:?}");
-        assert!(p.isr.iter().all(|b| p.has_replica(*b)), "an ISR has only replicas: {id:?} {p:?}");
+        assert!(
+            p.isr.iter().all(|b| p.has_replica(*b)),
+            "an ISR has only replicas: {id:?} {p:?}"
+        );
         if let Some(leader) = p.leader {
             assert!(p.is_in_sync(leader), "a leader is in the ISR: {id:?} {p:?}");
-            assert!(after.is_unfenced(leader), "a leader is not fenced: {id:?} {p:?}");
+            assert!(
+                after.is_unfenced(leader),
+                "a leader is not fenced: {id:?} {p:?}"
+            );
         }
         let led = *leaders.entry((id, p.leader_epoch)).or_insert(p.leader);
         assert_eq!(led, p.leader, "one leader per epoch: {id:?} {p:?}");
@@ -122,7 +152,8 @@ fn check(before: &Image, after: &Image, leaders: &mut Leaders) {
             assert!(
                 p.leader.is_none()
                     || p.leader == old.leader
-                    || p.leader.is_some_and(|l| old.is_in_sync(l) || p.is_in_sync(l)),
+                    || p.leader
+                        .is_some_and(|l| old.is_in_sync(l) || p.is_in_sync(l)),
                 "leaders come from the ISR"
             );
         }
