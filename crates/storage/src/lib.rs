@@ -16,6 +16,7 @@ mod log;
 mod poison;
 mod producers;
 mod segment;
+mod space;
 
 pub use cache::CacheBudget;
 pub use config::LogConfig;
@@ -27,3 +28,4 @@ pub use log::{
 };
 pub use poison::Poison;
 pub use producers::ProducerEntry;
+pub use space::Space;

@@ -11,6 +11,9 @@ impl Log {
     /// log as it was; another failed write poisons it.
     pub fn append(&mut self, batches: &[Batch], now_ms: u64) -> Result<(), Error> {
         self.poison.check()?;
+        if self.space.is_low() {
+            return Err(Error::NoSpace { path: self.dir.clone() });
+        }
         self.check_order(batches)?;
         let before = self.next_offset;
         let result = self.append_runs(batches, now_ms);

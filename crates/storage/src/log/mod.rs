@@ -17,7 +17,7 @@ use crate::config::LogConfig;
 use crate::disk::Disk;
 use crate::producers::{ProducerEntry, ProducerTable};
 use crate::segment::Segment;
-use crate::{Error, Poison};
+use crate::{Error, Poison, Space};
 
 pub use flush::{FlushPlan, Flushed};
 pub use lookup::{TimestampLookup, TimestampOffset};
@@ -30,6 +30,7 @@ pub struct Log {
     dir: PathBuf,
     config: LogConfig,
     poison: Poison,
+    space: Space,
     cache: LogCache,
     /// Sorted by base offset, never empty.
     segments: Vec<Segment>,

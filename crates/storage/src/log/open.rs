@@ -15,7 +15,7 @@ use crate::disk::{Disk, Entry, read_file, remove_if_there};
 use crate::producers::{self, ProducerEntry, ProducerTable};
 use crate::segment::scan::{Found, Scanner};
 use crate::segment::{EXTENSIONS, FileSizes, INDEX, LOG, SNAPSHOT, Segment, TIMEINDEX, file_path};
-use crate::{Error, Poison, checkpoint, compaction};
+use crate::{Error, Poison, Space, checkpoint, compaction};
 
 /// What is known of a log before it is opened.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +30,8 @@ pub struct OpenState {
     pub now_ms: u64,
     /// The flag of the log directory.
     pub poison: Poison,
+    /// The free space of the log directory.
+    pub space: Space,
 }
 
 /// What opening found.
@@ -249,7 +251,8 @@ impl Opening {
 
     /// Why a segment cannot follow what ends at `next`.
     fn misplaced(&self, base: i64, next: i64, first: bool) -> Option<String> {
-        let gap = base > next && base > self.start.recovery_point && !self.config.compact;
+        // Compaction leaves gaps, but only below the recovery point.
+        let gap = base > next && base > self.start.recovery_point;
         let wrong = !first && (base < next || gap);
         wrong.then(|| format!("the next segment begins at {base}, not at {next}"))
     }
@@ -368,6 +371,7 @@ impl Opening {
             dir: self.dir.clone(),
             config: self.config.clone(),
             poison: self.start.poison.clone(),
+            space: self.start.space.clone(),
             cache: LogCache::new(budget),
             segments,
             log_start: self.start.log_start.max(first),

@@ -1,0 +1,109 @@
+//! Writes the offset checkpoints, each only when something in it has changed.
+
+use std::sync::Arc;
+
+use storage::checkpoint::{
+    CLEANER_OFFSET_FILE, HIGH_WATERMARK_FILE, LOG_START_FILE, Offsets, RECOVERY_POINT_FILE,
+    write_offsets,
+};
+use storage::{Disk, Error};
+use tracing::warn;
+
+use super::directory::{Directory, Saved};
+use super::{Logs, Name};
+use crate::env::Pool;
+use crate::partition::{Partition, Partitions};
+
+/// One of the four files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checkpoint {
+    RecoveryPoint,
+    LogStart,
+    HighWatermark,
+    Cleaned,
+}
+
+impl Checkpoint {
+    fn file(self) -> &'static str {
+        match self {
+            Checkpoint::RecoveryPoint => RECOVERY_POINT_FILE,
+            Checkpoint::LogStart => LOG_START_FILE,
+            Checkpoint::HighWatermark => HIGH_WATERMARK_FILE,
+            Checkpoint::Cleaned => CLEANER_OFFSET_FILE,
+        }
+    }
+
+    fn of(self, saved: &mut Saved) -> &mut Offsets {
+        match self {
+            Checkpoint::RecoveryPoint => &mut saved.recovery_points,
+            Checkpoint::LogStart => &mut saved.log_starts,
+            Checkpoint::HighWatermark => &mut saved.high_watermarks,
+            Checkpoint::Cleaned => &mut saved.cleaned,
+        }
+    }
+
+    /// The partition's position; `None` for the one that the partition does not know.
+    fn position(self, partition: &Partition) -> Option<i64> {
+        match self {
+            Checkpoint::RecoveryPoint => Some(partition.with_log(|log, _| log.recovery_point())),
+            Checkpoint::LogStart => Some(partition.with_log(|log, _| log.log_start())),
+            Checkpoint::HighWatermark => Some(partition.high_watermark().0),
+            Checkpoint::Cleaned => None,
+        }
+    }
+}
+
+impl Logs {
+    /// Writes the file in every directory where a partition's position has changed. A failure is told; the next round
+    /// tries again.
+    pub(super) async fn write_checkpoint(&self, which: Checkpoint, partitions: &Partitions) {
+        let held = self.by_directory(partitions);
+        for (directory, held) in self.directories.iter().zip(held) {
+            let changed = {
+                let mut saved = directory.saved.lock();
+                let offsets = which.of(&mut saved);
+                let mut changed = false;
+                for (name, partition) in held {
+                    if let Some(position) = which.position(&partition) {
+                        changed |= offsets.insert(name, position) != Some(position);
+                    }
+                }
+                changed
+            };
+            if changed && directory.poison.reason().is_none() {
+                self.save(directory, which).await;
+            }
+        }
+    }
+
+    /// Writes the file of one directory as it is known.
+    pub(super) async fn save(&self, directory: &Arc<Directory>, which: Checkpoint) {
+        let (disk, dir) = (self.disk.clone(), directory.clone());
+        let result = self.env.blocking(Pool::Sync, move || write(&*disk, &dir, which)).await;
+        if let Err(error) = result {
+            warn!(file = which.file(), %error, "cannot write a checkpoint");
+        }
+    }
+
+    /// The partitions of each directory.
+    pub(super) fn by_directory(
+        &self,
+        partitions: &Partitions,
+    ) -> Vec<Vec<(Name, Arc<Partition>)>> {
+        let mut held: Vec<Vec<_>> = self.directories.iter().map(|_| Vec::new()).collect();
+        let places = &self.state.lock().places;
+        for partition in partitions.all() {
+            let name = (partition.topic().to_string(), partition.id().index);
+            if let Some(place) = places.get(&name) {
+                held[*place].push((name, partition));
+            }
+        }
+        held
+    }
+}
+
+fn write(disk: &dyn Disk, directory: &Directory, which: Checkpoint) -> Result<(), Error> {
+    let path = directory.path.join(which.file());
+    let offsets = which.of(&mut directory.saved.lock()).clone();
+    write_offsets(disk, &path, &offsets)
+}

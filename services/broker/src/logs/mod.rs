@@ -1,0 +1,174 @@
+//! The log directories: opened and recovered at the start, kept while the broker runs (fsyncs, checkpoints, retention,
+//! compaction, free space), and closed so that the next start need not check anything.
+
+mod checkpoints;
+mod cleaner;
+mod close;
+mod directory;
+mod recover;
+mod source;
+mod upkeep;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::ids::BrokerEpoch;
+use futures::future::join_all;
+use parking_lot::Mutex;
+use storage::checkpoint::MetaProperties;
+use storage::{CacheBudget, Disk, Log};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use wire::Str;
+
+use crate::config::Config;
+use crate::env::{Env, Pool};
+use directory::Directory;
+use watch::{InFlight, WatchedDisk};
+
+/// (topic, partition), as directories and checkpoints name it.
+type Name = (String, i32);
+
+/// Why the log directories cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    #[error("{} belongs to node {found}, this is node.id={node_id}", path.display())]
+    OtherNode { path: PathBuf, found: i32, node_id: i32 },
+    #[error("{} belongs to cluster {found}, not to {expected}", path.display())]
+    OtherCluster { path: PathBuf, found: String, expected: String },
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+}
+
+/// The logs of this broker.
+pub struct Logs {
+    env: Env,
+    config: Arc<Config>,
+    disk: Arc<dyn Disk>,
+    budget: Arc<CacheBudget>,
+    in_flight: Arc<InFlight>,
+    directories: Vec<Arc<Directory>>,
+    state: Mutex<State>,
+    /// Woken when a directory goes out of service.
+    failed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Recovered and not yet asked for.
+    recovered: BTreeMap<Name, Log>,
+    /// Which directory a partition is in.
+    places: BTreeMap<Name, usize>,
+    /// Directories to be removed, and when.
+    doomed: Vec<(Instant, PathBuf)>,
+}
+
+impl Logs {
+    /// Locks the directories and recovers every log in them, several at a time.
+    pub async fn open(env: Env, config: Arc<Config>) -> Result<Arc<Logs>, OpenError> {
+        let in_flight = InFlight::new(env.clone());
+        let disk: Arc<dyn Disk> =
+            Arc::new(WatchedDisk { inner: env.disk(), in_flight: in_flight.clone() });
+        let open = config.log.dirs.iter().map(|path| {
+            let (disk, path, node_id) = (disk.clone(), path.clone(), config.node_id);
+            env.blocking(Pool::Read, move || Directory::open(&*disk, &path, node_id))
+        });
+        let mut directories = Vec::new();
+        for directory in join_all(open).await {
+            directories.push(Arc::new(directory?));
+        }
+        let logs = Logs {
+            budget: CacheBudget::new(config.log.cache_bytes as u64),
+            state: Mutex::default(),
+            failed: Notify::new(),
+            env,
+            config,
+            disk,
+            in_flight,
+            directories,
+        };
+        logs.check_cluster(logs.config.cluster_id.as_deref())?;
+        logs.recover().await?;
+        Ok(Arc::new(logs))
+    }
+
+    /// The cluster that the directories belong to, if they have been used.
+    pub fn cluster_id(&self) -> Option<Str> {
+        let known = self.directories.iter().find_map(|d| d.meta.as_ref());
+        known.map(|meta| Str::copy_from(&meta.cluster_id))
+    }
+
+    /// The broker epoch of the last stop; `None` unless every directory was closed in order then.
+    pub fn clean_epoch(&self) -> Option<BrokerEpoch> {
+        let epochs = self.directories.iter().map(|d| d.clean.map(|clean| clean.broker_epoch));
+        let lowest = epochs.min().flatten().filter(|epoch| *epoch >= 0);
+        lowest.map(BrokerEpoch)
+    }
+
+    /// The age of the oldest append, read or fsync that has not ended. A directory that is full or out of service counts
+    /// as one that hangs, so that others lead what it holds.
+    pub fn stall(&self) -> Duration {
+        let unfit = |d: &Arc<Directory>| d.space.is_low() || d.poison.reason().is_some();
+        if self.directories.iter().any(unfit) {
+            return 2 * self.config.quorum.stall_timeout;
+        }
+        self.in_flight.oldest()
+    }
+
+    /// Says in each new directory that it is this node's in this cluster.
+    pub async fn claim(&self, cluster_id: &str) -> Result<(), OpenError> {
+        self.check_cluster(Some(cluster_id))?;
+        for directory in self.directories.iter().filter(|d| d.meta.is_none()) {
+            let meta = MetaProperties {
+                cluster_id: cluster_id.to_string(),
+                node_id: self.config.node_id,
+                directory_id: self.env.random_uuid(),
+            };
+            let (disk, directory) = (self.disk.clone(), directory.clone());
+            self.env.blocking(Pool::Sync, move || directory.claim(&*disk, &meta)).await?;
+        }
+        Ok(())
+    }
+
+    fn check_cluster(&self, expected: Option<&str>) -> Result<(), OpenError> {
+        let Some(expected) = expected else {
+            return Ok(());
+        };
+        for directory in &self.directories {
+            if let Some(meta) = &directory.meta
+                && meta.cluster_id != expected
+            {
+                return Err(OpenError::OtherCluster {
+                    path: directory.path.clone(),
+                    found: meta.cluster_id.clone(),
+                    expected: expected.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until no directory is in service any more; tells why. The broker cannot go on then.
+    pub async fn failed(&self) -> String {
+        loop {
+            let failed = self.failed.notified();
+            let reasons: Vec<_> =
+                self.directories.iter().filter_map(|d| d.poison.reason()).collect();
+            if reasons.len() == self.directories.len() {
+                return reasons.join("; ");
+            }
+            failed.await;
+        }
+    }
+
+    /// The directory that a partition is in.
+    fn directory_of(&self, name: &Name) -> Option<&Arc<Directory>> {
+        let place = self.state.lock().places.get(name).copied()?;
+        self.directories.get(place)
+    }
+}
