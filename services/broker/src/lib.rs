@@ -3,6 +3,7 @@
 pub mod api;
 pub mod config;
 pub mod env;
+pub mod logs;
 pub mod metrics;
 pub mod net;
 pub mod partition;
