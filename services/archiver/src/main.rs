@@ -44,8 +44,10 @@ fn start() -> anyhow::Result<()> {
     let options = Options::parse();
     telemetry::init_logs("archiver")?;
     let connector = options.connector()?;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(run(options, connector))
 }
 
@@ -81,8 +83,10 @@ async fn prepare(
     registry: &Registry,
     readiness: &Readiness,
 ) -> anyhow::Result<(Settings, Archive<S3, DeadLetters>)> {
-    let group_id =
-        options.group_id.clone().unwrap_or_else(|| format!("connect-{}", connector.name));
+    let group_id = options
+        .group_id
+        .clone()
+        .unwrap_or_else(|| format!("connect-{}", connector.name));
     let kafka = Arc::new(LookUps::new(&options.kafka, &group_id)?);
     for topic in &connector.topics {
         // A topic that does not exist yet, or a cluster that is away, is looked at again when a partition is opened.
@@ -99,7 +103,11 @@ async fn prepare(
         max_wait: connector.rotate_interval.unwrap_or(NEVER),
     };
     let archive = Archive {
-        shared: Arc::new(Shared { objects, letters, compression: connector.compression }),
+        shared: Arc::new(Shared {
+            objects,
+            letters,
+            compression: connector.compression,
+        }),
         topics_dir: connector.topics_dir.clone(),
         flush_size: connector.flush_size,
         kafka,
@@ -113,7 +121,10 @@ async fn connect(
     readiness: &Readiness,
 ) -> anyhow::Result<Arc<S3>> {
     let location = options.location(connector)?;
-    let endpoint = location.endpoint_url.clone().unwrap_or_else(|| "AWS".into());
+    let endpoint = location
+        .endpoint_url
+        .clone()
+        .unwrap_or_else(|| "AWS".into());
     tracing::info!(bucket = location.bucket, endpoint, topics = ?connector.topics, "archiving");
     let objects = Arc::new(S3::connect(connector, location).await);
     let waits = |unclear: &store::Unclear| {

@@ -101,7 +101,14 @@ impl Marker {
 
     /// The marker's content, for people who open it.
     pub fn body(&self) -> String {
-        let Marker { source: Source { cluster_id, topic_id }, start, extension } = self;
+        let Marker {
+            source: Source {
+                cluster_id,
+                topic_id,
+            },
+            start,
+            extension,
+        } = self;
         let body = serde_json::json!({
             "cluster_id": cluster_id, "topic_id": topic_id, "start_offset": start, "extension": extension,
         });
@@ -118,11 +125,17 @@ fn encode_source(source: &Source) -> HashMap<String, String> {
 
 fn decode_source(fields: &HashMap<String, String>) -> Result<Source, Malformed> {
     let cluster_id = text(fields, CLUSTER_ID)?.to_owned();
-    Ok(Source { cluster_id, topic_id: text(fields, TOPIC_ID)?.to_owned() })
+    Ok(Source {
+        cluster_id,
+        topic_id: text(fields, TOPIC_ID)?.to_owned(),
+    })
 }
 
 fn text<'a>(fields: &'a HashMap<String, String>, key: &'static str) -> Result<&'a str, Malformed> {
-    fields.get(key).map(String::as_str).ok_or(Malformed { key, value: None })
+    fields
+        .get(key)
+        .map(String::as_str)
+        .ok_or(Malformed { key, value: None })
 }
 
 fn parse<T: std::str::FromStr>(
@@ -130,7 +143,10 @@ fn parse<T: std::str::FromStr>(
     key: &'static str,
 ) -> Result<T, Malformed> {
     let value = text(fields, key)?;
-    value.parse().map_err(|_| Malformed { key, value: Some(value.to_owned()) })
+    value.parse().map_err(|_| Malformed {
+        key,
+        value: Some(value.to_owned()),
+    })
 }
 
 #[cfg(test)]
@@ -138,7 +154,10 @@ mod tests {
     use super::*;
 
     fn source() -> Source {
-        Source { cluster_id: "c".into(), topic_id: "t".into() }
+        Source {
+            cluster_id: "c".into(),
+            topic_id: "t".into(),
+        }
     }
 
     #[test]
@@ -155,15 +174,21 @@ mod tests {
         };
         let fields = metadata.encode();
         assert_eq!(ObjectMetadata::decode(&fields), Ok(metadata));
-        let size: usize =
-            fields.iter().map(|(key, value)| key.len() + value.len() + "x-amz-meta-".len()).sum();
+        let size: usize = fields
+            .iter()
+            .map(|(key, value)| key.len() + value.len() + "x-amz-meta-".len())
+            .sum();
         assert!(size < 2048 - 100, "{size} bytes");
     }
 
     #[test]
     fn a_foreign_object_is_not_taken_for_ours() {
         assert!(ObjectMetadata::decode(&HashMap::new()).is_err());
-        let marker = Marker { source: source(), start: 5, extension: ".json".into() };
+        let marker = Marker {
+            source: source(),
+            start: 5,
+            extension: ".json".into(),
+        };
         assert_eq!(Marker::decode(&marker.encode()), Ok(marker.clone()));
         assert!(ObjectMetadata::decode(&marker.encode()).is_err());
     }

@@ -56,7 +56,12 @@ pub struct Options {
     pub create_bucket: bool,
 
     /// Where /metrics, /healthz and /readyz are served.
-    #[arg(long, env = "METRICS_ADDR", default_value = "127.0.0.1:9404", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "METRICS_ADDR",
+        default_value = "127.0.0.1:9404",
+        value_name = "HOST:PORT"
+    )]
     pub metrics_addr: String,
 }
 

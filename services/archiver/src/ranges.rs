@@ -88,7 +88,9 @@ mod tests {
     #[test]
     fn neighbours_are_gathered_and_read_back() {
         let mut ranges = Ranges::default();
-        [0, 1, 2, 5, 7, 8].into_iter().for_each(|offset| ranges.push(offset));
+        [0, 1, 2, 5, 7, 8]
+            .into_iter()
+            .for_each(|offset| ranges.push(offset));
         assert_eq!(ranges.to_string(), "0-2,5,7-8");
         assert_eq!(ranges.to_string().parse(), Ok(ranges.clone()));
         assert_eq!(ranges.offsets().collect::<Vec<_>>(), [0, 1, 2, 5, 7, 8]);

@@ -36,8 +36,11 @@ impl<O: Objects + 'static, L: Letters> pipeline::Sink for Archive<O, L> {
 
     async fn open(&self, from: &pipeline::Source) -> Result<(Writer<O, L>, i64), pipeline::Error> {
         let partition = from.partition.clone();
-        let policy =
-            self.kafka.cleanup_policy(&partition.topic).await.map_err(pipeline::Error::Retry)?;
+        let policy = self
+            .kafka
+            .cleanup_policy(&partition.topic)
+            .await
+            .map_err(pipeline::Error::Retry)?;
         refuse_compacted(&partition.topic, &policy).map_err(pipeline::Error::Stop)?;
         let hint = self
             .kafka
@@ -58,23 +61,40 @@ impl<O: Objects + 'static, L: Letters> pipeline::Sink for Archive<O, L> {
         };
         let objects = &*self.shared.objects;
         let step = i64::try_from(self.flush_size).unwrap_or(i64::MAX);
-        let tip = match tip::find(objects, &place, &source, hint, step).await.map_err(failed)? {
+        let tip = match tip::find(objects, &place, &source, hint, step)
+            .await
+            .map_err(failed)?
+        {
             Some(tip) => tip,
-            None => {
-                tip::fix_start(objects, &place, &source, from.log.start).await.map_err(failed)?
-            }
+            None => tip::fix_start(objects, &place, &source, from.log.start)
+                .await
+                .map_err(failed)?,
         };
         tracing::info!(%partition, next = tip.next, last_object = ?tip.last_start, "found the end of the partition's objects");
         let shared = self.shared.clone();
         let (gap, lettered) = (Ranges::default(), tip.next);
-        Ok((Writer { shared, partition, place, source, tip: tip.next, gap, lettered }, tip.next))
+        Ok((
+            Writer {
+                shared,
+                partition,
+                place,
+                source,
+                tip: tip.next,
+                gap,
+                lettered,
+            },
+            tip.next,
+        ))
     }
 }
 
 /// # Errors
 /// When the topic is compacted: compaction would take records away that no object holds yet, and nothing would show it.
 pub fn refuse_compacted(topic: &str, cleanup_policy: &str) -> anyhow::Result<()> {
-    if cleanup_policy.split(',').any(|policy| policy.trim() == "compact") {
+    if cleanup_policy
+        .split(',')
+        .any(|policy| policy.trim() == "compact")
+    {
         bail!(
             "topic {topic} is compacted (cleanup.policy={cleanup_policy}): records that compaction takes before they are \
              archived would be missing without a trace. Ways out: take it out of topics, or set cleanup.policy=delete"
@@ -96,8 +116,13 @@ impl LookUps {
             .create()
             .context("cannot create a Kafka client")?;
         let mut group = options.client("millrace-archiver-offsets");
-        group.set("group.id", group_id).set("enable.auto.commit", "false");
-        Ok(LookUps { admin, group: group.create().context("cannot create a Kafka client")? })
+        group
+            .set("group.id", group_id)
+            .set("enable.auto.commit", "false");
+        Ok(LookUps {
+            admin,
+            group: group.create().context("cannot create a Kafka client")?,
+        })
     }
 
     /// The topic's `cleanup.policy`.
@@ -109,10 +134,15 @@ impl LookUps {
             .describe_configs([&question], &options)
             .await
             .context("cannot read the topic's settings")?;
-        let answer = answers.pop().ok_or_else(|| anyhow!("no answer about topic {topic}"))?;
+        let answer = answers
+            .pop()
+            .ok_or_else(|| anyhow!("no answer about topic {topic}"))?;
         let resource =
             answer.map_err(|code| anyhow!("cannot read the settings of topic {topic}: {code}"))?;
-        let entry = resource.entries.into_iter().find(|entry| entry.name == "cleanup.policy");
+        let entry = resource
+            .entries
+            .into_iter()
+            .find(|entry| entry.name == "cleanup.policy");
         entry
             .and_then(|entry| entry.value)
             .ok_or_else(|| anyhow!("topic {topic} shows no cleanup.policy"))
@@ -125,13 +155,17 @@ impl LookUps {
             question.add_partition(&partition.topic, partition.index);
             self.group.committed_offsets(question, LOOK_UP_TIMEOUT)
         };
-        let answer =
-            tokio::task::spawn_blocking(ask).await.context("the look-up was interrupted")?;
+        let answer = tokio::task::spawn_blocking(ask)
+            .await
+            .context("the look-up was interrupted")?;
         let answer = answer.context("cannot read the group's committed offsets")?;
-        Ok(answer.elements().first().and_then(|element| match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        }))
+        Ok(answer
+            .elements()
+            .first()
+            .and_then(|element| match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            }))
     }
 }
 

@@ -66,12 +66,18 @@ struct Lines<'a> {
 impl<O: Objects + 'static, L: Letters> pipeline::Writer for Writer<O, L> {
     async fn write(&mut self, batch: &Batch) -> Result<i64, pipeline::Error> {
         // A retry offers the whole batch again, though its first objects may be stored.
-        let stored = batch.records.partition_point(|record| record.offset < self.tip);
+        let stored = batch
+            .records
+            .partition_point(|record| record.offset < self.tip);
         let mut rest = &batch.records[stored..];
         while !rest.is_empty() {
             let lines = lines(rest);
             rest = lines.rest;
-            let next = if rest.is_empty() { batch.next_offset } else { lines.next };
+            let next = if rest.is_empty() {
+                batch.next_offset
+            } else {
+                lines.next
+            };
             self.send_letters(&lines, next).await?;
             // Records that were refused make no object by themselves: the next one starts before them.
             if lines.count == 0 {
@@ -94,8 +100,13 @@ impl<O: Objects + 'static, L: Letters> pipeline::Writer for Writer<O, L> {
 
 impl<O: Objects, L: Letters> Writer<O, L> {
     async fn send_letters(&mut self, lines: &Lines<'_>, next: i64) -> Result<(), pipeline::Error> {
-        let known = lines.refused.partition_point(|(record, _)| record.offset < self.lettered);
-        let send = self.shared.letters.send(&self.partition, &lines.refused[known..]);
+        let known = lines
+            .refused
+            .partition_point(|(record, _)| record.offset < self.lettered);
+        let send = self
+            .shared
+            .letters
+            .send(&self.partition, &lines.refused[known..]);
         send.await.map_err(pipeline::Error::Retry)?;
         self.lettered = self.lettered.max(next);
         Ok(())
@@ -112,8 +123,9 @@ impl<O: Objects, L: Letters> Writer<O, L> {
             ranges: lines.ranges,
             gap: self.gap.clone(),
         };
-        let body =
-            compress(lines.body, self.shared.compression).await.map_err(pipeline::Error::Retry)?;
+        let body = compress(lines.body, self.shared.compression)
+            .await
+            .map_err(pipeline::Error::Retry)?;
         let found = put_then_look(&*self.shared.objects, &key, body, metadata.encode()).await;
         let found = found.map_err(|unclear| pipeline::Error::Retry(unclear.into()))?;
         let stored_next = next_offset(&key, self.tip, &found, &self.source).map_err(stop)?;
@@ -180,14 +192,17 @@ fn rejection(reason: &NotJson) -> Rejection {
 }
 
 async fn compress(body: Vec<u8>, compression: Compression) -> anyhow::Result<Bytes> {
-    let Compression::Gzip(level) = compression else { return Ok(Bytes::from(body)) };
+    let Compression::Gzip(level) = compression else {
+        return Ok(Bytes::from(body));
+    };
     let work = move || -> std::io::Result<Vec<u8>> {
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(level));
         encoder.write_all(&body)?;
         encoder.finish()
     };
-    let packed =
-        tokio::task::spawn_blocking(work).await.context("the compression was interrupted")?;
+    let packed = tokio::task::spawn_blocking(work)
+        .await
+        .context("the compression was interrupted")?;
     Ok(Bytes::from(packed.context("cannot compress")?))
 }
 

@@ -1,3 +1,85 @@
 //! The millrace command line: topics, configs, groups, produce, consume, verify.
 
-fn main() {}
+mod admin;
+mod base64;
+mod consume;
+mod offsets;
+mod output;
+mod produce;
+mod wire_client;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Millrace from the command line: topics, settings, groups, records, and the proof that nothing was lost.
+///
+/// Every command finds the cluster by --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS and works against any Kafka.
+/// Exit codes: 0 done, 1 failed (for verify: something is missing, doubled or different), 2 wrong usage.
+#[derive(Parser)]
+#[command(
+    name = "millrace",
+    version,
+    verbatim_doc_comment,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List, create, describe, alter and delete topics
+    #[command(subcommand)]
+    Topics(admin::topics::Command),
+    /// Show and change the settings of topics and brokers
+    #[command(subcommand)]
+    Configs(admin::configs::Command),
+    /// List consumer groups, and show their members and lag
+    #[command(subcommand)]
+    Groups(admin::groups::Command),
+    /// Write records from the command line, a file or standard input
+    Produce(produce::Options),
+    /// Read records and print them
+    Consume(consume::Options),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("millrace: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Topics(command) => admin::topics::run(command).await,
+            Command::Configs(command) => admin::configs::run(command).await,
+            Command::Groups(command) => admin::groups::run(command).await,
+            Command::Produce(options) => produce::run(options).await,
+            Command::Consume(options) => consume::run(options).await,
+        }
+    })
+}
+
+/// Whoever read our output has seen enough (`millrace consume ... | head`).
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |cause: &(dyn std::error::Error + 'static)| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(broken)
+}

@@ -27,9 +27,17 @@ pub enum Error {
     #[error("property {0} is required")]
     Missing(&'static str),
     #[error("property {key} = {value:?} is not supported: {allowed}")]
-    Unsupported { key: String, value: String, allowed: String },
+    Unsupported {
+        key: String,
+        value: String,
+        allowed: String,
+    },
     #[error("property {key} = {value:?} is not valid: {expected}")]
-    Invalid { key: String, value: String, expected: String },
+    Invalid {
+        key: String,
+        value: String,
+        expected: String,
+    },
     #[error("property {0} is not known to this archiver")]
     Unknown(String),
     #[error("property {key} refers to ${{env:{variable}}}, which is not set")]
@@ -103,7 +111,9 @@ impl Connector {
             bucket: properties.take("s3.bucket.name"),
             region: properties.take("s3.region"),
             store_url: store_url(&mut properties)?,
-            path_style: properties.take_bool("s3.path.style.access.enabled")?.unwrap_or(true),
+            path_style: properties
+                .take_bool("s3.path.style.access.enabled")?
+                .unwrap_or(true),
             topics_dir: topics_dir(&mut properties)?,
             flush_size: flush_size(&mut properties)?,
             rotate_interval: rotate_interval(&mut properties)?,
@@ -122,12 +132,20 @@ impl Connector {
 fn topics(properties: &mut Properties) -> Result<Vec<String>, Error> {
     let value = properties.take("topics").ok_or(Error::Missing("topics"))?;
     let mut topics: Vec<String> = Vec::new();
-    for topic in value.split(',').map(str::trim).filter(|topic| !topic.is_empty()) {
+    for topic in value
+        .split(',')
+        .map(str::trim)
+        .filter(|topic| !topic.is_empty())
+    {
         if !is_topic_name(topic) {
             let expected = format!(
                 "{topic:?} is not a topic name (letters, digits, '.', '_' and '-', at most 249)"
             );
-            return Err(Error::Invalid { key: "topics".into(), value, expected });
+            return Err(Error::Invalid {
+                key: "topics".into(),
+                value,
+                expected,
+            });
         }
         if !topics.iter().any(|known| known == topic) {
             topics.push(topic.to_owned());
@@ -145,21 +163,35 @@ fn is_topic_name(name: &str) -> bool {
 }
 
 fn store_url(properties: &mut Properties) -> Result<Option<String>, Error> {
-    let Some(value) = properties.take("store.url") else { return Ok(None) };
+    let Some(value) = properties.take("store.url") else {
+        return Ok(None);
+    };
     if !(value.starts_with("http://") || value.starts_with("https://")) {
         let expected = "an http:// or https:// address".into();
-        return Err(Error::Invalid { key: "store.url".into(), value, expected });
+        return Err(Error::Invalid {
+            key: "store.url".into(),
+            value,
+            expected,
+        });
     }
     Ok(Some(value.trim_end_matches('/').to_owned()))
 }
 
 fn topics_dir(properties: &mut Properties) -> Result<String, Error> {
-    let value = properties.take("topics.dir").unwrap_or_else(|| "topics".into());
+    let value = properties
+        .take("topics.dir")
+        .unwrap_or_else(|| "topics".into());
     let legal = !value.is_empty()
-        && value.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        && value
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..");
     if !legal {
         let expected = "a path without empty parts, such as topics or archive/topics".into();
-        return Err(Error::Invalid { key: "topics.dir".into(), value, expected });
+        return Err(Error::Invalid {
+            key: "topics.dir".into(),
+            value,
+            expected,
+        });
     }
     Ok(value)
 }
@@ -175,7 +207,9 @@ fn flush_size(properties: &mut Properties) -> Result<usize, Error> {
 
 fn rotate_interval(properties: &mut Properties) -> Result<Option<Duration>, Error> {
     const KEY: &str = "rotate.schedule.interval.ms";
-    let interval_ms = properties.take_integer(KEY, -1..=i64::from(u32::MAX))?.unwrap_or(-1);
+    let interval_ms = properties
+        .take_integer(KEY, -1..=i64::from(u32::MAX))?
+        .unwrap_or(-1);
     match u64::try_from(interval_ms) {
         Ok(0) => Err(Error::Invalid {
             key: KEY.into(),
@@ -189,7 +223,9 @@ fn rotate_interval(properties: &mut Properties) -> Result<Option<Duration>, Erro
 
 fn compression(properties: &mut Properties) -> Result<Compression, Error> {
     const KEY: &str = "s3.compression.type";
-    let level = properties.take_integer("s3.compression.level", -1..=9)?.unwrap_or(-1);
+    let level = properties
+        .take_integer("s3.compression.level", -1..=9)?
+        .unwrap_or(-1);
     match properties.take(KEY).as_deref() {
         None | Some("none") => Ok(Compression::None),
         Some("gzip") => Ok(Compression::Gzip(u32::try_from(level).unwrap_or(6))),
@@ -202,10 +238,14 @@ fn compression(properties: &mut Properties) -> Result<Compression, Error> {
 }
 
 fn credentials(properties: &mut Properties) -> Result<Option<Credentials>, Error> {
-    match (properties.take("aws.access.key.id"), properties.take("aws.secret.access.key")) {
-        (Some(access_key_id), Some(secret_access_key)) => {
-            Ok(Some(Credentials { access_key_id, secret_access_key }))
-        }
+    match (
+        properties.take("aws.access.key.id"),
+        properties.take("aws.secret.access.key"),
+    ) {
+        (Some(access_key_id), Some(secret_access_key)) => Ok(Some(Credentials {
+            access_key_id,
+            secret_access_key,
+        })),
         (None, None) => Ok(None),
         (Some(_), None) => Err(Error::Missing("aws.secret.access.key")),
         (None, Some(_)) => Err(Error::Missing("aws.access.key.id")),

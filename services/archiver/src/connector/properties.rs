@@ -10,10 +10,26 @@ const STRING_CONVERTER: &str = "org.apache.kafka.connect.storage.StringConverter
 
 /// Properties of which only the values listed mean what this archiver does.
 const FIXED: &[(&str, &[&str])] = &[
-    ("connector.class", &["io.confluent.connect.s3.S3SinkConnector", "S3SinkConnector", "S3Sink"]),
-    ("storage.class", &["io.confluent.connect.s3.storage.S3Storage"]),
-    ("format.class", &["io.confluent.connect.s3.format.json.JsonFormat"]),
-    ("partitioner.class", &["io.confluent.connect.storage.partitioner.DefaultPartitioner"]),
+    (
+        "connector.class",
+        &[
+            "io.confluent.connect.s3.S3SinkConnector",
+            "S3SinkConnector",
+            "S3Sink",
+        ],
+    ),
+    (
+        "storage.class",
+        &["io.confluent.connect.s3.storage.S3Storage"],
+    ),
+    (
+        "format.class",
+        &["io.confluent.connect.s3.format.json.JsonFormat"],
+    ),
+    (
+        "partitioner.class",
+        &["io.confluent.connect.storage.partitioner.DefaultPartitioner"],
+    ),
     ("schema.compatibility", &["NONE"]),
     ("key.converter", &[JSON_CONVERTER, STRING_CONVERTER]),
     ("value.converter", &[JSON_CONVERTER, STRING_CONVERTER]),
@@ -44,8 +60,14 @@ const WITHOUT_EFFECT: &[&str] = &[
 /// Properties that people will look for, with what to do instead.
 const EXPLAINED: &[(&str, &str)] = &[
     ("topics.regex", "name each topic in topics"),
-    ("errors.deadletterqueue.topic.name", "a record that is not JSON always goes to <topic>.dlq"),
-    ("behavior.on.null.values", "a record without a value always goes to <topic>.dlq"),
+    (
+        "errors.deadletterqueue.topic.name",
+        "a record that is not JSON always goes to <topic>.dlq",
+    ),
+    (
+        "behavior.on.null.values",
+        "a record without a value always goes to <topic>.dlq",
+    ),
     ("transforms", "records are stored as they are"),
 ];
 
@@ -64,8 +86,9 @@ impl Properties {
                 if let Some(name) = root.get("name") {
                     properties.insert("name".to_owned(), scalar("name", name)?);
                 }
-                if let Some(foreign) =
-                    root.keys().find(|key| !matches!(key.as_str(), "name" | "config"))
+                if let Some(foreign) = root
+                    .keys()
+                    .find(|key| !matches!(key.as_str(), "name" | "config"))
                 {
                     return Err(Error::Unknown(foreign.clone()));
                 }
@@ -86,7 +109,11 @@ impl Properties {
                 && !allowed.contains(&value.as_str())
             {
                 let allowed = format!("allowed: {}", allowed.join(" or "));
-                return Err(Error::Unsupported { key: (*key).into(), value, allowed });
+                return Err(Error::Unsupported {
+                    key: (*key).into(),
+                    value,
+                    allowed,
+                });
             }
         }
         self.take_integer("tasks.max", 1..=i64::from(i32::MAX))?;
@@ -132,12 +159,18 @@ impl Properties {
         key: &str,
         range: RangeInclusive<i64>,
     ) -> Result<Option<i64>, Error> {
-        let Some(value) = self.take(key) else { return Ok(None) };
+        let Some(value) = self.take(key) else {
+            return Ok(None);
+        };
         match value.trim().parse::<i64>() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
             _ => {
                 let expected = format!("a whole number from {} to {}", range.start(), range.end());
-                Err(Error::Invalid { key: key.into(), value, expected })
+                Err(Error::Invalid {
+                    key: key.into(),
+                    value,
+                    expected,
+                })
             }
         }
     }
@@ -168,7 +201,9 @@ fn resolve(
     let mut resolved = String::new();
     let mut rest = value.as_str();
     while let Some(start) = rest.find("${env:") {
-        let Some(length) = rest[start..].find('}') else { break };
+        let Some(length) = rest[start..].find('}') else {
+            break;
+        };
         let variable = &rest[start + "${env:".len()..start + length];
         let found = env(variable).ok_or_else(|| Error::Environment {
             key: key.to_owned(),

@@ -1,11 +1,15 @@
 use super::*;
 
 fn parse(text: &str) -> Result<Connector, Error> {
-    Connector::parse(text.as_bytes(), |name| (name == "BUCKET").then(|| "demo".to_owned()))
+    Connector::parse(text.as_bytes(), |name| {
+        (name == "BUCKET").then(|| "demo".to_owned())
+    })
 }
 
 fn with(key: &str, value: &str) -> Result<Connector, Error> {
-    parse(&format!(r#"{{"topics":"a","s3.bucket.name":"b","{key}":"{value}"}}"#))
+    parse(&format!(
+        r#"{{"topics":"a","s3.bucket.name":"b","{key}":"{value}"}}"#
+    ))
 }
 
 #[test]
@@ -31,9 +35,18 @@ fn flat_form_and_rest_envelope_mean_the_same() {
 #[test]
 fn defaults_are_those_documented() {
     let connector = parse(r#"{"topics":"a","s3.bucket.name":"b"}"#).expect("a minimal file");
-    assert_eq!((connector.flush_size, connector.rotate_interval), (10, None));
-    assert_eq!((connector.topics_dir.as_str(), connector.name.as_str()), ("topics", "s3-sink"));
-    assert_eq!((connector.compression, connector.store_url), (Compression::None, None));
+    assert_eq!(
+        (connector.flush_size, connector.rotate_interval),
+        (10, None)
+    );
+    assert_eq!(
+        (connector.topics_dir.as_str(), connector.name.as_str()),
+        ("topics", "s3-sink")
+    );
+    assert_eq!(
+        (connector.compression, connector.store_url),
+        (Compression::None, None)
+    );
 }
 
 #[test]
@@ -41,14 +54,23 @@ fn values_come_from_the_environment_when_asked() {
     let connector =
         parse(r#"{"topics":"a","s3.bucket.name":"x-${env:BUCKET}-y"}"#).expect("a set variable");
     assert_eq!(connector.bucket.as_deref(), Some("x-demo-y"));
-    let missing = Error::Environment { key: "s3.bucket.name".into(), variable: "NONE".into() };
-    assert_eq!(parse(r#"{"topics":"a","s3.bucket.name":"${env:NONE}"}"#), Err(missing));
+    let missing = Error::Environment {
+        key: "s3.bucket.name".into(),
+        variable: "NONE".into(),
+    };
+    assert_eq!(
+        parse(r#"{"topics":"a","s3.bucket.name":"${env:NONE}"}"#),
+        Err(missing)
+    );
 }
 
 #[test]
 fn a_value_that_we_do_not_do_is_named_with_what_is_allowed() {
-    let error = with("format.class", "io.confluent.connect.s3.format.parquet.ParquetFormat")
-        .expect_err("parquet");
+    let error = with(
+        "format.class",
+        "io.confluent.connect.s3.format.parquet.ParquetFormat",
+    )
+    .expect_err("parquet");
     let text = error.to_string();
     assert!(
         text.contains("format.class")
@@ -57,7 +79,10 @@ fn a_value_that_we_do_not_do_is_named_with_what_is_allowed() {
         "{text}"
     );
     for (key, value) in [
-        ("partitioner.class", "io.confluent.connect.storage.partitioner.TimeBasedPartitioner"),
+        (
+            "partitioner.class",
+            "io.confluent.connect.storage.partitioner.TimeBasedPartitioner",
+        ),
         ("value.converter", "io.confluent.connect.avro.AvroConverter"),
         ("value.converter.schemas.enable", "true"),
         ("schema.compatibility", "BACKWARD"),
@@ -87,7 +112,13 @@ fn nonsense_is_refused() {
     ] {
         assert!(with(key, value).is_err(), "{key} = {value}");
     }
-    assert_eq!(parse(r#"{"s3.bucket.name":"b"}"#), Err(Error::Missing("topics")));
+    assert_eq!(
+        parse(r#"{"s3.bucket.name":"b"}"#),
+        Err(Error::Missing("topics"))
+    );
     assert!(matches!(parse("[]"), Err(Error::NotJson(_))));
-    assert!(matches!(parse(r#"{"topics":["a"]}"#), Err(Error::NotScalar(_))));
+    assert!(matches!(
+        parse(r#"{"topics":["a"]}"#),
+        Err(Error::NotScalar(_))
+    ));
 }

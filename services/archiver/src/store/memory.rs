@@ -46,20 +46,35 @@ impl Memory {
             rng: StdRng::seed_from_u64(seed),
             faults,
         };
-        Memory { state: Mutex::new(state), ignores_condition: false }
+        Memory {
+            state: Mutex::new(state),
+            ignores_condition: false,
+        }
     }
 
     pub fn contents(&self) -> Stored {
-        self.state.lock().expect("no test panics while it holds the lock").objects.clone()
+        self.state
+            .lock()
+            .expect("no test panics while it holds the lock")
+            .objects
+            .clone()
     }
 
     pub fn insert(&self, key: &str, metadata: HashMap<String, String>) {
-        let mut state = self.state.lock().expect("no test panics while it holds the lock");
-        state.objects.insert(key.to_owned(), (Bytes::new(), metadata));
+        let mut state = self
+            .state
+            .lock()
+            .expect("no test panics while it holds the lock");
+        state
+            .objects
+            .insert(key.to_owned(), (Bytes::new(), metadata));
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock().expect("no test panics while it holds the lock");
+        let mut state = self
+            .state
+            .lock()
+            .expect("no test panics while it holds the lock");
         if !state.late.is_empty() && state.rng.random_bool(0.5) {
             let (key, body, metadata) = state.late.remove(0);
             state.objects.entry(key).or_insert((body, metadata));
@@ -81,7 +96,11 @@ impl Objects for Memory {
     ) -> Result<Put, Unclear> {
         tokio::task::yield_now().await;
         self.with(|state| {
-            let Faults { request_lost, answer_lost, delayed } = state.faults;
+            let Faults {
+                request_lost,
+                answer_lost,
+                delayed,
+            } = state.faults;
             if state.rng.random_bool(request_lost) {
                 return Err(lost(key));
             }
@@ -91,9 +110,14 @@ impl Objects for Memory {
             }
             let exists = state.objects.contains_key(key);
             if !exists || self.ignores_condition {
-                state.objects.insert(key.to_owned(), (body, metadata.clone()));
+                state
+                    .objects
+                    .insert(key.to_owned(), (body, metadata.clone()));
             }
-            match (state.rng.random_bool(answer_lost), exists && !self.ignores_condition) {
+            match (
+                state.rng.random_bool(answer_lost),
+                exists && !self.ignores_condition,
+            ) {
                 (true, _) => Err(lost(key)),
                 (false, true) => Ok(Put::Exists),
                 (false, false) => Ok(Put::Stored),
@@ -110,7 +134,15 @@ impl Objects for Memory {
         let behind = |key: &&String| {
             key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)
         };
-        self.with(|state| Ok(state.objects.keys().filter(behind).take(PAGE).cloned().collect()))
+        self.with(|state| {
+            Ok(state
+                .objects
+                .keys()
+                .filter(behind)
+                .take(PAGE)
+                .cloned()
+                .collect())
+        })
     }
 
     async fn delete(&self, key: &str) -> Result<(), Unclear> {

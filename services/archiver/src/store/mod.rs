@@ -36,7 +36,12 @@ pub struct Unclear {
 
 impl Unclear {
     fn new(operation: &'static str, key: &str, reason: impl Into<String>) -> Unclear {
-        Unclear { operation, key: key.to_owned(), reason: reason.into(), unsupported: false }
+        Unclear {
+            operation,
+            key: key.to_owned(),
+            reason: reason.into(),
+            unsupported: false,
+        }
     }
 }
 
@@ -48,7 +53,12 @@ pub enum Conflict {
          recreated, or this is another cluster. Ways out: set topics.dir or s3.bucket.name to a new place, or move the \
          objects under the topic's directory away"
     )]
-    OtherSource { key: String, found: String, cluster: String, now: String },
+    OtherSource {
+        key: String,
+        found: String,
+        cluster: String,
+        now: String,
+    },
     #[error(
         "object {key} was not written by this archiver ({reason}). Ways out: set topics.dir or s3.bucket.name to a place \
          of the archiver's own, or move that object away"
@@ -113,9 +123,11 @@ pub async fn put_then_look<O: Objects>(
     match (objects.head(key).await, outcome) {
         (Ok(Some(found)), _) => Ok(found),
         (Ok(None), Err(unclear)) | (Err(_), Err(unclear)) => Err(unclear),
-        (Ok(None), Ok(_)) => {
-            Err(Unclear::new("HEAD", key, "the object that was in the way is gone"))
-        }
+        (Ok(None), Ok(_)) => Err(Unclear::new(
+            "HEAD",
+            key,
+            "the object that was in the way is gone",
+        )),
         (Err(unclear), Ok(_)) => Err(unclear),
     }
 }
@@ -130,7 +142,10 @@ pub fn next_offset(
     let metadata = ObjectMetadata::decode(fields).map_err(|malformed| foreign(key, &malformed))?;
     check_source(key, &metadata.source, source)?;
     if metadata.next <= start {
-        return Err(Conflict::Impossible { key: key.to_owned(), next: metadata.next });
+        return Err(Conflict::Impossible {
+            key: key.to_owned(),
+            next: metadata.next,
+        });
     }
     Ok(metadata.next)
 }
@@ -148,5 +163,8 @@ fn check_source(key: &str, found: &Source, now: &Source) -> Result<(), Conflict>
 }
 
 fn foreign(key: &str, malformed: &Malformed) -> Conflict {
-    Conflict::Foreign { key: key.to_owned(), reason: malformed.to_string() }
+    Conflict::Foreign {
+        key: key.to_owned(),
+        reason: malformed.to_string(),
+    }
 }

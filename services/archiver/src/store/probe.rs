@@ -48,8 +48,14 @@ async fn once<O: Objects>(
     objects: &Arc<O>,
     topics_dir: &str,
 ) -> Result<Result<(), Error>, Unclear> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let key = format!("{topics_dir}/_probe-{}-{:08x}", since.as_millis(), rand::random::<u32>());
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let key = format!(
+        "{topics_dir}/_probe-{}-{:08x}",
+        since.as_millis(),
+        rand::random::<u32>()
+    );
     let metadata = HashMap::new();
     let put = || objects.put_if_absent(&key, Bytes::from_static(b"probe\n"), &metadata);
     let race = join_all((0..WRITERS).map(|_| put())).await;
@@ -71,7 +77,10 @@ async fn once<O: Objects>(
         (1, _) => Ok(Ok(())),
         (0, Some(unclear)) => Err(unclear),
         (0, None) => Err(Unclear::new("PUT", &key, "no writer won")),
-        (winners, _) => Ok(Err(Error::Ignored { winners, writers: WRITERS + 1 })),
+        (winners, _) => Ok(Err(Error::Ignored {
+            winners,
+            writers: WRITERS + 1,
+        })),
     }
 }
 

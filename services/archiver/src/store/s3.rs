@@ -67,18 +67,30 @@ impl S3 {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(url) = &location.endpoint_url {
-            config = config.endpoint_url(url).force_path_style(connector.path_style);
+            config = config
+                .endpoint_url(url)
+                .force_path_style(connector.path_style);
         }
         let content_encoding = match connector.compression {
             Compression::None => None,
             Compression::Gzip(_) => Some("gzip"),
         };
-        S3 { client: Client::from_conf(config.build()), bucket: location.bucket, content_encoding }
+        S3 {
+            client: Client::from_conf(config.build()),
+            bucket: location.bucket,
+            content_encoding,
+        }
     }
 
     /// Creates the bucket unless it exists.
     pub async fn create_bucket(&self) -> Result<(), Unclear> {
-        match self.client.create_bucket().bucket(&self.bucket).send().await {
+        match self
+            .client
+            .create_bucket()
+            .bucket(&self.bucket)
+            .send()
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error)
                 if matches!(
@@ -113,7 +125,9 @@ impl Objects for S3 {
             .if_none_match("*")
             .content_type(content_type)
             .set_content_encoding(
-                self.content_encoding.filter(|_| key.ends_with(".gz")).map(str::to_owned),
+                self.content_encoding
+                    .filter(|_| key.ends_with(".gz"))
+                    .map(str::to_owned),
             )
             .set_metadata(Some(metadata.clone()))
             .body(ByteStream::from(body));
@@ -125,7 +139,14 @@ impl Objects for S3 {
     }
 
     async fn head(&self, key: &str) -> Result<Option<HashMap<String, String>>, Unclear> {
-        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+        match self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+        {
             Ok(found) => Ok(Some(found.metadata.unwrap_or_default())),
             Err(error)
                 if matches!(error.as_service_error(), Some(HeadObjectError::NotFound(_))) =>
@@ -138,22 +159,43 @@ impl Objects for S3 {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, Unclear> {
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let page = request.set_start_after(after.map(str::to_owned)).send().await;
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix);
+        let page = request
+            .set_start_after(after.map(str::to_owned))
+            .send()
+            .await;
         let page = page.map_err(|error| unclear("list", prefix, &error))?;
-        Ok(page.contents.into_iter().flatten().filter_map(|object| object.key).collect())
+        Ok(page
+            .contents
+            .into_iter()
+            .flatten()
+            .filter_map(|object| object.key)
+            .collect())
     }
 
     async fn delete(&self, key: &str) -> Result<(), Unclear> {
-        let sent = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
-        sent.map(drop).map_err(|error| unclear("DELETE", key, &error))
+        let sent = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await;
+        sent.map(drop)
+            .map_err(|error| unclear("DELETE", key, &error))
     }
 }
 
 type Raw = aws_sdk_s3::config::http::HttpResponse;
 
 fn status<E>(error: &SdkError<E, Raw>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
+    error
+        .raw_response()
+        .map(|response| response.status().as_u16())
 }
 
 fn unclear<E>(operation: &'static str, key: &str, error: &SdkError<E, Raw>) -> Unclear
@@ -172,5 +214,10 @@ where
         .to_owned(),
         (None, _) => DisplayErrorContext(error).to_string(),
     };
-    Unclear { operation, key: key.to_owned(), reason, unsupported }
+    Unclear {
+        operation,
+        key: key.to_owned(),
+        reason,
+        unsupported,
+    }
 }

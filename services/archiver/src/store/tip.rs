@@ -42,9 +42,10 @@ pub async fn find<O: Objects>(
     };
     match last {
         Some(start) => follow(objects, place, source, start).await.map(Some),
-        None => Ok(read_marker(objects, place, source)
-            .await?
-            .map(|next| Tip { next, last_start: None })),
+        None => Ok(read_marker(objects, place, source).await?.map(|next| Tip {
+            next,
+            last_start: None,
+        })),
     }
 }
 
@@ -62,7 +63,10 @@ pub async fn fix_start<O: Objects>(
     };
     let key = place.marker();
     let found = put_then_look(objects, &key, Bytes::from(marker.body()), marker.encode()).await?;
-    Ok(Tip { next: check_marker(&key, &found, place, source)?, last_start: None })
+    Ok(Tip {
+        next: check_marker(&key, &found, place, source)?,
+        last_start: None,
+    })
 }
 
 /// The greatest start offset at or above `from`, of which one page is held at a time.
@@ -109,7 +113,10 @@ async fn follow<O: Objects>(
         match (objects.head(&key).await?, tip) {
             (Some(fields), _) => {
                 let next = next_offset(&key, start, &fields, source)?;
-                tip = Some(Tip { next, last_start: Some(start) });
+                tip = Some(Tip {
+                    next,
+                    last_start: Some(start),
+                });
                 start = next;
             }
             (None, Some(tip)) => return Ok(tip),
@@ -141,7 +148,9 @@ fn check_marker(
     let marker = Marker::decode(fields).map_err(|malformed| foreign(key, &malformed))?;
     check_source(key, &marker.source, source)?;
     if marker.extension != place.extension() {
-        return Err(Conflict::OtherCompression { key: key.to_owned() });
+        return Err(Conflict::OtherCompression {
+            key: key.to_owned(),
+        });
     }
     Ok(marker.start)
 }

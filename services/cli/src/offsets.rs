@@ -1,0 +1,84 @@
+//! Where to begin reading: beginning, end, an offset, or a number of records before the end.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+/// How long one question may take.
+pub const TIMEOUT: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    Beginning,
+    End,
+    At(i64),
+    /// That many offsets before the end.
+    Last(i64),
+}
+
+impl FromStr for Begin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Begin, String> {
+        match (text, text.parse::<i64>()) {
+            ("beginning" | "earliest", _) => Ok(Begin::Beginning),
+            ("end" | "latest", _) => Ok(Begin::End),
+            (_, Ok(offset)) if offset < 0 => Ok(Begin::Last(offset.saturating_neg())),
+            (_, Ok(offset)) => Ok(Begin::At(offset)),
+            _ => Err("an offset, beginning, end, or -N for the last N".into()),
+        }
+    }
+}
+
+/// The offsets that can be read now: from the first to before the second.
+pub fn range(consumer: &BaseConsumer, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
+    consumer
+        .fetch_watermarks(topic, partition, TIMEOUT)
+        .with_context(|| format!("cannot look up the offsets of {topic}-{partition}"))
+}
+
+impl Begin {
+    /// The offset in a log that holds `start` to before `end`.
+    pub fn resolve(self, start: i64, end: i64) -> anyhow::Result<i64> {
+        match self {
+            Begin::Beginning => Ok(start),
+            Begin::End => Ok(end),
+            Begin::Last(count) => Ok((end - count).max(start)),
+            Begin::At(offset) if offset < start => {
+                bail!("offset {offset} is gone: the log starts at {start}")
+            }
+            Begin::At(offset) if offset > end => {
+                bail!("offset {offset} is beyond the end of the log, {end}")
+            }
+            Begin::At(offset) => Ok(offset),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_say_it_is_understood() {
+        for (text, offset) in [
+            ("beginning", 5),
+            ("end", 20),
+            ("7", 7),
+            ("-3", 17),
+            ("-100", 5),
+            ("20", 20),
+        ] {
+            let begin: Begin = text.parse().expect(text);
+            assert_eq!(
+                begin.resolve(5, 20).expect("inside the log"),
+                offset,
+                "{text}"
+            );
+        }
+        assert!("somewhere".parse::<Begin>().is_err());
+        assert!(Begin::At(4).resolve(5, 20).is_err() && Begin::At(21).resolve(5, 20).is_err());
+    }
+}
