@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod config;
+pub mod coordinator;
 pub mod env;
 pub mod logs;
 pub mod metrics;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::group::{Durable, Record, RecordError};
 use tokio::time::{Instant, sleep};
-use wire::batch::{Batch, BatchError, Compression, split};
+use wire::batch::{Batch, BatchError, split};
 use wire::{ErrorCode, record};
 
 use super::log::PartitionLog;
@@ -49,13 +49,26 @@ pub(super) async fn load(index: i32, log: &dyn PartitionLog, buffer_bytes: usize
         }
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
-            tracing::info!(partition = index, offset, end, "still loading groups and offsets");
+            tracing::info!(
+                partition = index,
+                offset,
+                end,
+                "still loading groups and offsets"
+            );
         }
     }
     let (groups, offsets) = durable.counts();
     let took_ms = began.elapsed().as_millis() as u64;
     if end > 0 {
-        tracing::info!(partition = index, groups, offsets, skipped, end, took_ms, "loaded groups and offsets");
+        tracing::info!(
+            partition = index,
+            groups,
+            offsets,
+            skipped,
+            end,
+            took_ms,
+            "loaded groups and offsets"
+        );
     }
     durable
 }
@@ -84,12 +97,12 @@ async fn step(
 }
 
 fn replay(batch: &Batch, from: i64, durable: &mut Durable, skipped: &mut u64) -> Result<(), Error> {
-    let payload = match batch.header.compression()? {
-        Compression::None => batch.payload(),
-        codec => storage::compression::decompress(codec, &batch.payload(), MAX_UNFOLDED_BYTES)
-            .map_err(|error| Error::Compression(error.to_string()))?
-            .into(),
-    };
+    let payload = storage::compression::decompress(
+        batch.header.compression(),
+        &batch.payload(),
+        MAX_UNFOLDED_BYTES,
+    )
+    .map_err(|error| Error::Compression(error.to_string()))?;
     for entry in record::iter(payload, batch.header.record_count) {
         let entry = entry?;
         let offset = batch.header.base_offset + i64::from(entry.offset_delta);

@@ -7,6 +7,7 @@
 
 mod load;
 mod log;
+mod partition_log;
 mod slot;
 mod topic;
 
@@ -25,6 +26,7 @@ use wire::{ErrorCode, Str};
 pub use log::PartitionLog;
 pub use topic::OFFSETS_TOPIC;
 
+use self::partition_log::LedPartition;
 use self::slot::{Options, Slot};
 use crate::config::{Config, GroupConfig};
 use crate::env::{Env, Plane};
@@ -55,7 +57,12 @@ pub struct Coordinator {
 }
 
 impl Groups {
-    pub fn new(env: Env, config: Arc<Config>, quorum: Arc<Quorum>, partitions: Arc<Partitions>) -> Arc<Groups> {
+    pub fn new(
+        env: Env,
+        config: Arc<Config>,
+        quorum: Arc<Quorum>,
+        partitions: Arc<Partitions>,
+    ) -> Arc<Groups> {
         Arc::new(Groups {
             env,
             config,
@@ -88,7 +95,9 @@ impl Groups {
 
     /// Gives up every partition: waiting requests are told to look for their coordinator.
     pub fn stop(&self) {
-        std::mem::take(&mut *self.slots.lock()).into_values().for_each(|slot| slot.close());
+        std::mem::take(&mut *self.slots.lock())
+            .into_values()
+            .for_each(|slot| slot.close());
     }
 
     /// Whether everything that this broker leads could be taken up.
@@ -113,9 +122,27 @@ impl Groups {
             };
             let slot = Slot::new(index, epoch, self.env.clone());
             slots.insert(index, slot.clone());
-            self.env.spawn(Plane::Data, "group-coordinator", slot.run(log, self.options()));
+            self.env.spawn(
+                Plane::Data,
+                "group-coordinator",
+                slot.run(log, self.options()),
+            );
         }
         complete
+    }
+
+    /// The partition's log, once this broker leads it in `epoch`.
+    fn log(&self, image: &Image, index: i32, epoch: LeaderEpoch) -> Option<Arc<dyn PartitionLog>> {
+        let topic = image.topic(OFFSETS_TOPIC)?;
+        let partition = self.partitions.get(topic.id, index)?;
+        let led = partition.is_leader() && partition.leader_epoch() == epoch;
+        led.then(|| {
+            Arc::new(LedPartition {
+                env: self.env.clone(),
+                partition,
+                epoch,
+            }) as Arc<dyn PartitionLog>
+        })
     }
 
     fn led_here(&self, image: &Image) -> BTreeMap<i32, LeaderEpoch> {
@@ -161,18 +188,32 @@ impl Groups {
             }
         }
         let image = self.quorum.image();
-        let topic = image.topic(OFFSETS_TOPIC).ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        let topic = image
+            .topic(OFFSETS_TOPIC)
+            .ok_or(ErrorCode::CoordinatorNotAvailable)?;
         let index = partition_for(group_id, topic.partitions.len() as i32);
-        let leader = topic.partition(index).and_then(|p| p.leader).ok_or(ErrorCode::CoordinatorNotAvailable)?;
-        let broker = image.broker(leader).ok_or(ErrorCode::CoordinatorNotAvailable)?;
-        let Endpoint { host, port, .. } =
-            broker.endpoint(listener).ok_or(ErrorCode::CoordinatorNotAvailable)?;
-        Ok(Coordinator { node: leader, host: host.clone(), port: i32::from(*port) })
+        let leader = topic
+            .partition(index)
+            .and_then(|p| p.leader)
+            .ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        let broker = image
+            .broker(leader)
+            .ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        let Endpoint { host, port, .. } = broker
+            .endpoint(listener)
+            .ok_or(ErrorCode::CoordinatorNotAvailable)?;
+        Ok(Coordinator {
+            node: leader,
+            host: host.clone(),
+            port: i32::from(*port),
+        })
     }
 
     fn slot(&self, group_id: &str) -> Result<Arc<Slot>, ErrorCode> {
         let image = self.quorum.image();
-        let topic = image.topic(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
+        let topic = image
+            .topic(OFFSETS_TOPIC)
+            .ok_or(ErrorCode::NotCoordinator)?;
         let index = partition_for(group_id, topic.partitions.len() as i32);
         if let Some(slot) = self.slots.lock().get(&index) {
             return Ok(slot.clone());
@@ -230,8 +271,21 @@ impl Groups {
 
     /// The random part of a new member's id.
     pub fn unique(&self) -> String {
-        let hex: String = self.env.random_uuid().0.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        let hex: String = self
+            .env
+            .random_uuid()
+            .0
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!(
+            "{}-{}-{}-{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..]
+        )
     }
 }
 

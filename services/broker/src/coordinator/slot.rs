@@ -173,7 +173,9 @@ impl Slot {
             }
             let tickets = writes.iter().map(|write| write.ticket);
             match encode(&writes, self.env.wall_ms()).and_then(|batch| self.append(log, batch)) {
-                Ok(Some(next_offset)) => undecided.extend(tickets.map(|ticket| (ticket, next_offset))),
+                Ok(Some(next_offset)) => {
+                    undecided.extend(tickets.map(|ticket| (ticket, next_offset)))
+                }
                 Ok(None) => self.tell(|shard, now, out| {
                     tickets.for_each(|ticket| shard.on_committed(now, ticket, out));
                 }),
@@ -192,16 +194,28 @@ impl Slot {
         log: &dyn PartitionLog,
         batch: Option<wire::batch::Batch>,
     ) -> Result<Option<i64>, ErrorCode> {
-        batch.map(|batch| log.append(batch, self.epoch)).transpose().inspect_err(|error| {
-            tracing::warn!(partition = self.index, error = error.name(), "cannot write groups and offsets");
-        })
+        batch
+            .map(|batch| log.append(batch, self.epoch))
+            .transpose()
+            .inspect_err(|error| {
+                tracing::warn!(
+                    partition = self.index,
+                    error = error.name(),
+                    "cannot write groups and offsets"
+                );
+            })
     }
 
     fn settle_committed(&self, high_watermark: i64, undecided: &mut VecDeque<(u64, i64)>) {
-        let done = undecided.iter().take_while(|(_, next_offset)| *next_offset <= high_watermark).count();
+        let done = undecided
+            .iter()
+            .take_while(|(_, next_offset)| *next_offset <= high_watermark)
+            .count();
         if done > 0 {
             self.tell(|shard, now, out| {
-                undecided.drain(..done).for_each(|(ticket, _)| shard.on_committed(now, ticket, out));
+                undecided
+                    .drain(..done)
+                    .for_each(|(ticket, _)| shard.on_committed(now, ticket, out));
             });
         }
     }
@@ -211,10 +225,14 @@ impl Slot {
         let now = self.env.now();
         let elapsed_ms = self.env.elapsed_ms();
         let mut state = self.state.lock();
-        let Ok(active) = state.active() else { return next_expiry };
+        let Ok(active) = state.active() else {
+            return next_expiry;
+        };
         active.armed_ms = active.shard.next_deadline();
         // One millisecond more, since the clock of deadlines is rounded down.
-        let due = active.armed_ms.map(|at| now + Duration::from_millis(at.saturating_sub(elapsed_ms) + 1));
+        let due = active
+            .armed_ms
+            .map(|at| now + Duration::from_millis(at.saturating_sub(elapsed_ms) + 1));
         due.map_or(next_expiry, |due| due.min(next_expiry))
     }
 
@@ -236,7 +254,10 @@ impl Slot {
     }
 
     fn now(&self) -> Now {
-        Now { mono_ms: self.env.elapsed_ms(), wall_ms: self.env.wall_ms() }
+        Now {
+            mono_ms: self.env.elapsed_ms(),
+            wall_ms: self.env.wall_ms(),
+        }
     }
 }
 
@@ -288,12 +309,12 @@ fn encode(writes: &[Write], wall_ms: i64) -> Result<Option<wire::batch::Batch>, 
 /// What group clients are told when the partition refuses a write, as in Kafka: what a retry can cure and where.
 fn for_clients(error: ErrorCode) -> ErrorCode {
     match error {
-        ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch | ErrorCode::KafkaStorageError => {
-            ErrorCode::NotCoordinator
-        }
-        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::UnknownServerError => {
-            ErrorCode::UnknownServerError
-        }
+        ErrorCode::NotLeaderOrFollower
+        | ErrorCode::FencedLeaderEpoch
+        | ErrorCode::KafkaStorageError => ErrorCode::NotCoordinator,
+        ErrorCode::MessageTooLarge
+        | ErrorCode::RecordListTooLarge
+        | ErrorCode::UnknownServerError => ErrorCode::UnknownServerError,
         _ => ErrorCode::CoordinatorNotAvailable,
     }
 }

@@ -44,10 +44,21 @@ pub(super) async fn ensure(env: &Env, config: &Config, quorum: &Quorum) -> bool 
         configs: vec![
             ("cleanup.policy".into(), "compact".into()),
             ("compression.type".into(), "producer".into()),
-            ("segment.bytes".into(), groups.offsets_segment_bytes.to_string()),
+            (
+                "segment.bytes".into(),
+                groups.offsets_segment_bytes.to_string(),
+            ),
         ],
     };
-    match quorum.propose(Command::CreateTopics { topics: vec![topic] }, CREATION).await {
+    match quorum
+        .propose(
+            Command::CreateTopics {
+                topics: vec![topic],
+            },
+            CREATION,
+        )
+        .await
+    {
         Ok(Outcome::Created(results)) => {
             if let Some(Err(rejection)) = results.first()
                 && !matches!(rejection, Rejection::TopicExists(_))
@@ -63,7 +74,9 @@ pub(super) async fn ensure(env: &Env, config: &Config, quorum: &Quorum) -> bool 
         }
     }
     let led = |image: &Image| {
-        image.topic(OFFSETS_TOPIC).is_some_and(|t| t.partitions.iter().all(|p| p.leader.is_some()))
+        image
+            .topic(OFFSETS_TOPIC)
+            .is_some_and(|t| t.partitions.iter().all(|p| p.leader.is_some()))
     };
     quorum.wait_for(CREATION, led).await
 }
