@@ -9,6 +9,8 @@ mod load;
 mod log;
 mod partition_log;
 mod slot;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use engine::group::{Config as GroupLimits, Effects, Now, Reply, Shard, Token, partition_for};
 use engine::ids::{BrokerId, LeaderEpoch};
-use engine::metadata::{Endpoint, Image};
+use engine::metadata::{Endpoint, Image, PartitionId};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -26,7 +28,6 @@ use wire::{ErrorCode, Str};
 pub use log::PartitionLog;
 pub use topic::OFFSETS_TOPIC;
 
-use self::partition_log::LedPartition;
 use self::slot::{Options, Slot};
 use crate::config::{Config, GroupConfig};
 use crate::env::{Env, Plane};
@@ -35,9 +36,6 @@ use crate::quorum::Quorum;
 
 /// Most members per partition of the topic that hold an id but never joined.
 const MAX_PENDING_MEMBERS: usize = 10_000;
-
-/// Before partitions that were not open are looked for again.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The coordinators of this broker.
 pub struct Groups {
@@ -77,17 +75,15 @@ impl Groups {
     pub fn start(self: &Arc<Groups>) -> JoinHandle<()> {
         let groups = self.clone();
         self.env.spawn(Plane::Control, "groups", async move {
-            let mut images = groups.quorum.watch();
+            let mut changes = groups.partitions.changes();
             let mut topics = BTreeSet::new();
             loop {
-                let image = images.borrow_and_update().clone();
-                let complete = groups.apply(&image);
+                changes.mark_unchanged();
+                let image = groups.partitions.image();
+                groups.apply(&image);
                 groups.forget_deleted(&image, &mut topics);
-                // Partitions follow the same images in a task of their own, so they may not be open yet.
-                let patience = if complete { Duration::MAX } else { LOOK_AGAIN };
-                match timeout(patience, images.changed()).await {
-                    Ok(Err(_)) => return,
-                    Ok(Ok(())) | Err(_) => {}
+                if changes.changed().await.is_err() {
+                    return;
                 }
             }
         })
@@ -100,9 +96,7 @@ impl Groups {
             .for_each(|slot| slot.close());
     }
 
-    /// Whether everything that this broker leads could be taken up.
-    fn apply(&self, image: &Image) -> bool {
-        let mut complete = true;
+    fn apply(&self, image: &Image) {
         let led = self.led_here(image);
         let mut slots = self.slots.lock();
         slots.retain(|index, slot| {
@@ -117,7 +111,7 @@ impl Groups {
                 continue;
             }
             let Some(log) = self.log(image, index, epoch) else {
-                complete = false;
+                // Its log is out of service: the metadata will give it to another broker.
                 continue;
             };
             let slot = Slot::new(index, epoch, self.env.clone());
@@ -128,21 +122,17 @@ impl Groups {
                 slot.run(log, self.options()),
             );
         }
-        complete
     }
 
     /// The partition's log, once this broker leads it in `epoch`.
     fn log(&self, image: &Image, index: i32, epoch: LeaderEpoch) -> Option<Arc<dyn PartitionLog>> {
         let topic = image.topic(OFFSETS_TOPIC)?;
-        let partition = self.partitions.get(topic.id, index)?;
+        let partition = self.partitions.get(PartitionId {
+            topic: topic.id,
+            index,
+        })?;
         let led = partition.is_leader() && partition.leader_epoch() == epoch;
-        led.then(|| {
-            Arc::new(LedPartition {
-                env: self.env.clone(),
-                partition,
-                epoch,
-            }) as Arc<dyn PartitionLog>
-        })
+        led.then(|| Arc::new(partition) as Arc<dyn PartitionLog>)
     }
 
     fn led_here(&self, image: &Image) -> BTreeMap<i32, LeaderEpoch> {

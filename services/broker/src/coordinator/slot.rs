@@ -44,7 +44,7 @@ pub(super) struct Slot {
 
 enum State {
     Loading,
-    Active(Active),
+    Active(Box<Active>),
     Closed,
 }
 
@@ -151,13 +151,13 @@ impl Slot {
     fn activate(&self, shard: Shard) {
         let mut state = self.state.lock();
         if matches!(*state, State::Loading) {
-            *state = State::Active(Active {
+            *state = State::Active(Box::new(Active {
                 shard,
                 waiting: BTreeMap::new(),
                 next_token: 0,
                 unappended: VecDeque::new(),
                 armed_ms: None,
-            });
+            }));
         }
     }
 
