@@ -1,1 +1,25 @@
-//! Real broker processes on loopback: kills, stops, restarts.
+//! Real broker processes on loopback: a cluster to start, hurt, load and examine.
+//!
+//! [`Cluster`] starts `millrace-broker` processes on free ports in a directory of its own and ends them when it is
+//! dropped. [`Load`] keeps an idempotent producer busy and remembers what was acknowledged; [`read`] and
+//! [`replicas`] prove afterwards that nothing acknowledged is missing, doubled, changed or out of order.
+//! Everything is synchronous: a scenario is one thread that says what happens next.
+
+pub mod client;
+mod cluster;
+mod http;
+mod load;
+mod node;
+pub mod ports;
+pub mod read;
+pub mod replicas;
+mod settings;
+mod topics;
+mod wait;
+
+pub use cluster::Cluster;
+pub use load::{Ack, Load};
+pub use node::Node;
+pub use settings::Settings;
+pub use topics::{Partition, Topic};
+pub use wait::{until, within};

@@ -1,0 +1,172 @@
+//! One broker process: started, killed, stopped, paused, examined.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::http;
+use crate::wait::{until, within};
+
+/// How long a clean stop may take; it hands leaderships over first.
+const STOP: Duration = Duration::from_secs(40);
+
+/// A broker with its addresses and directory, whether it runs or not.
+#[derive(Debug)]
+pub struct Node {
+    pub id: i32,
+    /// The listener for clients.
+    pub address: SocketAddr,
+    /// The listener for the controllers.
+    pub controller: SocketAddr,
+    /// `/metrics`, `/healthz` and `/readyz`.
+    pub http: SocketAddr,
+    /// `log.dirs`.
+    pub data: PathBuf,
+    pub(crate) config: PathBuf,
+    pub(crate) log: PathBuf,
+    pub(crate) binary: PathBuf,
+    pub(crate) process: Option<Child>,
+}
+
+impl Node {
+    /// Starts the process; it need not be ready when this returns.
+    pub fn start(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "broker {} runs already", self.id);
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let child = Command::new(&self.binary)
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("starting {:?}", self.binary))?;
+        self.process = Some(child);
+        Ok(())
+    }
+
+    /// Waits until `/readyz` says so.
+    pub fn wait_ready(&mut self, limit: Duration) -> Result<()> {
+        let what = format!("broker {} is ready", self.id);
+        let waited = until(limit, &what, || {
+            http::get(self.http, "/readyz").map(|_| true)
+        });
+        if let Some(status) = self.exited()? {
+            bail!("broker {} ended with {status}\n{}", self.id, self.log_tail());
+        }
+        waited.with_context(|| self.log_tail())
+    }
+
+    /// The status with which the process ended by itself, if it did.
+    pub fn exited(&mut self) -> Result<Option<std::process::ExitStatus>> {
+        match &mut self.process {
+            Some(child) => Ok(child.try_wait()?),
+            None => Ok(None),
+        }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_some() && matches!(self.exited(), Ok(None))
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut child = self.process.take().context("not running")?;
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for a clean end.
+    pub fn stop(&mut self) -> Result<()> {
+        self.signal("TERM")?;
+        let mut child = self.process.take().context("not running")?;
+        let ended = within(STOP, "a clean stop", || Ok(child.try_wait()?));
+        if ended.is_err() {
+            child.kill()?;
+            child.wait()?;
+        }
+        let status = ended.with_context(|| self.log_tail())?;
+        ensure!(status.success(), "ended with {status}\n{}", self.log_tail());
+        Ok(())
+    }
+
+    /// SIGSTOP: the process stands still with its connections open.
+    pub fn pause(&self) -> Result<()> {
+        self.signal("STOP")
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> Result<()> {
+        self.signal("CONT")
+    }
+
+    fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.pid().context("not running")?.to_string();
+        // The shell's own kill: a minimal system has no other.
+        let done = Command::new("sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", name, &pid])
+            .status()?;
+        ensure!(done.success(), "kill -s {name} {pid}: {done}");
+        Ok(())
+    }
+
+    /// The value of the metric whose line begins with `series` (name, or name with labels as printed).
+    pub fn metric(&self, series: &str) -> Result<f64> {
+        let text = http::get(self.http, "/metrics")?;
+        let line = text
+            .lines()
+            .find(|line| {
+                line.strip_prefix(series)
+                    .is_some_and(|rest| rest.starts_with(' '))
+            })
+            .with_context(|| format!("no series {series} at broker {}", self.id))?;
+        Ok(line[series.len()..].trim().parse()?)
+    }
+
+    /// Everything the process has written so far.
+    pub fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The last lines of the log, for the message of a test that fails.
+    pub fn log_tail(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(30);
+        format!("log of broker {}:\n{}", self.id, lines[from..].join("\n"))
+    }
+
+    /// The directory of one partition's log.
+    pub fn partition_dir(&self, topic: &str, partition: i32) -> PathBuf {
+        self.data.join(format!("{topic}-{partition}"))
+    }
+
+    /// The resident memory in bytes.
+    pub fn rss_bytes(&self) -> Result<u64> {
+        let pid = self.pid().context("not running")?;
+        let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a test may choose about a cluster.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+/// How many brokers, with which properties.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Brokers that are voters too; 3 by default.
+    pub brokers: usize,
+    /// Lines for every broker's `server.properties`, behind the harness's own, which they override.
+    pub properties: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            brokers: 3,
+            properties: vec![
+                // The defaults of one disk and 50 partitions would only slow the tests down.
+                ("offsets.topic.num.partitions".into(), "4".into()),
+                ("group.initial.rebalance.delay.ms".into(), "0".into()),
+            ],
+        }
+    }
+}
+
+impl Settings {
+    pub fn brokers(mut self, count: usize) -> Settings {
+        self.brokers = count;
+        self
+    }
+
+    pub fn property(mut self, key: &str, value: &str) -> Settings {
+        self.properties.push((key.into(), value.into()));
+        self
+    }
+}
+
+/// The broker's binary: `MILLRACE_BROKER`, or the one that cargo has put near this test.
+pub fn broker_binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("MILLRACE_BROKER") {
+        return Ok(path.into());
+    }
+    let test = env::current_exe()?;
+    // target/debug/deps/test-1234 or target/debug/examples/x
+    let candidates = test
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("millrace-broker"));
+    for path in candidates {
+        if path.exists() {
+            return Ok(path);
+        }
+    }
+    bail!("no millrace-broker beside {test:?}: cargo build -p millrace-broker, or set MILLRACE_BROKER")
+}

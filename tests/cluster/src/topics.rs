@@ -1,0 +1,212 @@
+//! Topics of a cluster: made, described, and asked for their offsets, always of one broker's present view.
+
+use anyhow::{Context, Result, bail, ensure};
+use wire::ErrorCode;
+use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use wire::messages::metadata_request::MetadataRequestTopic;
+use wire::messages::{CreateTopicsRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse};
+use wire::{Str, Uuid};
+
+use crate::Cluster;
+use crate::client::call;
+
+/// ListOffsets' timestamps for the log's two ends.
+pub const LATEST: i64 = -1;
+pub const EARLIEST: i64 = -2;
+
+/// A topic as one broker's metadata shows it.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    pub name: String,
+    pub id: Uuid,
+    /// In the order of their index.
+    pub partitions: Vec<Partition>,
+}
+
+/// A partition as one broker's metadata shows it.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    pub index: i32,
+    /// `None` where there is no leader.
+    pub leader: Option<i32>,
+    pub leader_epoch: i32,
+    pub replicas: Vec<i32>,
+    pub isr: Vec<i32>,
+}
+
+impl Cluster {
+    /// Makes a topic and waits until every replica of it is in sync. `configs` as in `min.insync.replicas`, `2`.
+    pub fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: i32,
+        replicas: i16,
+        configs: &[(&str, &str)],
+    ) -> Result<()> {
+        let config = |(key, value): &(&str, &str)| CreatableTopicConfig {
+            name: Str::copy_from(key),
+            value: Some(Str::copy_from(value)),
+        };
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: Str::copy_from(name),
+                num_partitions: partitions,
+                replication_factor: replicas,
+                configs: configs.iter().map(config).collect(),
+                ..CreatableTopic::default()
+            }],
+            timeout_ms: 10_000,
+            ..CreateTopicsRequest::default()
+        };
+        let address = self.any_running()?;
+        let response = call(address, &request, 7)?;
+        for result in response.topics {
+            let error = ErrorCode::from_code(result.error_code);
+            ensure!(
+                result.error_code == 0,
+                "creating {name}: {error:?} {:?}",
+                result.error_message
+            );
+        }
+        self.wait_in_sync(name)
+    }
+
+    /// What broker `asked` (or any that runs) shows of the cluster and of one topic.
+    pub fn metadata(&mut self, asked: Option<i32>, topic: Option<&str>) -> Result<MetadataResponse> {
+        let address = match asked {
+            Some(id) => self.node(id).address,
+            None => self.any_running()?,
+        };
+        let named = |name: &str| MetadataRequestTopic {
+            name: Some(Str::copy_from(name)),
+            ..MetadataRequestTopic::default()
+        };
+        let request = MetadataRequest {
+            topics: Some(topic.map(named).into_iter().collect()),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        call(address, &request, 12)
+    }
+
+    /// The topic as any running broker shows it.
+    pub fn topic(&mut self, name: &str) -> Result<Topic> {
+        self.topic_at(None, name)
+    }
+
+    /// The topic as broker `asked` shows it.
+    pub fn topic_at(&mut self, asked: Option<i32>, name: &str) -> Result<Topic> {
+        let response = self.metadata(asked, Some(name))?;
+        let found = response
+            .topics
+            .into_iter()
+            .next()
+            .context("an answer without the topic")?;
+        if found.error_code != 0 {
+            bail!("{name}: {:?}", ErrorCode::from_code(found.error_code));
+        }
+        let mut partitions: Vec<Partition> = found
+            .partitions
+            .into_iter()
+            .map(|partition| Partition {
+                index: partition.partition_index,
+                leader: (partition.leader_id >= 0).then_some(partition.leader_id),
+                leader_epoch: partition.leader_epoch,
+                replicas: partition.replica_nodes,
+                isr: partition.isr_nodes,
+            })
+            .collect();
+        partitions.sort_by_key(|partition| partition.index);
+        Ok(Topic {
+            name: name.to_string(),
+            id: found.topic_id,
+            partitions,
+        })
+    }
+
+    /// Waits until every partition has a leader and all its replicas in the ISR.
+    pub fn wait_in_sync(&mut self, name: &str) -> Result<()> {
+        self.until(&format!("every replica of {name} is in sync"), |cluster| {
+            let topic = cluster.topic(name)?;
+            if let Some(lacking) = topic
+                .partitions
+                .iter()
+                .find(|p| p.leader.is_none() || p.isr.len() < p.replicas.len())
+            {
+                bail!("{lacking:?}");
+            }
+            Ok(!topic.partitions.is_empty())
+        })
+    }
+
+    /// The active controller, as a running broker names it.
+    pub fn controller(&mut self) -> Result<i32> {
+        let mut found = None;
+        self.until("there is a controller", |cluster| {
+            let id = cluster.metadata(None, None)?.controller_id;
+            let runs = id >= 0 && cluster.node(id).is_running();
+            found = runs.then_some(id);
+            Ok(runs)
+        })?;
+        found.context("no controller")
+    }
+
+    /// Waits until the partition has a leader that runs, and names it.
+    pub fn leader(&mut self, topic: &str, partition: i32) -> Result<i32> {
+        let mut found = None;
+        self.until(&format!("{topic}-{partition} has a leader"), |cluster| {
+            let leader = cluster
+                .topic(topic)?
+                .partitions
+                .iter()
+                .find(|p| p.index == partition)
+                .and_then(|p| p.leader);
+            found = leader.filter(|id| cluster.node(*id).is_running());
+            Ok(found.is_some())
+        })?;
+        found.context("no leader")
+    }
+
+    /// One end of a partition's log as its leader shows it ([`LATEST`] is the high watermark, [`EARLIEST`] the log start).
+    pub fn offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> Result<i64> {
+        let mut found = None;
+        self.until(&format!("{topic}-{partition} tells its offset"), |cluster| {
+            let leader = cluster.leader(topic, partition)?;
+            found = Some(cluster.offset_at(leader, topic, partition, timestamp)?);
+            Ok(true)
+        })?;
+        found.context("no offset")
+    }
+
+    /// What broker `asked` answers to ListOffsets, its error included.
+    pub fn offset_at(
+        &mut self,
+        asked: i32,
+        topic: &str,
+        partition: i32,
+        timestamp: i64,
+    ) -> Result<i64> {
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![ListOffsetsTopic {
+                name: Str::copy_from(topic),
+                partitions: vec![ListOffsetsPartition {
+                    partition_index: partition,
+                    current_leader_epoch: -1,
+                    timestamp,
+                }],
+            }],
+            ..ListOffsetsRequest::default()
+        };
+        let response = call(self.node(asked).address, &request, 7)?;
+        let answer = response
+            .topics
+            .first()
+            .and_then(|topic| topic.partitions.first())
+            .context("an answer without the partition")?;
+        let error = ErrorCode::from_code(answer.error_code);
+        ensure!(answer.error_code == 0, "ListOffsets: {error:?}");
+        Ok(answer.offset)
+    }
+}
