@@ -55,7 +55,11 @@ impl Node {
             http::get(self.http, "/readyz").map(|_| true)
         });
         if let Some(status) = self.exited()? {
-            bail!("broker {} ended with {status}\n{}", self.id, self.log_tail());
+            bail!(
+                "broker {} ended with {status}\n{}",
+                self.id,
+                self.log_tail()
+            );
         }
         waited.with_context(|| self.log_tail())
     }

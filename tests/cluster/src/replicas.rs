@@ -19,7 +19,13 @@ pub fn check_identical(cluster: &mut Cluster, topic: &str) -> Result<()> {
     for partition in cluster.topic(topic)?.partitions {
         let high_watermark = cluster.offset(topic, partition.index, LATEST)?;
         cluster.until("the followers hold what the leader shows", |cluster| {
-            compare(cluster, topic, partition.index, &partition.replicas, high_watermark)?;
+            compare(
+                cluster,
+                topic,
+                partition.index,
+                &partition.replicas,
+                high_watermark,
+            )?;
             Ok(true)
         })?;
     }

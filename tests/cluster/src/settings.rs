@@ -56,5 +56,7 @@ pub fn broker_binary() -> Result<PathBuf> {
             return Ok(path);
         }
     }
-    bail!("no millrace-broker beside {test:?}: cargo build -p millrace-broker, or set MILLRACE_BROKER")
+    bail!(
+        "no millrace-broker beside {test:?}: cargo build -p millrace-broker, or set MILLRACE_BROKER"
+    )
 }

@@ -73,7 +73,11 @@ impl Cluster {
     }
 
     /// What broker `asked` (or any that runs) shows of the cluster and of one topic.
-    pub fn metadata(&mut self, asked: Option<i32>, topic: Option<&str>) -> Result<MetadataResponse> {
+    pub fn metadata(
+        &mut self,
+        asked: Option<i32>,
+        topic: Option<&str>,
+    ) -> Result<MetadataResponse> {
         let address = match asked {
             Some(id) => self.node(id).address,
             None => self.any_running()?,
@@ -171,11 +175,14 @@ impl Cluster {
     /// One end of a partition's log as its leader shows it ([`LATEST`] is the high watermark, [`EARLIEST`] the log start).
     pub fn offset(&mut self, topic: &str, partition: i32, timestamp: i64) -> Result<i64> {
         let mut found = None;
-        self.until(&format!("{topic}-{partition} tells its offset"), |cluster| {
-            let leader = cluster.leader(topic, partition)?;
-            found = Some(cluster.offset_at(leader, topic, partition, timestamp)?);
-            Ok(true)
-        })?;
+        self.until(
+            &format!("{topic}-{partition} tells its offset"),
+            |cluster| {
+                let leader = cluster.leader(topic, partition)?;
+                found = Some(cluster.offset_at(leader, topic, partition, timestamp)?);
+                Ok(true)
+            },
+        )?;
         found.context("no offset")
     }
 
