@@ -6,6 +6,7 @@ mod consume;
 mod offsets;
 mod output;
 mod produce;
+mod verify;
 mod wire_client;
 
 use std::io;
@@ -44,6 +45,8 @@ enum Command {
     Produce(produce::Options),
     /// Read records and print them
     Consume(consume::Options),
+    /// Prove that every record reached every sink exactly once
+    Verify(Box<verify::Options>),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Groups(command) => admin::groups::run(command).await,
             Command::Produce(options) => produce::run(options).await,
             Command::Consume(options) => consume::run(options).await,
+            Command::Verify(options) => verify::run(*options).await,
         }
     })
 }
@@ -82,4 +86,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     };
     error.chain().any(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_coherent() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -1,0 +1,297 @@
+//! The rows that the ETL writes into PostgreSQL, derived here anew from the topics' contract.
+
+use std::net::IpAddr;
+
+use anyhow::Context;
+use clap::Args;
+use pipeline::Record;
+use serde_json::{Value, json};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+use super::source::{Range, Topic};
+use super::store::{Answer, Below, Fields, Gap, Loaded, Store};
+use super::values::{integer, object, text, timestamp_us};
+
+/// Where the tables are.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// The ETL's PostgreSQL database
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        default_value = "postgres://localhost/millrace"
+    )]
+    database_url: String,
+}
+
+pub struct Postgres {
+    url: String,
+    pool: Option<PgPool>,
+}
+
+/// A table, and a query that gives a row's fields as JSON.
+struct Table {
+    name: &'static str,
+    fields: &'static str,
+}
+
+const WEB_LOGS: Table = Table {
+    name: "web_logs",
+    fields: "json_build_object('ip', host(t.ip), 'timestamp_us', (extract(epoch FROM t.timestamp) * 1000000)::bigint, \
+             'method', t.method, 'url', t.url, 'status_code', t.status_code, 'user_agent', t.user_agent, \
+             'kafka_timestamp_ms', (extract(epoch FROM t.kafka_timestamp) * 1000)::bigint)",
+};
+
+const ORDERS: Table = Table {
+    name: "orders",
+    fields: "json_build_object('order_id', t.order_id, 'customer', t.customer, 'total', t.total, 'store', t.store, \
+             'payment_method', t.payment_method, \
+             'ordered_at_us', (extract(epoch FROM t.ordered_at) * 1000000)::bigint, \
+             'kafka_timestamp_ms', (extract(epoch FROM t.kafka_timestamp) * 1000)::bigint, \
+             'items', (SELECT coalesce(json_agg(json_build_array(i.line, i.product, i.quantity, i.unit_price) \
+             ORDER BY i.line), '[]') FROM order_items i \
+             WHERE i.topic = t.topic AND i.partition = t.partition AND i.\"offset\" = t.\"offset\"))",
+};
+
+/// Which table a topic's records go to: orders for the bakery's, web logs else.
+fn table(topic: &str) -> &'static Table {
+    if topic.ends_with("orders") {
+        &ORDERS
+    } else {
+        &WEB_LOGS
+    }
+}
+
+impl Postgres {
+    pub fn new(options: &Options) -> Postgres {
+        Postgres {
+            url: options.database_url.clone(),
+            pool: None,
+        }
+    }
+
+    async fn pool(&mut self) -> anyhow::Result<PgPool> {
+        if let Some(pool) = &self.pool {
+            return Ok(pool.clone());
+        }
+        let timeout = std::time::Duration::from_secs(10);
+        let connect = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(timeout)
+            .connect(&self.url);
+        let pool = connect.await.context("cannot connect to PostgreSQL")?;
+        self.pool = Some(pool.clone());
+        Ok(pool)
+    }
+}
+
+impl Store for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn begin<'a>(&'a mut self, topic: &'a Topic) -> Answer<'a, Vec<String>> {
+        Box::pin(async move {
+            let pool = self.pool().await?;
+            let query = "SELECT partition, cluster_id, topic_id FROM ingest_offsets WHERE topic = $1 ORDER BY partition";
+            let found: Vec<(i32, String, String)> = sqlx::query_as(query)
+                .bind(&topic.name)
+                .fetch_all(&pool)
+                .await?;
+            let mut problems = Vec::new();
+            for (partition, cluster_id, topic_id) in found {
+                if cluster_id != topic.identity.cluster_id || topic_id != topic.identity.topic_id {
+                    problems.push(format!(
+                        "ingest_offsets of partition {partition} belongs to topic id {topic_id} of cluster {cluster_id}, not to this topic"
+                    ));
+                }
+            }
+            let count = i32::try_from(topic.ranges.len()).unwrap_or(i32::MAX);
+            let query = format!(
+                "SELECT DISTINCT partition FROM {} WHERE topic = $1 AND (partition < 0 OR partition >= $2)",
+                table(&topic.name).name
+            );
+            let foreign: Vec<(i32,)> = sqlx::query_as(sqlx::AssertSqlSafe(query))
+                .bind(&topic.name)
+                .bind(count)
+                .fetch_all(&pool)
+                .await?;
+            problems.extend(foreign.iter().map(|(partition,)| {
+                format!("there are rows of partition {partition}, which the topic does not have")
+            }));
+            Ok(problems)
+        })
+    }
+
+    fn expect(&self, topic: &Topic, _: i32, record: &Record) -> Result<Fields, String> {
+        let value = object(record)?;
+        let mut fields = match table(&topic.name).name {
+            "orders" => order(&value)?,
+            _ => web_log(&value)?,
+        };
+        fields.insert("kafka_timestamp_ms".into(), json!(record.timestamp_ms));
+        Ok(fields)
+    }
+
+    fn load<'a>(
+        &'a mut self,
+        topic: &'a Topic,
+        partition: i32,
+        from: i64,
+        below: i64,
+        _: bool,
+    ) -> Answer<'a, Loaded> {
+        Box::pin(async move {
+            let pool = self.pool().await?;
+            let Table { name, fields } = table(&topic.name);
+            let query = format!(
+                "SELECT t.\"offset\", ({fields})::text FROM {name} t \
+                 WHERE t.topic = $1 AND t.partition = $2 AND t.\"offset\" >= $3 AND t.\"offset\" < $4 ORDER BY t.\"offset\""
+            );
+            let query = sqlx::query_as::<_, (i64, String)>(sqlx::AssertSqlSafe(query));
+            let rows = query
+                .bind(&topic.name)
+                .bind(partition)
+                .bind(from)
+                .bind(below)
+                .fetch_all(&pool)
+                .await?;
+            let mut loaded = Loaded::default();
+            for (offset, text) in rows {
+                loaded.stored.push((
+                    offset,
+                    serde_json::from_str(&text).context("a row is not JSON")?,
+                ));
+            }
+            Ok(loaded)
+        })
+    }
+
+    fn below<'a>(&'a mut self, topic: &'a Topic, range: Range) -> Answer<'a, Below> {
+        Box::pin(async move {
+            let pool = self.pool().await?;
+            let name = table(&topic.name).name;
+            let query = format!(
+                "SELECT \"offset\" FROM {name} WHERE topic = $1 AND partition = $2 AND \"offset\" < $3 \
+                 GROUP BY \"offset\" HAVING count(*) > 1 ORDER BY \"offset\" LIMIT 100000"
+            );
+            let query = sqlx::query_as::<_, (i64,)>(sqlx::AssertSqlSafe(query));
+            let doubled = query
+                .bind(&topic.name)
+                .bind(range.partition)
+                .bind(range.start)
+                .fetch_all(&pool)
+                .await?;
+            let query = "SELECT from_offset, to_offset FROM ingest_gaps WHERE topic = $1 AND partition = $2 \
+                         AND topic_id = $3 ORDER BY from_offset";
+            let query = sqlx::query_as::<_, (i64, i64)>(query)
+                .bind(&topic.name)
+                .bind(range.partition);
+            let gaps = query
+                .bind(&topic.identity.topic_id)
+                .fetch_all(&pool)
+                .await?;
+            let gap = |(from, to): (i64, i64)| Gap {
+                partition: range.partition,
+                first: from,
+                last: to - 1,
+            };
+            Ok(Below {
+                doubled: doubled.into_iter().map(|(offset,)| offset).collect(),
+                gaps: gaps.into_iter().map(gap).collect(),
+            })
+        })
+    }
+}
+
+fn web_log(value: &Fields) -> Result<Fields, String> {
+    let ip = text(value, "ip")?;
+    let ip: IpAddr = ip.parse().map_err(|_| format!("ip {ip:?} is no address"))?;
+    Ok(Fields::from_iter([
+        ("ip".to_owned(), json!(ip.to_string())),
+        (
+            "timestamp_us".to_owned(),
+            json!(timestamp_us(value, "timestamp")?),
+        ),
+        ("method".to_owned(), json!(text(value, "method")?)),
+        ("url".to_owned(), json!(text(value, "url")?)),
+        (
+            "status_code".to_owned(),
+            json!(integer(value, "status_code")?),
+        ),
+        ("user_agent".to_owned(), json!(text(value, "user_agent")?)),
+    ]))
+}
+
+fn order(value: &Fields) -> Result<Fields, String> {
+    let items = value
+        .get("items")
+        .and_then(Value::as_array)
+        .ok_or("items is not a list")?;
+    let mut lines = Vec::new();
+    for (position, item) in items.iter().enumerate() {
+        let item = item.as_object().ok_or("an item is not an object")?;
+        let (quantity, unit_price) = (integer(item, "quantity")?, integer(item, "unit_price")?);
+        lines.push(json!([
+            position + 1,
+            text(item, "product")?,
+            quantity,
+            unit_price
+        ]));
+    }
+    Ok(Fields::from_iter([
+        ("order_id".to_owned(), json!(text(value, "id")?)),
+        ("customer".to_owned(), json!(text(value, "customer")?)),
+        ("total".to_owned(), json!(integer(value, "total")?)),
+        ("store".to_owned(), json!(text(value, "store")?)),
+        (
+            "payment_method".to_owned(),
+            json!(text(value, "payment_method")?),
+        ),
+        (
+            "ordered_at_us".to_owned(),
+            json!(timestamp_us(value, "ordered_at")?),
+        ),
+        ("items".to_owned(), Value::Array(lines)),
+    ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(value: Value) -> Fields {
+        value.as_object().expect("an object").clone()
+    }
+
+    #[test]
+    fn a_web_log_becomes_a_row() {
+        let value = json!({
+            "ip": "2001:DB8::0:1", "timestamp": "2026-01-02T03:04:05.678Z", "method": "GET", "url": "/", "status_code": 200,
+            "user_agent": "x",
+        });
+        let row = web_log(&fields(value)).expect("a row");
+        assert_eq!(
+            (&row["ip"], &row["timestamp_us"]),
+            (&json!("2001:db8::1"), &json!(1_767_323_045_678_000_i64))
+        );
+    }
+
+    #[test]
+    fn an_order_becomes_a_row_with_numbered_items() {
+        let value = json!({
+            "id": "o-1", "customer": "Ada", "items": [{"product": "rye", "quantity": 2, "unit_price": 450}], "total": 900,
+            "store": "s", "payment_method": "cash", "ordered_at": "2026-01-02T03:04:05Z",
+        });
+        let row = order(&fields(value.clone())).expect("a row");
+        assert_eq!(row["items"], json!([[1, "rye", 2, 450]]));
+        for broken in ["id", "items", "total", "ordered_at"] {
+            let mut value = fields(value.clone());
+            value.insert(broken.into(), json!(1.5));
+            assert!(order(&value).is_err(), "{broken}");
+        }
+    }
+}
