@@ -58,7 +58,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
             biased;
             signal = &mut stop => tracing::info!(signal, "stopping"),
             // Whoever restarts the process has its log recovered.
-            why = server.failed() => anyhow::bail!("the metadata quorum cannot go on: {why}"),
+            why = server.failed() => anyhow::bail!("the broker cannot go on: {why}"),
         }
         server.stop().await;
         tracing::info!("stopped");

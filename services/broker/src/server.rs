@@ -14,8 +14,10 @@ use wire::Str;
 use crate::api::init_producer_id::ProducerIds;
 use crate::config::Config;
 use crate::env::{Env, Listener, Plane, Stream};
+use crate::logs::{Logs, Upkeep};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Net};
+use crate::partition::{Partitions, run_flusher};
 use crate::quorum::{Joining, Quorum};
 
 /// How long open requests may take to finish when the broker stops.
@@ -31,6 +33,8 @@ pub struct Broker {
     pub quorum: Arc<Quorum>,
     /// This broker's block of producer ids.
     pub producer_ids: ProducerIds,
+    /// The partitions that this broker has replicas of.
+    pub partitions: Arc<Partitions>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -38,6 +42,10 @@ pub struct Broker {
 /// A running broker.
 pub struct Server {
     broker: Arc<Broker>,
+    logs: Arc<Logs>,
+    upkeep: Upkeep,
+    /// What follows the metadata and fsyncs for acknowledgements, while the broker runs.
+    tasks: Vec<JoinHandle<()>>,
     net: Net,
     http: Option<Http>,
     readiness: Readiness,
@@ -48,31 +56,42 @@ impl Server {
     pub async fn start(env: Env, config: Config) -> anyhow::Result<Server> {
         let config = Arc::new(config);
         let registry = Registry::new();
-        let readiness = Readiness::waiting_for(["listeners", "metadata"]);
+        let readiness = Readiness::waiting_for(["logs", "metadata", "listeners"]);
         let metrics = Arc::new(Metrics::new(registry.clone()));
         let http = match &config.http_listen {
             Some(address) => Some(Http::start(&env, address, registry, &readiness).await?),
             None => None,
         };
         let bound = bind(&env, &config).await?;
+        let logs = Logs::open(env.clone(), config.clone()).await?;
+        readiness.ready("logs");
         let quorum = Quorum::start(env.clone(), config.clone()).await?;
         let cluster_id = quorum
             .cluster_id(config.quorum.registration_timeout)
             .await?;
+        logs.claim(&cluster_id).await?;
         tracing::info!(%cluster_id, "the metadata quorum is there");
+        let partitions =
+            Partitions::new(env.clone(), config.clone(), metrics.clone(), logs.clone());
         let broker = Arc::new(Broker {
             env,
             config,
             quorum,
             producer_ids: ProducerIds::default(),
+            partitions: Arc::new(partitions),
             metrics,
         });
-        broker.join(&bound).await?;
+        let upkeep = logs.keep(&broker.partitions, &broker.metrics);
+        let tasks = broker.begin();
+        broker.join(&bound, &logs).await?;
         readiness.ready("metadata");
         let net = Net::start(&broker, bound);
         readiness.ready("listeners");
         Ok(Server {
             broker,
+            logs,
+            upkeep,
+            tasks,
             net,
             http,
             readiness,
@@ -86,14 +105,23 @@ impl Server {
 
     /// Waits until a part has failed that the broker cannot be without.
     pub async fn failed(&self) -> String {
-        self.broker.quorum.failed().await
+        tokio::select! {
+            biased;
+            why = self.broker.quorum.failed() => format!("metadata quorum: {why}"),
+            why = self.logs.failed() => format!("log directories: {why}"),
+        }
     }
 
     /// Hands everything over and stops every part.
     pub async fn stop(self) {
         self.readiness.not_ready("listeners", "stopping");
+        let broker_epoch = self.broker.quorum.broker_epoch();
         self.broker.quorum.shutdown().await;
         self.net.stop(DRAIN).await;
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.broker.partitions.close();
+        drop(self.upkeep);
+        self.logs.close(&self.broker.partitions, broker_epoch).await;
         if let Some(http) = self.http {
             http.stop().await;
         }
@@ -116,16 +144,29 @@ async fn bind(env: &Env, config: &Config) -> io::Result<Vec<Bound>> {
 }
 
 impl Broker {
+    /// Starts what follows the metadata and what fsyncs for acknowledgements.
+    fn begin(&self) -> Vec<JoinHandle<()>> {
+        let partitions = &self.partitions;
+        let follow = partitions.clone().run(self.quorum.clone());
+        let due = partitions.flush_due.clone();
+        let flush = run_flusher(self.env.clone(), partitions.clone(), due);
+        vec![
+            self.env.spawn(Plane::Data, "partitions", follow),
+            self.env.spawn(Plane::Data, "flusher", flush),
+        ]
+    }
+
     /// Registers with the quorum and waits until this broker may serve.
-    async fn join(&self, bound: &[Bound]) -> anyhow::Result<()> {
+    async fn join(&self, bound: &[Bound], logs: &Arc<Logs>) -> anyhow::Result<()> {
         if !self.config.roles.broker {
             return Ok(());
         }
+        let stalled = logs.clone();
         let joining = Joining {
             endpoints: self.advertised(bound),
-            cluster_id: None,
-            clean_epoch: None,
-            stall: Arc::new(|| Duration::ZERO),
+            cluster_id: logs.cluster_id(),
+            clean_epoch: logs.clean_epoch(),
+            stall: Arc::new(move || stalled.stall()),
         };
         let epoch = self.quorum.join(joining).await?;
         self.quorum

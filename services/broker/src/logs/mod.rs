@@ -26,6 +26,7 @@ use wire::Str;
 use crate::config::Config;
 use crate::env::{Env, Pool};
 use directory::Directory;
+pub use upkeep::Upkeep;
 use watch::{InFlight, WatchedDisk};
 
 /// (topic, partition), as directories and checkpoints name it.
