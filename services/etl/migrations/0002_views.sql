@@ -21,6 +21,6 @@ GROUP BY 1, 2;
 CREATE VIEW revenue_per_product AS
 SELECT product,
        sum(quantity) AS sold,
-       round(sum(quantity * unit_price) / 100, 2) AS revenue
+       round(sum(quantity::numeric * unit_price) / 100, 2) AS revenue
 FROM order_items
 GROUP BY 1;

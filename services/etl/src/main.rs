@@ -1,3 +1,177 @@
 //! Web logs and bakery orders from Kafka into PostgreSQL and OpenSearch, exactly once.
 
-fn main() {}
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Parser;
+use etl::model::Topics;
+use etl::opensearch::{self, OpenSearch};
+use etl::postgres::{self, Postgres};
+use pipeline::{BatchLimits, DeadLetters, KafkaOptions, Service, Settings};
+
+/// Reads web logs and bakery orders from Kafka and stores them in PostgreSQL and in OpenSearch, each record once, whatever
+/// is killed. A sink is used when its address is given. Each is a consumer group of its own, so that an outage of one
+/// store never delays the other; during an outage the sink waits and goes on where it was.
+///
+/// What cannot be read or stored goes to <topic>.dlq with Kafka Connect's error headers. What retention took before it
+/// could be stored is written to ingest_gaps. A position beyond the end of a log, or a topic that was recreated, stops
+/// that topic with an error that names the ways out; /readyz shows it.
+///
+/// Example:
+///   etl --database-url postgres://user@localhost/millrace --opensearch-url http://localhost:9200
+#[derive(Parser, Debug)]
+#[command(name = "etl", version, verbatim_doc_comment)]
+struct Command {
+    /// The PostgreSQL database; the tables are created there.
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "postgres://...",
+        hide_env_values = true
+    )]
+    database_url: Option<String>,
+
+    /// OpenSearch; may carry a user name and a password.
+    #[arg(
+        long,
+        env = "OPENSEARCH_URL",
+        value_name = "http://...",
+        hide_env_values = true
+    )]
+    opensearch_url: Option<String>,
+
+    /// The topic of the web logs.
+    #[arg(long, env = "WEBLOG_TOPIC", default_value = "web-logs")]
+    weblog_topic: String,
+
+    /// The topic of the bakery's orders.
+    #[arg(long, env = "BAKERY_TOPIC", default_value = "bk-orders")]
+    bakery_topic: String,
+
+    /// Prefix of the consumer groups: <prefix>-postgres and <prefix>-opensearch.
+    #[arg(long, env = "GROUP_PREFIX", default_value = "millrace-etl")]
+    group_prefix: String,
+
+    /// Records of a batch at most.
+    #[arg(long, env = "BATCH_RECORDS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    batch_records: u32,
+
+    /// Bytes of a batch at most.
+    #[arg(long, env = "BATCH_BYTES", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1_024..=1 << 28))]
+    batch_bytes: u32,
+
+    /// Milliseconds that a batch waits for more records.
+    #[arg(long, env = "BATCH_WAIT_MS", default_value_t = 500)]
+    batch_wait_ms: u64,
+
+    /// Bytes of records in memory that are not in a batch yet, per sink.
+    #[arg(long, env = "BUFFER_BYTES", default_value_t = 64 << 20)]
+    buffer_bytes: u64,
+
+    /// Connections to PostgreSQL at most.
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    database_connections: u32,
+
+    /// Address for /metrics, /healthz and /readyz; not served when absent.
+    #[arg(long, env = "METRICS_ADDR", value_name = "HOST:PORT")]
+    metrics_addr: Option<String>,
+
+    #[command(flatten)]
+    kafka: KafkaOptions,
+}
+
+impl Command {
+    fn topics(&self) -> Topics {
+        Topics {
+            web_logs: self.weblog_topic.clone(),
+            orders: self.bakery_topic.clone(),
+        }
+    }
+
+    fn settings(&self, sink: &str) -> Settings {
+        Settings {
+            limits: BatchLimits {
+                max_records: self.batch_records as usize,
+                max_bytes: self.batch_bytes as usize,
+                max_wait: Duration::from_millis(self.batch_wait_ms),
+            },
+            buffer_bytes: usize::try_from(self.buffer_bytes).unwrap_or(usize::MAX),
+            ..Settings::new(
+                self.kafka.clone(),
+                format!("{}-{sink}", self.group_prefix),
+                self.topics().names(),
+            )
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command = Command::parse();
+    let service = Service::start("etl", command.metrics_addr.as_deref()).await?;
+    let outcome = run_sinks(&command, &service).await;
+    service.end().await;
+    outcome
+}
+
+/// Runs the sinks side by side; when one fails for good, the other ends in order too.
+async fn run_sinks(command: &Command, service: &Service) -> anyhow::Result<()> {
+    if command.database_url.is_none() && command.opensearch_url.is_none() {
+        bail!(
+            "nowhere to store: give --database-url (DATABASE_URL), --opensearch-url (OPENSEARCH_URL), or both"
+        );
+    }
+    let (first, second) = tokio::join!(
+        ending_all(service, run_postgres(command, service)),
+        ending_all(service, run_opensearch(command, service)),
+    );
+    first.and(second)
+}
+
+async fn ending_all(
+    service: &Service,
+    sink: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let outcome = sink.await;
+    if outcome.is_err() {
+        service.stop.cancel();
+    }
+    outcome
+}
+
+async fn run_postgres(command: &Command, service: &Service) -> anyhow::Result<()> {
+    let Some(url) = &command.database_url else {
+        return Ok(());
+    };
+    let dead_letters = DeadLetters::new(postgres::NAME, &command.kafka, &service.registry)?;
+    let sink = Postgres::new(
+        url,
+        command.database_connections,
+        command.topics(),
+        dead_letters,
+    )?;
+    pipeline::run(
+        command.settings(postgres::NAME),
+        sink,
+        &service.registry,
+        service.readiness.clone(),
+        service.stop.clone(),
+    )
+    .await
+}
+
+async fn run_opensearch(command: &Command, service: &Service) -> anyhow::Result<()> {
+    let Some(url) = &command.opensearch_url else {
+        return Ok(());
+    };
+    let dead_letters = DeadLetters::new(opensearch::NAME, &command.kafka, &service.registry)?;
+    let sink = OpenSearch::new(url, command.topics(), dead_letters)?;
+    pipeline::run(
+        command.settings(opensearch::NAME),
+        sink,
+        &service.registry,
+        service.readiness.clone(),
+        service.stop.clone(),
+    )
+    .await
+}

@@ -188,9 +188,11 @@ impl<S: Sink> Worker<S> {
 
     async fn skip(&self, writer: &mut S::Writer, gap: Gap) -> Result<i64, Error> {
         let position = writer.skip(gap).await?;
-        let Gap { from, to } = gap;
-        tracing::warn!(sink = self.shared.sink.name(), partition = %self.partition, from, to, "retention took records before they could be stored");
-        self.shared.metrics.on_gap(&self.partition, to - from);
+        if position == gap.to {
+            let (sink, Gap { from, to }) = (self.shared.sink.name(), gap);
+            tracing::warn!(sink, partition = %self.partition, from, to, "retention took records before they could be stored");
+            self.shared.metrics.on_gap(&self.partition, to - from);
+        }
         Ok(position)
     }
 

@@ -1,0 +1,131 @@
+//! One HTTP call to OpenSearch, and what its failure means.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use opensearch::OpenSearch;
+use opensearch::auth::Credentials;
+use opensearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
+use opensearch::http::{Method, Url};
+use pipeline::Error;
+use serde_json::Value;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(super) struct Client(OpenSearch);
+
+/// The status and body of an answer.
+pub(super) struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Client {
+    pub(super) fn new(url: &str) -> anyhow::Result<Client> {
+        let mut url = Url::parse(url).context("OPENSEARCH_URL cannot be read")?;
+        let credentials = (!url.username().is_empty()).then(|| {
+            Credentials::Basic(
+                url.username().to_owned(),
+                url.password().unwrap_or_default().to_owned(),
+            )
+        });
+        // In the header, not in the address: addresses end up in messages.
+        if credentials.is_some()
+            && (url.set_username("").is_err() || url.set_password(None).is_err())
+        {
+            anyhow::bail!("OPENSEARCH_URL cannot carry a user name");
+        }
+        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
+            .timeout(TIMEOUT)
+            .disable_proxy();
+        if let Some(credentials) = credentials {
+            builder = builder.auth(credentials);
+        }
+        Ok(Client(OpenSearch::new(
+            builder
+                .build()
+                .context("cannot build the OpenSearch client")?,
+        )))
+    }
+
+    /// A call with a JSON body, or none.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer, Error> {
+        self.send(
+            method,
+            path,
+            query,
+            body.map(Value::to_string),
+            "application/json",
+        )
+        .await
+    }
+
+    pub(super) async fn bulk(&self, body: String) -> Result<Answer, Error> {
+        self.send(
+            Method::Post,
+            "/_bulk",
+            &[],
+            Some(body),
+            "application/x-ndjson",
+        )
+        .await
+    }
+
+    /// An answer that says "busy" or "broken" is a failure to try again; any other is the caller's to judge.
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<String>,
+        content_type: &'static str,
+    ) -> Result<Answer, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let sent = self
+            .0
+            .send(method, path, headers, Some(query), body, Some(TIMEOUT))
+            .await;
+        let response =
+            sent.map_err(|error| Error::Retry(anyhow::Error::new(error).context("OpenSearch")))?;
+        let status = response.status_code().as_u16();
+        let text = response
+            .text()
+            .await
+            .map_err(|error| Error::Retry(anyhow::Error::new(error).context("OpenSearch")))?;
+        if status == 429 || status >= 500 || status == 401 || status == 403 {
+            return Err(Error::Retry(anyhow!(
+                "OpenSearch answers {status} to {path}: {}",
+                shortened(&text)
+            )));
+        }
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Answer { status, body })
+    }
+}
+
+impl Answer {
+    /// An answer that should not have come: reported, and tried again, because a person may mend it.
+    pub(super) fn unexpected(&self, what: &str) -> Error {
+        Error::Retry(anyhow!(
+            "OpenSearch answers {} to {what}: {}",
+            self.status,
+            shortened(&self.body.to_string())
+        ))
+    }
+
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(500)]
+}
