@@ -7,6 +7,7 @@
 mod compare;
 mod counters;
 mod dead_letters;
+mod derive;
 mod findings;
 mod opensearch;
 mod postgres;
@@ -14,7 +15,6 @@ mod report;
 mod s3;
 mod source;
 mod store;
-mod values;
 
 use std::collections::BTreeSet;
 use std::io::stdout;

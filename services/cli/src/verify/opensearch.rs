@@ -14,10 +14,13 @@ use opensearch::{OpenSearch as Client, SearchParts};
 use pipeline::Record;
 use serde_json::{Value, json};
 
+use super::derive::{Content, as_text, kafka_timestamp_us};
 use super::source::{Range, Topic};
-use super::store::{Answer, Below, Fields, Loaded, Store};
-use super::values::object;
+use super::store::{Answer, Below, Fields, Gap, Loaded, Store};
 
+/// Where the sink keeps its positions, and what retention took.
+const OFFSETS_INDEX: &str = "millrace-ingest-offsets";
+const GAPS_INDEX: &str = "millrace-ingest-gaps";
 /// Documents in one answer.
 const PAGE: usize = 2_000;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,8 +75,8 @@ impl OpenSearch {
 
     /// Makes what is stored visible to searches.
     async fn refresh(&mut self, topic: &str) -> anyhow::Result<()> {
-        let pattern = pattern(topic);
-        let parts = [pattern.as_str()];
+        let patterns = patterns(topic);
+        let parts = [patterns[0].as_str(), patterns[1].as_str()];
         let client = self.client()?;
         let indices = client.indices();
         let refresh = indices
@@ -108,11 +111,15 @@ impl OpenSearch {
         if let Some(after) = after {
             body["search_after"] = after.clone();
         }
-        let pattern = pattern(topic);
-        let parts = [pattern.as_str()];
+        let patterns = patterns(topic);
+        let hits = self.search(&[&patterns[0], &patterns[1]], &body).await?;
+        hits.iter().map(hit).collect()
+    }
+
+    async fn search(&mut self, indices: &[&str], body: &Value) -> anyhow::Result<Vec<Value>> {
         let client = self.client()?;
         let search = client
-            .search(SearchParts::Index(&parts))
+            .search(SearchParts::Index(indices))
             .allow_no_indices(true)
             .ignore_unavailable(true);
         let answer = search
@@ -124,17 +131,34 @@ impl OpenSearch {
         let answer = answer
             .error_for_status_code()
             .context("OpenSearch refuses the search")?;
-        let answer: Value = answer.json().await.context("OpenSearch gives no JSON")?;
+        let mut answer: Value = answer.json().await.context("OpenSearch gives no JSON")?;
         if answer["_shards"]["failed"].as_i64() != Some(0) {
             bail!(
                 "OpenSearch answers for some shards only: {}",
                 answer["_shards"]
             );
         }
-        let hits = answer["hits"]["hits"]
-            .as_array()
-            .context("an answer without hits")?;
-        hits.iter().map(hit).collect()
+        match answer["hits"]["hits"].take() {
+            Value::Array(hits) => Ok(hits),
+            _ => bail!("OpenSearch gives an answer without hits"),
+        }
+    }
+
+    /// What the sink remembers of a topic, in one of its own indices.
+    async fn bookkeeping(
+        &mut self,
+        index: &str,
+        topic: &str,
+        partition: Option<i32>,
+    ) -> anyhow::Result<Vec<Value>> {
+        let mut filter = vec![json!({"term": {"topic": topic}})];
+        filter.extend(partition.map(|partition| json!({"term": {"partition": partition}})));
+        let body = json!({"size": 10_000, "query": {"bool": {"filter": filter}}});
+        let hits = self.search(&[index], &body).await?;
+        Ok(hits
+            .into_iter()
+            .map(|mut hit| hit["_source"].take())
+            .collect())
     }
 }
 
@@ -156,15 +180,15 @@ fn hit(hit: &Value) -> anyhow::Result<Hit> {
     })
 }
 
-/// All indices of a topic: one for each day.
-fn pattern(topic: &str) -> String {
-    format!("{topic}-*")
+/// All indices of a topic: one for each day, but not those of a topic whose name goes on.
+fn patterns(topic: &str) -> [String; 2] {
+    [format!("{topic}-1*.*.*"), format!("{topic}-2*.*.*")]
 }
 
-fn index(topic: &str, timestamp_ms: i64) -> Result<String, String> {
-    let time = DateTime::from_timestamp_millis(timestamp_ms)
-        .ok_or("its Kafka timestamp is out of range")?;
-    Ok(format!("{topic}-{}", time.format("%Y.%m.%d")))
+/// The index of a record: the day of its Kafka timestamp, 1970 for one without.
+fn index(topic: &str, timestamp_us: Option<i64>) -> String {
+    let day = DateTime::from_timestamp_micros(timestamp_us.unwrap_or(0)).unwrap_or_default();
+    format!("{topic}-{}", day.format("%Y.%m.%d"))
 }
 
 impl Store for OpenSearch {
@@ -175,21 +199,35 @@ impl Store for OpenSearch {
     fn begin<'a>(&'a mut self, topic: &'a Topic) -> Answer<'a, Vec<String>> {
         Box::pin(async move {
             self.refresh(&topic.name).await?;
-            Ok(Vec::new())
+            let mut problems = Vec::new();
+            for of in self.bookkeeping(OFFSETS_INDEX, &topic.name, None).await? {
+                let (cluster, id) = (&of["cluster_id"], &of["topic_id"]);
+                if *cluster != json!(topic.identity.cluster_id)
+                    || *id != json!(topic.identity.topic_id)
+                {
+                    let partition = &of["partition"];
+                    problems.push(format!("the position of partition {partition} belongs to topic id {id} of cluster {cluster}, not to this topic"));
+                }
+            }
+            Ok(problems)
         })
     }
 
     fn expect(&self, topic: &Topic, partition: i32, record: &Record) -> Result<Fields, String> {
-        let mut fields = object(record)?;
-        let timestamp_ms = record.timestamp_ms.unwrap_or(0);
+        let mut fields = Content::of(&topic.name).fields(record, as_text)?;
+        let timestamp_us = kafka_timestamp_us(record);
         fields.insert("topic".into(), json!(topic.name));
         fields.insert("partition".into(), json!(partition));
         fields.insert("offset".into(), json!(record.offset));
         fields.insert(
+            "kafka_timestamp".into(),
+            timestamp_us.map_or(Value::Null, as_text),
+        );
+        fields.insert(
             "_id".into(),
             json!(format!("{}-{partition}-{}", topic.name, record.offset)),
         );
-        fields.insert("_index".into(), json!(index(&topic.name, timestamp_ms)?));
+        fields.insert("_index".into(), json!(index(&topic.name, timestamp_us)));
         Ok(fields)
     }
 
@@ -226,6 +264,21 @@ impl Store for OpenSearch {
     fn below<'a>(&'a mut self, topic: &'a Topic, range: Range) -> Answer<'a, Below> {
         Box::pin(async move {
             let mut below = Below::default();
+            for gap in self
+                .bookkeeping(GAPS_INDEX, &topic.name, Some(range.partition))
+                .await?
+            {
+                if let (Some(from), Some(to)) =
+                    (gap["from_offset"].as_i64(), gap["to_offset"].as_i64())
+                    && gap["topic_id"] == json!(topic.identity.topic_id)
+                {
+                    below.gaps.push(Gap {
+                        partition: range.partition,
+                        first: from,
+                        last: to - 1,
+                    });
+                }
+            }
             let mut after = None;
             let mut before = None;
             loop {

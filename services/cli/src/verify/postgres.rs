@@ -1,16 +1,14 @@
 //! The rows that the ETL writes into PostgreSQL, derived here anew from the topics' contract.
 
-use std::net::IpAddr;
-
 use anyhow::Context;
 use clap::Args;
 use pipeline::Record;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
+use super::derive::{Content, kafka_timestamp_us};
 use super::source::{Range, Topic};
 use super::store::{Answer, Below, Fields, Gap, Loaded, Store};
-use super::values::{integer, object, text, timestamp_us};
 
 /// Where the tables are.
 #[derive(Args, Clone, Debug)]
@@ -32,7 +30,7 @@ pub struct Postgres {
     pool: Option<PgPool>,
 }
 
-/// A table, and a query that gives a row's fields as JSON.
+/// A table, and a query that gives a row's fields as JSON. Times are in microseconds since 1970.
 struct Table {
     name: &'static str,
     fields: &'static str,
@@ -40,28 +38,26 @@ struct Table {
 
 const WEB_LOGS: Table = Table {
     name: "web_logs",
-    fields: "json_build_object('ip', host(t.ip), 'timestamp_us', (extract(epoch FROM t.timestamp) * 1000000)::bigint, \
+    fields: "json_build_object('ip', host(t.ip), 'timestamp', (extract(epoch FROM t.timestamp) * 1000000)::bigint, \
              'method', t.method, 'url', t.url, 'status_code', t.status_code, 'user_agent', t.user_agent, \
-             'kafka_timestamp_ms', (extract(epoch FROM t.kafka_timestamp) * 1000)::bigint)",
+             'kafka_timestamp', (extract(epoch FROM t.kafka_timestamp) * 1000000)::bigint)",
 };
 
 const ORDERS: Table = Table {
     name: "orders",
-    fields: "json_build_object('order_id', t.order_id, 'customer', t.customer, 'total', t.total, 'store', t.store, \
+    fields: "json_build_object('id', t.order_id, 'customer', t.customer, 'total', t.total, 'store', t.store, \
              'payment_method', t.payment_method, \
-             'ordered_at_us', (extract(epoch FROM t.ordered_at) * 1000000)::bigint, \
-             'kafka_timestamp_ms', (extract(epoch FROM t.kafka_timestamp) * 1000)::bigint, \
-             'items', (SELECT coalesce(json_agg(json_build_array(i.line, i.product, i.quantity, i.unit_price) \
-             ORDER BY i.line), '[]') FROM order_items i \
+             'ordered_at', (extract(epoch FROM t.ordered_at) * 1000000)::bigint, \
+             'kafka_timestamp', (extract(epoch FROM t.kafka_timestamp) * 1000000)::bigint, \
+             'items', (SELECT coalesce(json_agg(json_build_object('line', i.line, 'product', i.product, \
+             'quantity', i.quantity, 'unit_price', i.unit_price) ORDER BY i.line), '[]') FROM order_items i \
              WHERE i.topic = t.topic AND i.partition = t.partition AND i.\"offset\" = t.\"offset\"))",
 };
 
-/// Which table a topic's records go to: orders for the bakery's, web logs else.
 fn table(topic: &str) -> &'static Table {
-    if topic.ends_with("orders") {
-        &ORDERS
-    } else {
-        &WEB_LOGS
+    match Content::of(topic) {
+        Content::WebLogs => &WEB_LOGS,
+        Content::Orders => &ORDERS,
     }
 }
 
@@ -127,12 +123,17 @@ impl Store for Postgres {
     }
 
     fn expect(&self, topic: &Topic, _: i32, record: &Record) -> Result<Fields, String> {
-        let value = object(record)?;
-        let mut fields = match table(&topic.name).name {
-            "orders" => order(&value)?,
-            _ => web_log(&value)?,
-        };
-        fields.insert("kafka_timestamp_ms".into(), json!(record.timestamp_ms));
+        let mut fields = Content::of(&topic.name).fields(record, |time_us| json!(time_us))?;
+        fields.insert("kafka_timestamp".into(), json!(kafka_timestamp_us(record)));
+        for (position, item) in fields
+            .get_mut("items")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            item["line"] = json!(position + 1);
+        }
         Ok(fields)
     }
 
@@ -204,94 +205,5 @@ impl Store for Postgres {
                 gaps: gaps.into_iter().map(gap).collect(),
             })
         })
-    }
-}
-
-fn web_log(value: &Fields) -> Result<Fields, String> {
-    let ip = text(value, "ip")?;
-    let ip: IpAddr = ip.parse().map_err(|_| format!("ip {ip:?} is no address"))?;
-    Ok(Fields::from_iter([
-        ("ip".to_owned(), json!(ip.to_string())),
-        (
-            "timestamp_us".to_owned(),
-            json!(timestamp_us(value, "timestamp")?),
-        ),
-        ("method".to_owned(), json!(text(value, "method")?)),
-        ("url".to_owned(), json!(text(value, "url")?)),
-        (
-            "status_code".to_owned(),
-            json!(integer(value, "status_code")?),
-        ),
-        ("user_agent".to_owned(), json!(text(value, "user_agent")?)),
-    ]))
-}
-
-fn order(value: &Fields) -> Result<Fields, String> {
-    let items = value
-        .get("items")
-        .and_then(Value::as_array)
-        .ok_or("items is not a list")?;
-    let mut lines = Vec::new();
-    for (position, item) in items.iter().enumerate() {
-        let item = item.as_object().ok_or("an item is not an object")?;
-        let (quantity, unit_price) = (integer(item, "quantity")?, integer(item, "unit_price")?);
-        lines.push(json!([
-            position + 1,
-            text(item, "product")?,
-            quantity,
-            unit_price
-        ]));
-    }
-    Ok(Fields::from_iter([
-        ("order_id".to_owned(), json!(text(value, "id")?)),
-        ("customer".to_owned(), json!(text(value, "customer")?)),
-        ("total".to_owned(), json!(integer(value, "total")?)),
-        ("store".to_owned(), json!(text(value, "store")?)),
-        (
-            "payment_method".to_owned(),
-            json!(text(value, "payment_method")?),
-        ),
-        (
-            "ordered_at_us".to_owned(),
-            json!(timestamp_us(value, "ordered_at")?),
-        ),
-        ("items".to_owned(), Value::Array(lines)),
-    ]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fields(value: Value) -> Fields {
-        value.as_object().expect("an object").clone()
-    }
-
-    #[test]
-    fn a_web_log_becomes_a_row() {
-        let value = json!({
-            "ip": "2001:DB8::0:1", "timestamp": "2026-01-02T03:04:05.678Z", "method": "GET", "url": "/", "status_code": 200,
-            "user_agent": "x",
-        });
-        let row = web_log(&fields(value)).expect("a row");
-        assert_eq!(
-            (&row["ip"], &row["timestamp_us"]),
-            (&json!("2001:db8::1"), &json!(1_767_323_045_678_000_i64))
-        );
-    }
-
-    #[test]
-    fn an_order_becomes_a_row_with_numbered_items() {
-        let value = json!({
-            "id": "o-1", "customer": "Ada", "items": [{"product": "rye", "quantity": 2, "unit_price": 450}], "total": 900,
-            "store": "s", "payment_method": "cash", "ordered_at": "2026-01-02T03:04:05Z",
-        });
-        let row = order(&fields(value.clone())).expect("a row");
-        assert_eq!(row["items"], json!([[1, "rye", 2, 450]]));
-        for broken in ["id", "items", "total", "ordered_at"] {
-            let mut value = fields(value.clone());
-            value.insert(broken.into(), json!(1.5));
-            assert!(order(&value).is_err(), "{broken}");
-        }
     }
 }

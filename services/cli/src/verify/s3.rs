@@ -22,6 +22,8 @@ use super::store::{Answer, Below, Fields, Gap, Loaded, Store};
 const MAX_OBJECT_BYTES: u64 = 96 << 20;
 /// Metadata requests under way at a time.
 const CONCURRENT: usize = 16;
+/// Objects being read at a time.
+const CONCURRENT_READS: usize = 8;
 
 /// Where the archive is.
 #[derive(Args, Clone, Debug)]
@@ -55,6 +57,13 @@ pub struct Options {
 struct Object {
     start: i64,
     is_gzip: bool,
+}
+
+/// An object as it was read, or why it could not be.
+struct Fetched {
+    key: String,
+    start: i64,
+    content: anyhow::Result<(Metadata, Vec<u8>)>,
 }
 
 #[derive(Debug)]
@@ -210,22 +219,34 @@ impl S3 {
         Ok((metadata, text))
     }
 
-    /// Reads the next object into `lines`.
-    async fn read_object(
-        &mut self,
-        topic: &Topic,
-        partition: i32,
-        object: Object,
-        problems: &mut Vec<String>,
-    ) -> anyhow::Result<()> {
-        let start = object.start;
-        let key = self.key(&topic.name, partition, object);
-        let (metadata, text) = match self.get(&key).await {
-            Ok(found) => found,
-            Err(error) => {
-                problems.push(format!("{error:#}"));
-                return Ok(());
+    /// Gets the objects, a few at a time, in order.
+    async fn get_all(&self, topic: &str, partition: i32, objects: Vec<Object>) -> Vec<Fetched> {
+        let get = |object: Object| async move {
+            let key = self.key(topic, partition, object);
+            let content = self.get(&key).await;
+            Fetched {
+                key,
+                start: object.start,
+                content,
             }
+        };
+        futures::stream::iter(objects)
+            .map(get)
+            .buffered(CONCURRENT_READS)
+            .collect()
+            .await
+    }
+
+    /// Takes an object's lines into `lines`.
+    fn read_object(&mut self, topic: &Topic, object: Fetched, problems: &mut Vec<String>) {
+        let Fetched {
+            key,
+            start,
+            content,
+        } = object;
+        let (metadata, text) = match content {
+            Ok(found) => found,
+            Err(error) => return problems.push(format!("{error:#}")),
         };
         check_identity(topic, &key, &metadata, problems);
         match self.chain_next {
@@ -261,7 +282,6 @@ impl S3 {
                 Fields::from_iter([("line".to_owned(), json!(text))]),
             ));
         }
-        Ok(())
     }
 }
 
@@ -311,9 +331,10 @@ impl Store for S3 {
                     .into();
             }
             let mut loaded = Loaded::default();
-            while let Some(object) = self.ahead.pop_front_if(|object| object.start < below) {
-                self.read_object(topic, partition, object, &mut loaded.problems)
-                    .await?;
+            let due = self.ahead.partition_point(|object| object.start < below);
+            let due = self.ahead.drain(..due).collect();
+            for object in self.get_all(&topic.name, partition, due).await {
+                self.read_object(topic, object, &mut loaded.problems);
             }
             if !again {
                 self.last.clear();
