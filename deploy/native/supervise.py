@@ -13,6 +13,8 @@ from . import install, parts
 from .programs import Program
 from .settings import Settings, Stop
 
+PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE")
+
 
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over supervisord's Unix socket."""
@@ -116,7 +118,8 @@ def launch(settings: Settings, programs: list[Program]) -> None:
         reload_definitions(settings)
         return
     key, value = settings.marker.split("=", 1)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    # Nothing else of the caller's environment: a KAFKA_* or RATE of theirs would configure our parts.
+    environment = {k: os.environ[k] for k in PASSED_ON if k in os.environ}
     done = subprocess.run(
         [install.VENV / "bin/supervisord", "-c", config],
         env={**environment, key: value},

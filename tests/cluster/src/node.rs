@@ -39,6 +39,9 @@ impl Node {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let child = Command::new(&self.binary)
             .arg(&self.config)
+            // A KAFKA_* of the caller would configure the broker.
+            .env_clear()
+            .envs(std::env::var_os("RUST_LOG").map(|level| ("RUST_LOG", level)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -1,3 +1,5 @@
+//! The connector's properties: what is accepted, what is refused and why.
+
 use super::*;
 
 fn parse(text: &str) -> Result<Connector, Error> {

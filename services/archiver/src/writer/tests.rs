@@ -1,3 +1,5 @@
+//! Scenarios of one partition's chain.
+
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 

@@ -1,3 +1,5 @@
+//! The probe against stores that keep the condition and stores that do not.
+
 use super::*;
 use crate::store::memory::{Faults, Memory};
 

@@ -1,3 +1,5 @@
+//! Finding the end of a chain of objects.
+
 use super::*;
 use crate::connector::Compression;
 use crate::object::ObjectMetadata;
