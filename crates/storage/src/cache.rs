@@ -80,7 +80,9 @@ struct Batches(VecDeque<Cached>);
 
 impl Batches {
     fn holds(&self, sequence: u64) -> bool {
-        self.0.binary_search_by_key(&sequence, |e| e.sequence).is_ok()
+        self.0
+            .binary_search_by_key(&sequence, |e| e.sequence)
+            .is_ok()
     }
 }
 
@@ -134,16 +136,23 @@ pub(crate) struct LogCache {
 
 impl LogCache {
     pub fn new(budget: Arc<CacheBudget>) -> LogCache {
-        LogCache { budget, batches: Arc::default() }
+        LogCache {
+            budget,
+            batches: Arc::default(),
+        }
     }
 
     pub fn push(&self, batch: &Batch) {
         let mut order = self.budget.order.lock();
         order.next_sequence += 1;
         let entry = Cached::new(order.next_sequence, batch);
-        self.budget.used_bytes.fetch_add(entry.cost(), Ordering::Relaxed);
+        self.budget
+            .used_bytes
+            .fetch_add(entry.cost(), Ordering::Relaxed);
         self.budget.live.fetch_add(1, Ordering::Relaxed);
-        order.queue.push_back((entry.sequence, Arc::downgrade(&self.batches)));
+        order
+            .queue
+            .push_back((entry.sequence, Arc::downgrade(&self.batches)));
         self.batches.lock().0.push_back(entry);
         self.budget.shrink(&mut order);
     }
@@ -151,7 +160,11 @@ impl LogCache {
     /// The batches from the one with `from` on, below `below`, or `None` if the first is not cached.
     pub fn read(&self, from: i64, below: i64, max_bytes: usize, one: bool) -> Option<Records> {
         let batches = self.batches.lock();
-        if batches.0.front().is_none_or(|first| from < first.base_offset) {
+        if batches
+            .0
+            .front()
+            .is_none_or(|first| from < first.base_offset)
+        {
             return None;
         }
         let first = batches.0.partition_point(|e| e.last_offset < from);

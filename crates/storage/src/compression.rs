@@ -76,7 +76,9 @@ fn invalid(codec: Compression, why: impl std::fmt::Display) -> Error {
 fn read_all(codec: Compression, decoder: impl Read, limit_bytes: usize) -> Result<Bytes, Error> {
     let mut out = Vec::new();
     let mut bounded = decoder.take(limit_bytes as u64 + 1);
-    bounded.read_to_end(&mut out).map_err(|e| invalid(codec, e))?;
+    bounded
+        .read_to_end(&mut out)
+        .map_err(|e| invalid(codec, e))?;
     if out.len() > limit_bytes {
         return Err(Error::TooLarge(limit_bytes));
     }
@@ -143,12 +145,21 @@ mod tests {
 
     #[test]
     fn every_codec_reads_back_within_its_limit_only() {
-        let text: Vec<u8> = (0..200_000u32).flat_map(|i| (i / 64).to_le_bytes()).collect();
+        let text: Vec<u8> = (0..200_000u32)
+            .flat_map(|i| (i / 64).to_le_bytes())
+            .collect();
         for codec in CODECS {
             let packed = Bytes::from(compress(codec, &text).unwrap());
-            assert_eq!(decompress(codec, &packed, text.len()).unwrap(), text, "{codec:?}");
+            assert_eq!(
+                decompress(codec, &packed, text.len()).unwrap(),
+                text,
+                "{codec:?}"
+            );
             assert!(
-                matches!(decompress(codec, &packed, text.len() - 1), Err(Error::TooLarge(_))),
+                matches!(
+                    decompress(codec, &packed, text.len() - 1),
+                    Err(Error::TooLarge(_))
+                ),
                 "{codec:?}"
             );
             let empty = Bytes::from(compress(codec, &[]).unwrap());
@@ -166,7 +177,9 @@ mod tests {
 
     #[test]
     fn a_plain_snappy_block_is_understood() {
-        let block = snap::raw::Encoder::new().compress_vec(b"as librdkafka").unwrap();
+        let block = snap::raw::Encoder::new()
+            .compress_vec(b"as librdkafka")
+            .unwrap();
         let plain = decompress(Compression::Snappy, &Bytes::from(block), 100).unwrap();
         assert_eq!(plain, &b"as librdkafka"[..]);
     }

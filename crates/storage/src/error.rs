@@ -12,10 +12,18 @@ pub enum Error {
     #[error("no space left for {path}")]
     NoSpace { path: PathBuf },
     #[error("{action} {path}: {source}")]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     /// The offset is below the log start or beyond the log end.
     #[error("offset {offset} is outside of [{log_start}, {log_end}]")]
-    OutOfRange { offset: i64, log_start: i64, log_end: i64 },
+    OutOfRange {
+        offset: i64,
+        log_start: i64,
+        log_end: i64,
+    },
     /// Bytes that are not what they must be, at a place where they cannot be repaired.
     #[error("{path}: {reason}")]
     Corrupt { path: PathBuf, reason: String },
@@ -28,17 +36,29 @@ impl Error {
     /// An I/O error of `action` ("read", "rename") on `path`; a full disk becomes [`Error::NoSpace`].
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Error {
         if is_no_space(&source) {
-            return Error::NoSpace { path: path.to_path_buf() };
+            return Error::NoSpace {
+                path: path.to_path_buf(),
+            };
         }
-        Error::Io { action, path: path.to_path_buf(), source }
+        Error::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
     }
 
     pub fn corrupt(path: &Path, reason: impl Into<String>) -> Error {
-        Error::Corrupt { path: path.to_path_buf(), reason: reason.into() }
+        Error::Corrupt {
+            path: path.to_path_buf(),
+            reason: reason.into(),
+        }
     }
 }
 
 /// A full disk or an exhausted quota: the two write errors after which the disk still is what it was.
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }

@@ -19,6 +19,7 @@ mod segment;
 mod space;
 
 pub use cache::CacheBudget;
+pub use compaction::{CleanPlan, Cleaned, Dirtiness};
 pub use config::LogConfig;
 pub use disk::{Disk, File, RealDisk, memory};
 pub use error::Error;

@@ -39,7 +39,9 @@ pub(crate) struct ProducerTable {
 impl ProducerTable {
     pub fn from_entries(entries: Vec<ProducerEntry>) -> ProducerTable {
         let keyed = entries.into_iter().map(|entry| (entry.producer_id, entry));
-        ProducerTable { entries: keyed.collect() }
+        ProducerTable {
+            entries: keyed.collect(),
+        }
     }
 
     pub fn entries(&self) -> impl Iterator<Item = &ProducerEntry> {
@@ -83,7 +85,8 @@ impl ProducerTable {
     /// Forgets producers that were idle for too long and have no open transaction.
     pub fn expire(&mut self, now_ms: u64, expiration_ms: u64) {
         let horizon = now_ms.saturating_sub(expiration_ms) as i64;
-        self.entries.retain(|_, e| e.timestamp >= horizon || e.current_txn_first_offset >= 0);
+        self.entries
+            .retain(|_, e| e.timestamp >= horizon || e.current_txn_first_offset >= 0);
     }
 }
 

@@ -41,7 +41,9 @@ pub fn read_meta_properties(disk: &dyn Disk, path: &Path) -> Result<Option<MetaP
     Ok(Some(MetaProperties {
         cluster_id: value("cluster.id")?,
         node_id: value("node.id")?.parse().map_err(|_| invalid("node.id"))?,
-        directory_id: value("directory.id")?.parse().map_err(|_| invalid("directory.id"))?,
+        directory_id: value("directory.id")?
+            .parse()
+            .map_err(|_| invalid("directory.id"))?,
     }))
 }
 
@@ -107,7 +109,11 @@ mod tests {
         let id = Uuid([7; 16]);
         write_topic_id(&disk, path, id).unwrap();
         assert_eq!(read_topic_id(&disk, path).unwrap(), Some(id));
-        let meta = MetaProperties { cluster_id: "c".into(), node_id: 2, directory_id: id };
+        let meta = MetaProperties {
+            cluster_id: "c".into(),
+            node_id: 2,
+            directory_id: id,
+        };
         write_meta_properties(&disk, path, &meta).unwrap();
         assert_eq!(read_meta_properties(&disk, path).unwrap(), Some(meta));
         let mark = CleanShutdown { broker_epoch: 12 };
@@ -121,7 +127,13 @@ mod tests {
         let path = Path::new("/file");
         assert!(read_offsets(&disk, path).unwrap().is_empty());
         assert_eq!(read_meta_properties(&disk, path).unwrap(), None);
-        for text in ["", "1\n0\n", "0\n2\na 0 1\n", "0\n1\na b c\n", "0\n1\n5 x\n"] {
+        for text in [
+            "",
+            "1\n0\n",
+            "0\n2\na 0 1\n",
+            "0\n1\na b c\n",
+            "0\n1\n5 x\n",
+        ] {
             disk::write_atomic(&disk, path, text.as_bytes()).unwrap();
             assert!(read_offsets(&disk, path).is_err(), "{text:?}");
             assert!(read_epochs(&disk, path).is_err(), "{text:?}");

@@ -21,7 +21,10 @@ fn parse_epochs(path: &Path, bytes: &[u8]) -> Result<Vec<(i32, i64)>, Error> {
     let mut epochs: Vec<(i32, i64)> = Vec::new();
     for line in entries(path, utf8(path, bytes)?)? {
         let entry = parse(line).ok_or_else(|| Error::corrupt(path, format!("line '{line}'")))?;
-        if epochs.last().is_some_and(|last| last.0 >= entry.0 || last.1 > entry.1) {
+        if epochs
+            .last()
+            .is_some_and(|last| last.0 >= entry.0 || last.1 > entry.1)
+        {
             return Err(Error::corrupt(path, "epochs are out of order"));
         }
         epochs.push(entry);

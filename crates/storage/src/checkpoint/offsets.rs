@@ -34,7 +34,10 @@ fn parse(line: &str) -> Option<((String, i32), i64)> {
     let topic = fields.next()?.to_string();
     let partition = fields.next()?.parse().ok()?;
     let offset = fields.next()?.parse().ok()?;
-    fields.next().is_none().then_some(((topic, partition), offset))
+    fields
+        .next()
+        .is_none()
+        .then_some(((topic, partition), offset))
 }
 
 /// Replaces such a file, durably.

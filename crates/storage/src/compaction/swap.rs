@@ -5,12 +5,10 @@
 
 use std::path::Path;
 
-use wire::batch::BatchHeader;
-
 use crate::Error;
 use crate::disk::{Disk, remove_if_there};
 use crate::segment::scan::{Found, Scanner};
-use crate::segment::{EXTENSIONS, INDEX, LOG, TIMEINDEX, file_path};
+use crate::segment::{EXTENSIONS, INDEX, LOG, SNAPSHOT, TIMEINDEX, file_path};
 
 pub(super) const CLEANED: &str = "cleaned";
 pub(super) const SWAP: &str = "swap";
@@ -27,13 +25,16 @@ pub(crate) fn finish_swaps(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
             swaps.extend(base.parse::<i64>().ok().map(|base| (base, entry.len)));
         }
     }
-    let bases: Vec<i64> =
-        entries.iter().filter_map(|entry| entry.name.strip_suffix(".log")?.parse().ok()).collect();
+    let bases: Vec<i64> = entries
+        .iter()
+        .filter_map(|entry| entry.name.strip_suffix(".log")?.parse().ok())
+        .collect();
     for (base, len) in &swaps {
         let last = last_offset(disk, dir, *base, *len)?;
         // What the cleaned segment replaces: all segments that begin within it.
         for old in bases.iter().filter(|old| **old >= *base && **old <= last) {
-            for extension in EXTENSIONS {
+            // The producers' state at the base offset is still what it was.
+            for extension in EXTENSIONS.iter().filter(|e| **e != SNAPSHOT || old != base) {
                 remove_if_there(disk, &file_path(dir, *old, extension))?;
             }
         }
@@ -41,7 +42,8 @@ pub(crate) fn finish_swaps(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
             let path = file_path(dir, *base, extension);
             let swap = swapped(&path, SWAP);
             if disk.exists(&swap) {
-                disk.rename(&swap, &path).map_err(|e| Error::io("rename", &swap, e))?;
+                disk.rename(&swap, &path)
+                    .map_err(|e| Error::io("rename", &swap, e))?;
             }
         }
     }
@@ -59,15 +61,21 @@ pub(super) fn swapped(path: &Path, suffix: &str) -> std::path::PathBuf {
     name.into()
 }
 
+/// The files of a segment that is being replaced.
+pub(super) fn paths(dir: &Path, base: i64, suffix: &str) -> [std::path::PathBuf; 3] {
+    [LOG, INDEX, TIMEINDEX].map(|extension| swapped(&file_path(dir, base, extension), suffix))
+}
+
 fn last_offset(disk: &dyn Disk, dir: &Path, base: i64, len: u64) -> Result<i64, Error> {
     let path = swapped(&file_path(dir, base, LOG), SWAP);
     let file = disk.open(&path).map_err(|e| Error::io("open", &path, e))?;
     let mut scanner = Scanner::sequential(&*file, len);
     let (mut position, mut last) = (0, base);
-    while let Found::Batch(header) =
-        scanner.header(position).map_err(|e| Error::io("read", &path, e))?
+    while let Found::Batch(header) = scanner
+        .header(position)
+        .map_err(|e| Error::io("read", &path, e))?
     {
-        last = BatchHeader::last_offset(&header);
+        last = header.last_offset();
         position += header.size_bytes() as u64;
     }
     Ok(last)

@@ -61,7 +61,11 @@ impl Disk for RealDisk {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) => return Err(e),
             };
-            entries.push(Entry { name, is_dir: metadata.is_dir(), len: metadata.len() });
+            entries.push(Entry {
+                name,
+                is_dir: metadata.is_dir(),
+                len: metadata.len(),
+            });
         }
         entries.sort();
         Ok(entries)
@@ -82,12 +86,18 @@ impl Disk for RealDisk {
 
     fn modified_ms(&self, path: &Path) -> io::Result<u64> {
         let modified = fs::metadata(path)?.modified()?;
-        Ok(modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+        Ok(modified
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         let mut options = fs::OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).open(path)?;
+        let file = options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(file)),
             Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

@@ -12,7 +12,9 @@ impl Log {
     pub fn append(&mut self, batches: &[Batch], now_ms: u64) -> Result<(), Error> {
         self.poison.check()?;
         if self.space.is_low() {
-            return Err(Error::NoSpace { path: self.dir.clone() });
+            return Err(Error::NoSpace {
+                path: self.dir.clone(),
+            });
         }
         self.check_order(batches)?;
         let before = self.next_offset;

@@ -105,7 +105,11 @@ impl FlushPlan {
     /// Unlike a failed write, a failed fsync is final even when the disk is full: what it was for may be lost.
     fn synced(&self, path: &std::path::Path, result: io::Result<()>) -> Result<(), Error> {
         result.map_err(|source| {
-            let error = Error::Io { action: "sync", path: path.to_path_buf(), source };
+            let error = Error::Io {
+                action: "sync",
+                path: path.to_path_buf(),
+                source,
+            };
             self.poison.set(error.to_string());
             error
         })
@@ -129,12 +133,17 @@ impl Log {
             if !segment.dirty && !(active_indexes && i == last) {
                 continue;
             }
-            let log = segment.file(&*disk).map(|f| (segment.path().to_path_buf(), f));
+            let log = segment
+                .file(&*disk)
+                .map(|f| (segment.path().to_path_buf(), f));
             let collect = || -> Result<(), Error> {
                 files.push(log?);
                 if i < last || active_indexes {
                     segment.write_indexes(&*disk)?;
-                    files.push((segment.index.path().to_path_buf(), segment.index.file(&*disk)?));
+                    files.push((
+                        segment.index.path().to_path_buf(),
+                        segment.index.file(&*disk)?,
+                    ));
                     let time = &segment.time_index;
                     files.push((time.path().to_path_buf(), time.file(&*disk)?));
                 }
@@ -149,7 +158,11 @@ impl Log {
             dir: self.dir.clone(),
             poison: self.poison.clone(),
             files,
-            snapshots: state.snapshots.iter().map(|(_, path)| path.clone()).collect(),
+            snapshots: state
+                .snapshots
+                .iter()
+                .map(|(_, path)| path.clone())
+                .collect(),
             epochs: epochs_dirty.then(|| self.epochs.clone()),
             sync_directory: state.directory_changes != state.directory_synced,
             failed,
@@ -170,7 +183,9 @@ impl Log {
         }
         state.directory_synced = state.directory_synced.max(flushed.directory_changes);
         state.epochs_synced = state.epochs_synced.max(flushed.epoch_changes);
-        state.snapshots.retain(|(change, _)| *change > flushed.directory_changes);
+        state
+            .snapshots
+            .retain(|(change, _)| *change > flushed.directory_changes);
         self.recovery_point = self.recovery_point.max(flushed.offset);
         self.claimed_recovery_point = self.claimed_recovery_point.max(self.recovery_point);
         for i in 0..self.segments.len() {

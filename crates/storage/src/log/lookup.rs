@@ -132,8 +132,13 @@ impl TimestampLookup {
         };
         let bytes = disk::read(&*view.file, position, header.size_bytes())
             .map_err(|e| Error::io("read", &view.path, e))?;
-        let record =
-            first_record(&header, bytes, timestamp, log_start, self.decompressed_bytes_max);
+        let record = first_record(
+            &header,
+            bytes,
+            timestamp,
+            log_start,
+            self.decompressed_bytes_max,
+        );
         // Nobody checked the records when they were produced. The batch's begin is early enough for whoever asks.
         Ok(Some(record.unwrap_or(TimestampOffset {
             timestamp: header.max_timestamp,
@@ -157,7 +162,10 @@ fn first_record(
         leader_epoch: header.partition_leader_epoch,
     };
     if header.timestamp_type() == TimestampType::LogAppendTime {
-        return Some(found(header.base_offset.max(log_start), header.max_timestamp));
+        return Some(found(
+            header.base_offset.max(log_start),
+            header.max_timestamp,
+        ));
     }
     let batch = Batch::parse(bytes).ok()?;
     let payload = batch.payload();

@@ -26,21 +26,21 @@ pub use read::{ColdRead, ReadPlan};
 pub use retention::DeletedSegments;
 
 pub struct Log {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    config: LogConfig,
-    poison: Poison,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) config: LogConfig,
+    pub(crate) poison: Poison,
     space: Space,
     cache: LogCache,
     /// Sorted by base offset, never empty.
-    segments: Vec<Segment>,
-    log_start: i64,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) log_start: i64,
     next_offset: i64,
     /// Everything below is durable.
-    recovery_point: i64,
+    pub(crate) recovery_point: i64,
     /// The largest recovery point that a checkpoint may hold; after a truncation it is beyond the real one.
     claimed_recovery_point: i64,
-    producers: ProducerTable,
+    pub(crate) producers: ProducerTable,
     /// (leader epoch, its first offset), both growing.
     epochs: Vec<(i32, i64)>,
     flush: flush::FlushState,
@@ -113,7 +113,9 @@ impl Log {
     }
 
     fn active_mut(&mut self) -> &mut Segment {
-        self.segments.last_mut().expect("a log always has a segment")
+        self.segments
+            .last_mut()
+            .expect("a log always has a segment")
     }
 
     /// The segment that holds `offset`, or the first one.
@@ -123,6 +125,10 @@ impl Log {
     }
 
     fn out_of_range(&self, offset: i64) -> Error {
-        Error::OutOfRange { offset, log_start: self.log_start, log_end: self.next_offset }
+        Error::OutOfRange {
+            offset,
+            log_start: self.log_start,
+            log_end: self.next_offset,
+        }
     }
 }

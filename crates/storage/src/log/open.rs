@@ -202,7 +202,10 @@ impl Opening {
         let Ok(offset) = name.parse::<i64>() else {
             return;
         };
-        let absent = FileSizes { log: u64::MAX, ..FileSizes::default() };
+        let absent = FileSizes {
+            log: u64::MAX,
+            ..FileSizes::default()
+        };
         match extension {
             LOG => self.files.entry(offset).or_insert(absent).log = entry.len,
             INDEX => self.files.entry(offset).or_insert(absent).index = Some(entry.len),
@@ -328,6 +331,7 @@ impl Opening {
             segment.size = position;
             self.cut_from(&[], next, size - position, reason)?;
         }
+        segment.seal(&*self.disk)?;
         Ok((segment, next))
     }
 
@@ -339,7 +343,11 @@ impl Opening {
         bytes: u64,
         reason: String,
     ) -> Result<(), Error> {
-        let cut = self.cut.get_or_insert(Cut { offset, bytes: 0, reason });
+        let cut = self.cut.get_or_insert(Cut {
+            offset,
+            bytes: 0,
+            reason,
+        });
         cut.bytes += bytes;
         for base in later {
             cut.bytes += self.files[base].log;
@@ -362,7 +370,11 @@ impl Opening {
     ) -> Result<Log, Error> {
         let first = segments.first().map_or(0, |s| s.base_offset);
         let point = self.start.recovery_point.min(next);
-        let recovery_point = if self.start.clean && self.cut.is_none() { next } else { point };
+        let recovery_point = if self.start.clean && self.cut.is_none() {
+            next
+        } else {
+            point
+        };
         let mut flush = FlushState::default();
         flush.directory_changed();
         flush.epochs_changed();

@@ -72,7 +72,10 @@ impl Log {
         }
         let first = self.segment_of(from);
         let mut segments = Vec::new();
-        for segment in self.segments[first..].iter().take(SEGMENTS_MAX) {
+        let filled = self.segments[first..]
+            .iter()
+            .filter(|segment| segment.size > 0);
+        for segment in filled.take(SEGMENTS_MAX) {
             if segment.base_offset >= below {
                 break;
             }
@@ -83,7 +86,13 @@ impl Log {
                 start: segment.start_of(&*self.disk, from)?,
             });
         }
-        Ok(ReadPlan::Cold(ColdRead { segments, from, below, max_bytes, at_least_one }))
+        Ok(ReadPlan::Cold(ColdRead {
+            segments,
+            from,
+            below,
+            max_bytes,
+            at_least_one,
+        }))
     }
 }
 

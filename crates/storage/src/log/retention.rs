@@ -18,6 +18,13 @@ pub struct DeletedSegments {
 }
 
 impl DeletedSegments {
+    pub(crate) fn on(disk: Arc<dyn Disk>) -> DeletedSegments {
+        DeletedSegments {
+            disk: Some(disk),
+            ..DeletedSegments::default()
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.segments == 0
     }
@@ -27,7 +34,9 @@ impl DeletedSegments {
         let Some(disk) = &self.disk else {
             return Ok(());
         };
-        self.files.iter().try_for_each(|file| remove_if_there(&**disk, file))
+        self.files
+            .iter()
+            .try_for_each(|file| remove_if_there(&**disk, file))
     }
 }
 
@@ -40,7 +49,8 @@ impl Log {
         high_watermark: i64,
     ) -> Result<DeletedSegments, Error> {
         self.poison.check()?;
-        self.producers.expire(now_ms, self.config.producer_expiration_ms);
+        self.producers
+            .expire(now_ms, self.config.producer_expiration_ms);
         if !self.config.delete {
             return Ok(DeletedSegments::default());
         }
@@ -98,7 +108,7 @@ impl Log {
     }
 
     /// The offset after the last that can be in segment `i`.
-    pub(super) fn segment_end(&self, i: usize) -> i64 {
+    pub(crate) fn segment_end(&self, i: usize) -> i64 {
         let next = self.segments.get(i + 1);
         next.map_or(self.next_offset, |next| next.base_offset)
     }
@@ -107,8 +117,9 @@ impl Log {
     pub(super) fn drop_segments_below_start(&mut self) -> Result<DeletedSegments, Error> {
         let start = self.log_start;
         self.cache.drop_below(start);
-        let below =
-            (1..self.segments.len()).take_while(|i| self.segments[*i].base_offset <= start).count();
+        let below = (1..self.segments.len())
+            .take_while(|i| self.segments[*i].base_offset <= start)
+            .count();
         self.trim_epochs();
         if below == 0 {
             return Ok(DeletedSegments::default());
@@ -129,14 +140,33 @@ impl Log {
 
     /// Renames a segment's files, which is quick, so that they are removed later or at the next start.
     fn mark_deleted(&self, base: i64, files: &mut Vec<PathBuf>) -> Result<(), Error> {
-        for extension in EXTENSIONS {
-            let path = file_path(&self.dir, base, extension);
-            let marked = path.with_extension(format!("{extension}.deleted"));
-            match self.disk.rename(&path, &marked) {
-                Ok(()) => files.push(marked),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => return Err(Error::io("rename", &path, e)),
-            }
+        EXTENSIONS
+            .iter()
+            .try_for_each(|extension| self.mark_file(base, extension, files))
+    }
+
+    /// The same for a segment that a cleaned one replaces; the snapshot at its base offset may stay valid.
+    pub(crate) fn mark_replaced(
+        &self,
+        base: i64,
+        keep_snapshot: bool,
+        deleted: &mut DeletedSegments,
+    ) -> Result<(), Error> {
+        deleted.segments += 1;
+        let marked = |extension: &&&str| **extension != SNAPSHOT || !keep_snapshot;
+        EXTENSIONS
+            .iter()
+            .filter(marked)
+            .try_for_each(|extension| self.mark_file(base, extension, &mut deleted.files))
+    }
+
+    fn mark_file(&self, base: i64, extension: &str, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+        let path = file_path(&self.dir, base, extension);
+        let marked = path.with_extension(format!("{extension}.deleted"));
+        match self.disk.rename(&path, &marked) {
+            Ok(()) => files.push(marked),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io("rename", &path, e)),
         }
         Ok(())
     }

@@ -85,7 +85,7 @@ impl Log {
         })
     }
 
-    fn sync_dir(&self) -> Result<(), Error> {
+    pub(crate) fn sync_dir(&self) -> Result<(), Error> {
         let synced = self.disk.sync_dir(&self.dir);
         synced.map_err(|e| Error::io("sync", &self.dir, e))
     }

@@ -101,7 +101,9 @@ pub(crate) struct Index<E> {
 impl<E: Entry> Index<E> {
     /// Makes an empty file.
     pub fn create(disk: &dyn Disk, path: PathBuf, base_offset: i64) -> Result<Index<E>, Error> {
-        let file = disk.create(&path).map_err(|e| Error::io("create", &path, e))?;
+        let file = disk
+            .create(&path)
+            .map_err(|e| Error::io("create", &path, e))?;
         Ok(Index {
             path,
             base_offset,
@@ -125,6 +127,10 @@ impl<E: Entry> Index<E> {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub fn moved_to(&mut self, path: PathBuf) {
+        self.path = path;
     }
 
     pub fn len(&self) -> usize {
@@ -259,7 +265,11 @@ impl<E: Entry> Search<E> {
         let read = self.file.read_at(buf, (at * E::SIZE) as u64);
         match read {
             Ok(read) if read == E::SIZE => Ok(E::get(self.base_offset, buf)),
-            Ok(_) => Err(Error::io("read", &self.path, io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Err(Error::io(
+                "read",
+                &self.path,
+                io::ErrorKind::UnexpectedEof.into(),
+            )),
             Err(e) => Err(Error::io("read", &self.path, e)),
         }
     }

@@ -48,13 +48,30 @@ pub(crate) struct Segment {
 
 impl Segment {
     pub fn create(disk: &dyn Disk, dir: &Path, base: i64, now_ms: u64) -> Result<Segment, Error> {
-        let path = file_path(dir, base, LOG);
-        let file = disk.create(&path).map_err(|e| Error::io("create", &path, e))?;
+        Segment::create_as(disk, dir, base, None, now_ms)
+    }
+
+    /// Creates the files with a suffix behind their names.
+    pub fn create_as(
+        disk: &dyn Disk,
+        dir: &Path,
+        base: i64,
+        suffix: Option<&str>,
+        now_ms: u64,
+    ) -> Result<Segment, Error> {
+        let name = |extension: &str| match suffix {
+            Some(suffix) => file_path(dir, base, &format!("{extension}.{suffix}")),
+            None => file_path(dir, base, extension),
+        };
+        let path = name(LOG);
+        let file = disk
+            .create(&path)
+            .map_err(|e| Error::io("create", &path, e))?;
         Ok(Segment {
             base_offset: base,
             size: 0,
-            index: Index::create(disk, file_path(dir, base, INDEX), base)?,
-            time_index: Index::create(disk, file_path(dir, base, TIMEINDEX), base)?,
+            index: Index::create(disk, name(INDEX), base)?,
+            time_index: Index::create(disk, name(TIMEINDEX), base)?,
             largest: OnceLock::new(),
             first_timestamp: None,
             opened_ms: now_ms,
@@ -63,6 +80,28 @@ impl Segment {
             file: OnceLock::from(file),
             since_index_entry: 0,
         })
+    }
+
+    /// Makes all three files durable.
+    pub fn sync(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        for file in [
+            self.file(disk)?,
+            self.index.file(disk)?,
+            self.time_index.file(disk)?,
+        ] {
+            file.sync_data()
+                .map_err(|e| Error::io("sync", &self.path, e))?;
+        }
+        self.dirty = false;
+        Ok(())
+    }
+
+    /// The files have got their ordinary names.
+    pub fn moved_to(&mut self, dir: &Path) {
+        self.path = file_path(dir, self.base_offset, LOG);
+        self.index.moved_to(file_path(dir, self.base_offset, INDEX));
+        self.time_index
+            .moved_to(file_path(dir, self.base_offset, TIMEINDEX));
     }
 
     /// A segment that is there. `None` if an index is missing or cannot be one: then it must be rebuilt.
@@ -175,7 +214,8 @@ impl Segment {
         }
         self.dirty = true;
         for batch in batches {
-            self.note(disk, &batch.header, self.size, config).map_err(|e| poison.by(e))?;
+            self.note(disk, &batch.header, self.size, config)
+                .map_err(|e| poison.by(e))?;
             self.size += batch.header.size_bytes() as u64;
         }
         Ok(())
@@ -198,7 +238,10 @@ impl Segment {
             });
         }
         if self.since_index_entry > config.index_interval_bytes {
-            let entry = OffsetEntry { offset: header.last_offset(), position: position as u32 };
+            let entry = OffsetEntry {
+                offset: header.last_offset(),
+                position: position as u32,
+            };
             self.index.push(disk, entry)?;
             self.push_time(disk)?;
             self.since_index_entry = 0;
@@ -221,6 +264,8 @@ impl Segment {
 
     /// Finishes the indexes of a segment that gets no more batches.
     pub fn seal(&mut self, disk: &dyn Disk) -> Result<(), Error> {
+        // Its bytes may be durable, its indexes are not.
+        self.dirty = true;
         self.push_time(disk)?;
         self.write_indexes(disk)
     }
@@ -250,7 +295,9 @@ impl Segment {
         let start = self.start_of(disk, offset)?.find(offset)?;
         let file = self.file(disk)?;
         let position = start.map_or(0, |entry| u64::from(entry.position));
-        find_from(&*file, &self.path, position, self.size, |h| h.last_offset() >= offset)
+        find_from(&*file, &self.path, position, self.size, |h| {
+            h.last_offset() >= offset
+        })
     }
 
     /// Cuts the segment at `position`, before all batches that end at `offset` or later, durably.
@@ -312,7 +359,10 @@ pub(crate) fn find_from(
             Found::Batch(header) => position += header.size_bytes() as u64,
             Found::End => return Ok(None),
             Found::Broken(why) => {
-                return Err(Error::corrupt(path, format!("at position {position}: {why}")));
+                return Err(Error::corrupt(
+                    path,
+                    format!("at position {position}: {why}"),
+                ));
             }
         }
     }

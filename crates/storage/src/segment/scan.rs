@@ -39,7 +39,13 @@ impl<'a> Scanner<'a> {
     }
 
     fn new(file: &'a dyn File, end: u64, read_ahead: usize) -> Scanner<'a> {
-        Scanner { file, end, window: Vec::new(), window_at: 0, read_ahead }
+        Scanner {
+            file,
+            end,
+            window: Vec::new(),
+            window_at: 0,
+            read_ahead,
+        }
     }
 
     /// Up to `len` bytes (not more than the window) at a position; short at the end.

@@ -118,7 +118,10 @@ fn check(log: &storage::Log, model: &Model) {
     let mut epochs: Vec<(i32, i64)> = Vec::new();
     for batch in &model.batches {
         let header = batch.header;
-        if epochs.last().is_none_or(|(last, _)| *last < header.partition_leader_epoch) {
+        if epochs
+            .last()
+            .is_none_or(|(last, _)| *last < header.partition_leader_epoch)
+        {
             epochs.push((header.partition_leader_epoch, header.base_offset));
         }
     }

@@ -30,12 +30,19 @@ fn a_failed_write_poisons_the_log() {
     let (mut log, _) = open(&disk, unclean(0));
     log.append(&[batch(0, 3, 0)], 0).unwrap();
     disk.inject(Fault::once(Operation::Write, ".log"));
-    assert!(matches!(log.append(&[batch(3, 3, 0)], 0), Err(Error::Io { .. })));
+    assert!(matches!(
+        log.append(&[batch(3, 3, 0)], 0),
+        Err(Error::Io { .. })
+    ));
     for _ in 0..2 {
         let after = log.append(&[batch(3, 3, 0)], 0);
         assert!(matches!(after, Err(Error::Poisoned(_))), "{after:?}");
     }
-    assert_eq!(read_all(&log).len(), 1, "what was acknowledged is still read");
+    assert_eq!(
+        read_all(&log).len(),
+        1,
+        "what was acknowledged is still read"
+    );
     disk.kill();
     let (log, recovery) = open(&disk, unclean(0));
     assert_eq!(log.next_offset(), 3);
@@ -52,7 +59,10 @@ fn a_failed_fsync_poisons_the_log_and_counts_nothing_as_durable() {
     disk.inject(Fault::once(Operation::Sync, ".log"));
     assert!(log.flush_plan().run().is_err());
     assert!(matches!(log.flush_plan().run(), Err(Error::Poisoned(_))));
-    assert!(matches!(log.append(&[batch(6, 3, 0)], 0), Err(Error::Poisoned(_))));
+    assert!(matches!(
+        log.append(&[batch(6, 3, 0)], 0),
+        Err(Error::Poisoned(_))
+    ));
     assert!(matches!(log.truncate_to(0), Err(Error::Poisoned(_))));
     assert_eq!(log.recovery_point(), 3);
 }

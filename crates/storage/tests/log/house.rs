@@ -12,7 +12,11 @@ pub const DIR: &str = "/logs/topic-0";
 
 /// Small segments and an index entry for nearly each batch.
 pub fn config() -> LogConfig {
-    LogConfig { segment_bytes: 1000, index_interval_bytes: 100, ..LogConfig::default() }
+    LogConfig {
+        segment_bytes: 1000,
+        index_interval_bytes: 100,
+        ..LogConfig::default()
+    }
 }
 
 pub fn open(disk: &MemoryDisk, start: OpenState) -> (Log, Recovery) {
@@ -28,12 +32,21 @@ pub fn open_with(
     disk.create_dir_all(Path::new("/logs")).expect("creates");
     disk.sync_dir(Path::new("/")).expect("syncs");
     let budget = CacheBudget::new(cache_bytes);
-    Log::open(Arc::new(disk.clone()), Path::new(DIR), config, budget, start).expect("opens")
+    Log::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        config,
+        budget,
+        start,
+    )
+    .expect("opens")
 }
 
 /// `records` records from `base` on, at time `base` + i, in leader epoch `epoch`.
 pub fn batch(base: i64, records: i64, epoch: i32) -> Batch {
-    let mut builder = BatchBuilder::new(base).base_offset(base).leader_epoch(epoch);
+    let mut builder = BatchBuilder::new(base)
+        .base_offset(base)
+        .leader_epoch(epoch);
     for i in 0..records {
         let text = format!("value {} of epoch {epoch}", base + i);
         builder.append_at(base + i, Some(b"key"), Some(text.as_bytes()), &[]);
@@ -69,9 +82,15 @@ pub fn flush(log: &mut Log) {
 }
 
 pub fn unclean(recovery_point: i64) -> OpenState {
-    OpenState { recovery_point, ..OpenState::default() }
+    OpenState {
+        recovery_point,
+        ..OpenState::default()
+    }
 }
 
 pub fn clean() -> OpenState {
-    OpenState { clean: true, ..OpenState::default() }
+    OpenState {
+        clean: true,
+        ..OpenState::default()
+    }
 }

@@ -1,5 +1,6 @@
 //! The log as its owner sees it, on a disk in memory that crashes, fails and fills up.
 
+mod compaction;
 mod crash;
 mod faults;
 mod house;

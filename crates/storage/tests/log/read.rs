@@ -63,7 +63,9 @@ fn big_batches_are_chained_uncopied_from_memory() {
     let big = builder.build().with_assigned(0, 3);
     log.append(std::slice::from_ref(&big), 0).unwrap();
     let records = log.read(0, 1, 1 << 20, true).unwrap().run().unwrap();
-    let [prefix, rest] = records.chunks() else { panic!("a prefix and the payload") };
+    let [prefix, rest] = records.chunks() else {
+        panic!("a prefix and the payload")
+    };
     assert_eq!(prefix[..], big.patched_prefix());
     assert_eq!(rest.as_ptr(), big.bytes[16..].as_ptr());
 }
@@ -90,7 +92,10 @@ fn offsets_are_found_by_time() {
     }
     let at = |timestamp| {
         let lookup = log.offset_for_timestamp(timestamp).unwrap();
-        lookup.run().unwrap().map(|found| (found.offset, found.timestamp))
+        lookup
+            .run()
+            .unwrap()
+            .map(|found| (found.offset, found.timestamp))
     };
     for timestamp in [0, 1, 77, 178, 179] {
         assert_eq!(at(timestamp), Some((timestamp, timestamp)));
@@ -109,12 +114,22 @@ fn truncation_cuts_batches_epochs_and_lookups() {
         let batches: Vec<_> = (0..40).map(|i| batch(i * 3, 3, (i / 10) as i32)).collect();
         log.append(&batches, 0).unwrap();
         log.truncate_to(61).unwrap();
-        assert_eq!(log.next_offset(), 60, "the batch that reaches over goes as a whole");
+        assert_eq!(
+            log.next_offset(),
+            60,
+            "the batch that reaches over goes as a whole"
+        );
         assert_eq!(stored(&read_all(&log)), stored(&batches[..20]));
         assert_eq!(log.epochs(), [(0, 0), (1, 30)]);
-        assert_eq!(log.max_timestamp().unwrap().run().unwrap().unwrap().offset, 59);
+        assert_eq!(
+            log.max_timestamp().unwrap().run().unwrap().unwrap().offset,
+            59
+        );
         log.append(&[batch(60, 3, 7)], 0).unwrap();
-        assert_eq!(read_all(&log).last().unwrap().header.partition_leader_epoch, 7);
+        assert_eq!(
+            read_all(&log).last().unwrap().header.partition_leader_epoch,
+            7
+        );
         log.truncate_fully_and_start_at(500).unwrap();
         assert_eq!((log.log_start(), log.next_offset()), (500, 500));
         log.append(&[batch(500, 1, 8)], 0).unwrap();
@@ -143,7 +158,10 @@ fn retention_by_time_and_size_takes_whole_segments_below_the_high_watermark() {
     assert!(log.log_start() > start && log.log_start() <= 60);
     log.retention(10_000, 120).unwrap().remove().unwrap();
     assert_eq!((log.log_start(), log.size_bytes()), (120, 0));
-    assert!(matches!(log.read(0, 120, 1, true), Err(Error::OutOfRange { .. })));
+    assert!(matches!(
+        log.read(0, 120, 1, true),
+        Err(Error::OutOfRange { .. })
+    ));
     drop(log);
     let (log, _) = open(&disk, unclean(0));
     assert_eq!((log.log_start(), log.next_offset()), (120, 120));

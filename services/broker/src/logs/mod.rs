@@ -2,6 +2,7 @@
 //! compaction, free space), and closed so that the next start need not check anything.
 
 mod checkpoints;
+mod cleaner;
 mod close;
 mod directory;
 mod recover;

@@ -51,6 +51,10 @@ impl Logs {
             let run = self.clone().run_checkpoint(which, every, partitions.clone());
             tasks.push(env.spawn(Plane::Data, "log-checkpoint", run));
         }
+        if log.cleaner {
+            let run = self.clone().run_cleaner(partitions.clone());
+            tasks.push(env.spawn(Plane::Data, "log-cleaner", run));
+        }
         Upkeep(tasks)
     }
 

@@ -38,7 +38,10 @@ impl Fault {
 
     /// The next such operation fails.
     pub fn once(operation: Operation, path: &str) -> Fault {
-        Fault { times: 1, ..Fault::always(operation, path) }
+        Fault {
+            times: 1,
+            ..Fault::always(operation, path)
+        }
     }
 }
 

@@ -21,7 +21,12 @@ pub(super) struct MemoryFile {
 impl MemoryFile {
     pub fn new(shared: Arc<Shared>, path: &Path, node: Arc<Mutex<FileNode>>) -> MemoryFile {
         let life = shared.life.load(Ordering::SeqCst);
-        MemoryFile { shared, path: path.to_path_buf(), node, life }
+        MemoryFile {
+            shared,
+            path: path.to_path_buf(),
+            node,
+            life,
+        }
     }
 
     fn check(&self, operation: Operation) -> io::Result<()> {
@@ -94,7 +99,11 @@ pub(super) struct LockGuard {
 impl LockGuard {
     pub fn new(shared: Arc<Shared>, path: &Path) -> LockGuard {
         let life = shared.life.load(Ordering::SeqCst);
-        LockGuard { shared, path: path.to_path_buf(), life }
+        LockGuard {
+            shared,
+            path: path.to_path_buf(),
+            life,
+        }
     }
 }
 

@@ -139,7 +139,9 @@ impl Disk for MemoryDisk {
         }
         let (parent, name) = self.parent(path)?;
         let file = Arc::new(Mutex::new(FileNode::default()));
-        parent.lock().change(vec![(name, Some(Node::File(file.clone())))]);
+        parent
+            .lock()
+            .change(vec![(name, Some(Node::File(file.clone())))]);
         Ok(self.handle(path, file))
     }
 
@@ -171,7 +173,8 @@ impl Disk for MemoryDisk {
                 Some(Node::File(_)) => return Err(io::ErrorKind::NotADirectory.into()),
                 None => {
                     let child = Arc::new(Mutex::new(DirNode::default()));
-                    dir.lock().change(vec![(name, Some(Node::Dir(child.clone())))]);
+                    dir.lock()
+                        .change(vec![(name, Some(Node::Dir(child.clone())))]);
                     child
                 }
             };

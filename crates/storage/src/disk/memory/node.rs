@@ -38,7 +38,9 @@ enum FileOp {
 
 impl FileNode {
     pub fn append(&mut self, bytes: &[u8]) {
-        self.unsynced.push(FileOp::Append { at: self.data.len() });
+        self.unsynced.push(FileOp::Append {
+            at: self.data.len(),
+        });
         self.data.extend_from_slice(bytes);
     }
 
@@ -46,7 +48,9 @@ impl FileNode {
         let cut = if len < self.data.len() {
             self.data.split_off(len)
         } else {
-            self.unsynced.push(FileOp::Append { at: self.data.len() });
+            self.unsynced.push(FileOp::Append {
+                at: self.data.len(),
+            });
             self.data.resize(len, 0);
             return;
         };

@@ -1,0 +1,77 @@
+//! Puts cleaned segments in the place of the old ones.
+
+use super::swap::{CLEANED, SWAP, paths, swapped};
+use super::{Cleaned, Group};
+use crate::Error;
+use crate::disk::remove_if_there;
+use crate::log::{DeletedSegments, Log};
+use crate::segment::{INDEX, LOG, TIMEINDEX, file_path};
+
+impl Log {
+    /// Swaps the files. Segments that were truncated or deleted meanwhile are left as they are. The caller removes the
+    /// old files without the log's lock.
+    pub fn install_cleaned(&mut self, cleaned: Cleaned) -> Result<DeletedSegments, Error> {
+        self.poison.check()?;
+        let poison = self.poison.clone();
+        let mut deleted = DeletedSegments::on(self.disk.clone());
+        for group in cleaned.groups {
+            let first = self
+                .segments
+                .iter()
+                .position(|s| s.base_offset == group.bases[0]);
+            let last = first.map_or(0, |first| first + group.bases.len());
+            // The last segment is appended to; it was not when the plan was made.
+            let unchanged = first.is_some_and(|first| {
+                last < self.segments.len()
+                    && self.segments[first..last]
+                        .iter()
+                        .map(|s| s.base_offset)
+                        .eq(group.bases.iter().copied())
+            });
+            match first {
+                Some(first) if unchanged => {
+                    self.swap(first, group, &mut deleted)
+                        .map_err(|e| poison.by(e))?;
+                }
+                _ => {
+                    for path in paths(&self.dir, group.segment.base_offset, CLEANED) {
+                        remove_if_there(&*self.disk, &path)?;
+                    }
+                }
+            }
+        }
+        Ok(deleted)
+    }
+
+    fn swap(
+        &mut self,
+        first: usize,
+        group: Group,
+        deleted: &mut DeletedSegments,
+    ) -> Result<(), Error> {
+        let base = group.segment.base_offset;
+        let disk = self.disk.clone();
+        let rename = |from: &std::path::Path, to: &std::path::Path| {
+            disk.rename(from, to)
+                .map_err(|e| Error::io("rename", from, e))
+        };
+        // The log comes last: with it the swap is decided.
+        let files = [INDEX, TIMEINDEX, LOG].map(|extension| file_path(&self.dir, base, extension));
+        for path in &files {
+            rename(&swapped(path, CLEANED), &swapped(path, SWAP))?;
+        }
+        self.sync_dir()?;
+        for old in &group.bases {
+            self.mark_replaced(*old, *old == base, deleted)?;
+        }
+        for path in &files {
+            rename(&swapped(path, SWAP), path)?;
+        }
+        self.sync_dir()?;
+        let mut segment = group.segment;
+        segment.moved_to(&self.dir);
+        self.segments
+            .splice(first..first + group.bases.len(), [segment]);
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! Compacts logs with `cleanup.policy=compact`, the dirtiest first, one at a time.
+
+use std::sync::Arc;
+
+use storage::Error;
+use tracing::{debug, info, warn};
+
+use super::checkpoints::Checkpoint;
+use super::{Logs, Name};
+use crate::env::Pool;
+use crate::partition::{Partition, Partitions};
+
+/// Memory for the keys of one round (Kafka's `log.cleaner.dedupe.buffer.size` is as large for all its threads).
+const DEDUPE_BYTES: usize = 128 << 20;
+
+/// A log that is worth to be compacted.
+struct Candidate {
+    name: Name,
+    partition: Arc<Partition>,
+    first_dirty: i64,
+    ratio: f64,
+}
+
+impl Logs {
+    pub(super) async fn run_cleaner(self: Arc<Self>, partitions: Arc<Partitions>) {
+        loop {
+            if !self.clean_dirtiest(&partitions).await {
+                tokio::time::sleep(self.config.log.cleaner_backoff).await;
+            }
+        }
+    }
+
+    /// Whether something was compacted.
+    async fn clean_dirtiest(&self, partitions: &Partitions) -> bool {
+        let held = self.by_directory(partitions).into_iter().flatten();
+        let candidates = held.filter_map(|(name, partition)| self.candidate(name, partition));
+        let dirtiest = candidates.max_by(|a, b| a.ratio.total_cmp(&b.ratio));
+        let Some(candidate) = dirtiest else {
+            return false;
+        };
+        let (topic, index) = (candidate.name.0.clone(), candidate.name.1);
+        match self.clean(candidate, partitions).await {
+            Ok(progress) => progress,
+            Err(error) => {
+                warn!(topic, partition = index, %error, "compaction failed");
+                false
+            }
+        }
+    }
+
+    fn candidate(&self, name: Name, partition: Arc<Partition>) -> Option<Candidate> {
+        let directory = self.directory_of(&name)?;
+        if directory.poison.reason().is_some() || directory.space.is_low() {
+            return None;
+        }
+        let first_dirty = directory.saved.lock().cleaned.get(&name).copied().unwrap_or(0);
+        let now_ms = self.wall_ms();
+        let dirtiness = partition.with_log(|log, high_watermark| -> Result<_, Error> {
+            if !log.config().compact {
+                return Ok(None);
+            }
+            log.roll_if_due(now_ms)?;
+            let first_dirty = first_dirty.min(log.next_offset());
+            let dirtiness = log.dirtiness(first_dirty, high_watermark.0, now_ms)?;
+            let worth = dirtiness.overdue
+                || dirtiness.ratio() > log.config().min_cleanable_dirty_ratio;
+            Ok((worth && dirtiness.dirty_bytes > 0).then(|| (first_dirty, dirtiness.ratio())))
+        });
+        match dirtiness {
+            Ok(worth) => worth.map(|(first_dirty, ratio)| Candidate { name, partition, first_dirty, ratio }),
+            Err(error) => {
+                debug!(topic = name.0, partition = name.1, %error, "not compacted");
+                None
+            }
+        }
+    }
+
+    async fn clean(&self, candidate: Candidate, partitions: &Partitions) -> Result<bool, Error> {
+        let Candidate { name, partition, first_dirty, .. } = candidate;
+        // A recovery expects gaps below the recovery point only.
+        self.write_checkpoint(Checkpoint::RecoveryPoint, partitions).await;
+        let now_ms = self.wall_ms();
+        let plan = partition.with_log(|log, high_watermark| {
+            log.clean_plan(first_dirty, high_watermark.0, now_ms)
+        })?;
+        let Some(plan) = plan else {
+            return Ok(false);
+        };
+        let cleaned = self.env.blocking(Pool::Read, move || plan.run(DEDUPE_BYTES)).await?;
+        let (cleaned_to, before, after) = (cleaned.cleaned_to, cleaned.bytes_before, cleaned.bytes_after);
+        let deleted = partition.with_log(|log, _| log.install_cleaned(cleaned))?;
+        self.env.blocking(Pool::Sync, move || deleted.remove()).await?;
+        info!(
+            topic = name.0, partition = name.1, cleaned_to, bytes_before = before, bytes_after = after,
+            "compacted"
+        );
+        if let Some(directory) = self.directory_of(&name).cloned() {
+            directory.saved.lock().cleaned.insert(name, cleaned_to);
+            self.save(&directory, Checkpoint::Cleaned).await;
+        }
+        Ok(cleaned_to > first_dirty)
+    }
+}
