@@ -79,17 +79,17 @@ impl Logs {
     /// Writes the file of one directory as it is known.
     pub(super) async fn save(&self, directory: &Arc<Directory>, which: Checkpoint) {
         let (disk, dir) = (self.disk.clone(), directory.clone());
-        let result = self.env.blocking(Pool::Sync, move || write(&*disk, &dir, which)).await;
+        let result = self
+            .env
+            .blocking(Pool::Sync, move || write(&*disk, &dir, which))
+            .await;
         if let Err(error) = result {
             warn!(file = which.file(), %error, "cannot write a checkpoint");
         }
     }
 
     /// The partitions of each directory.
-    pub(super) fn by_directory(
-        &self,
-        partitions: &Partitions,
-    ) -> Vec<Vec<(Name, Arc<Partition>)>> {
+    pub(super) fn by_directory(&self, partitions: &Partitions) -> Vec<Vec<(Name, Arc<Partition>)>> {
         let mut held: Vec<Vec<_>> = self.directories.iter().map(|_| Vec::new()).collect();
         let places = &self.state.lock().places;
         for partition in partitions.all() {

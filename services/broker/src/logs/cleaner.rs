@@ -53,7 +53,13 @@ impl Logs {
         if directory.poison.reason().is_some() || directory.space.is_low() {
             return None;
         }
-        let first_dirty = directory.saved.lock().cleaned.get(&name).copied().unwrap_or(0);
+        let first_dirty = directory
+            .saved
+            .lock()
+            .cleaned
+            .get(&name)
+            .copied()
+            .unwrap_or(0);
         let now_ms = self.wall_ms();
         let dirtiness = partition.with_log(|log, high_watermark| -> Result<_, Error> {
             if !log.config().compact {
@@ -62,12 +68,17 @@ impl Logs {
             log.roll_if_due(now_ms)?;
             let first_dirty = first_dirty.min(log.next_offset());
             let dirtiness = log.dirtiness(first_dirty, high_watermark.0, now_ms)?;
-            let worth = dirtiness.overdue
-                || dirtiness.ratio() > log.config().min_cleanable_dirty_ratio;
+            let worth =
+                dirtiness.overdue || dirtiness.ratio() > log.config().min_cleanable_dirty_ratio;
             Ok((worth && dirtiness.dirty_bytes > 0).then(|| (first_dirty, dirtiness.ratio())))
         });
         match dirtiness {
-            Ok(worth) => worth.map(|(first_dirty, ratio)| Candidate { name, partition, first_dirty, ratio }),
+            Ok(worth) => worth.map(|(first_dirty, ratio)| Candidate {
+                name,
+                partition,
+                first_dirty,
+                ratio,
+            }),
             Err(error) => {
                 debug!(topic = name.0, partition = name.1, %error, "not compacted");
                 None
@@ -76,9 +87,15 @@ impl Logs {
     }
 
     async fn clean(&self, candidate: Candidate, partitions: &Partitions) -> Result<bool, Error> {
-        let Candidate { name, partition, first_dirty, .. } = candidate;
+        let Candidate {
+            name,
+            partition,
+            first_dirty,
+            ..
+        } = candidate;
         // A recovery expects gaps below the recovery point only.
-        self.write_checkpoint(Checkpoint::RecoveryPoint, partitions).await;
+        self.write_checkpoint(Checkpoint::RecoveryPoint, partitions)
+            .await;
         let now_ms = self.wall_ms();
         let plan = partition.with_log(|log, high_watermark| {
             log.clean_plan(first_dirty, high_watermark.0, now_ms)
@@ -86,12 +103,25 @@ impl Logs {
         let Some(plan) = plan else {
             return Ok(false);
         };
-        let cleaned = self.env.blocking(Pool::Read, move || plan.run(DEDUPE_BYTES)).await?;
-        let (cleaned_to, before, after) = (cleaned.cleaned_to, cleaned.bytes_before, cleaned.bytes_after);
+        let cleaned = self
+            .env
+            .blocking(Pool::Read, move || plan.run(DEDUPE_BYTES))
+            .await?;
+        let (cleaned_to, before, after) = (
+            cleaned.cleaned_to,
+            cleaned.bytes_before,
+            cleaned.bytes_after,
+        );
         let deleted = partition.with_log(|log, _| log.install_cleaned(cleaned))?;
-        self.env.blocking(Pool::Sync, move || deleted.remove()).await?;
+        self.env
+            .blocking(Pool::Sync, move || deleted.remove())
+            .await?;
         info!(
-            topic = name.0, partition = name.1, cleaned_to, bytes_before = before, bytes_after = after,
+            topic = name.0,
+            partition = name.1,
+            cleaned_to,
+            bytes_before = before,
+            bytes_after = after,
             "compacted"
         );
         if let Some(directory) = self.directory_of(&name).cloned() {

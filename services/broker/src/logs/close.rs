@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use engine::ids::BrokerEpoch;
 use futures::future::join_all;
-use storage::checkpoint::{CLEAN_SHUTDOWN_FILE, CleanShutdown, write_clean_shutdown};
 use storage::Error;
+use storage::checkpoint::{CLEAN_SHUTDOWN_FILE, CleanShutdown, write_clean_shutdown};
 use tracing::{error, info};
 
 use super::checkpoints::Checkpoint;
@@ -23,10 +23,16 @@ impl Logs {
         }))
         .await;
         let unclaimed = self.close_unclaimed().await;
-        for which in [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark] {
+        for which in [
+            Checkpoint::RecoveryPoint,
+            Checkpoint::LogStart,
+            Checkpoint::HighWatermark,
+        ] {
             self.write_checkpoint(which, partitions).await;
         }
-        let mark = CleanShutdown { broker_epoch: broker_epoch.map_or(-1, |epoch| epoch.0) };
+        let mark = CleanShutdown {
+            broker_epoch: broker_epoch.map_or(-1, |epoch| epoch.0),
+        };
         for (directory, closed) in self.directories.iter().zip(closed) {
             if closed && unclaimed && directory.poison.reason().is_none() {
                 self.mark_clean(directory, mark).await;
@@ -75,7 +81,9 @@ impl Logs {
         let write = move || write_clean_shutdown(&*disk, &path, mark);
         match self.env.blocking(Pool::Sync, write).await {
             Ok(()) => info!(dir = %directory.path.display(), "logs are closed"),
-            Err(error) => error!(dir = %directory.path.display(), %error, "cannot mark the shutdown"),
+            Err(error) => {
+                error!(dir = %directory.path.display(), %error, "cannot mark the shutdown")
+            }
         }
     }
 }

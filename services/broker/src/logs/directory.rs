@@ -59,13 +59,18 @@ impl Directory {
             && meta.node_id != node_id
         {
             let path = path.to_path_buf();
-            return Err(OpenError::OtherNode { path, found: meta.node_id, node_id });
+            return Err(OpenError::OtherNode {
+                path,
+                found: meta.node_id,
+                node_id,
+            });
         }
         // Gone before the first change, so that a crash from now on is seen as one.
         let mark = path.join(checkpoint::CLEAN_SHUTDOWN_FILE);
         let clean = checkpoint::read_clean_shutdown(disk, &mark)?;
         disk::remove_if_there(disk, &mark)?;
-        disk.sync_dir(path).map_err(|e| Error::io("sync", path, e))?;
+        disk.sync_dir(path)
+            .map_err(|e| Error::io("sync", path, e))?;
         Ok(Directory {
             path: path.to_path_buf(),
             poison: Poison::new(),
@@ -80,12 +85,18 @@ impl Directory {
 
     /// The partitions that have a directory here. What was deleted before the last stop goes now.
     pub fn partitions(&self, disk: &dyn Disk) -> Result<Vec<(String, i32)>, Error> {
-        let entries = disk.list(&self.path).map_err(|e| Error::io("list", &self.path, e))?;
+        let entries = disk
+            .list(&self.path)
+            .map_err(|e| Error::io("list", &self.path, e))?;
         let mut partitions = Vec::new();
-        for entry in entries.iter().filter(|e| e.is_dir && e.name != METADATA_DIRECTORY) {
+        for entry in entries
+            .iter()
+            .filter(|e| e.is_dir && e.name != METADATA_DIRECTORY)
+        {
             if entry.name.ends_with(DELETED_SUFFIX) {
                 let path = self.path.join(&entry.name);
-                disk.remove_dir_all(&path).map_err(|e| Error::io("remove", &path, e))?;
+                disk.remove_dir_all(&path)
+                    .map_err(|e| Error::io("remove", &path, e))?;
             } else if !entry.name.ends_with(STRAY_SUFFIX) {
                 partitions.extend(parse_name(&entry.name));
             }
@@ -139,7 +150,9 @@ impl Directory {
         // Topic names are ASCII.
         name.truncate(NAME_MAX - tail.len());
         let to = self.path.join(name + &tail);
-        let renamed = disk.rename(&from, &to).and_then(|()| disk.sync_dir(&self.path));
+        let renamed = disk
+            .rename(&from, &to)
+            .and_then(|()| disk.sync_dir(&self.path));
         renamed.map_err(|e| Error::io("rename", &from, e))?;
         Ok(to)
     }
@@ -170,4 +183,3 @@ fn parse_name(name: &str) -> Option<(String, i32)> {
     let index = index.parse().ok().filter(|index| *index >= 0)?;
     (!topic.is_empty()).then(|| (topic.to_string(), index))
 }
-

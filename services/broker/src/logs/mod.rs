@@ -39,9 +39,17 @@ pub enum OpenError {
     #[error("{} is in use by another process", .0.display())]
     Locked(PathBuf),
     #[error("{} belongs to node {found}, this is node.id={node_id}", path.display())]
-    OtherNode { path: PathBuf, found: i32, node_id: i32 },
+    OtherNode {
+        path: PathBuf,
+        found: i32,
+        node_id: i32,
+    },
     #[error("{} belongs to cluster {found}, not to {expected}", path.display())]
-    OtherCluster { path: PathBuf, found: String, expected: String },
+    OtherCluster {
+        path: PathBuf,
+        found: String,
+        expected: String,
+    },
     #[error(transparent)]
     Storage(#[from] storage::Error),
 }
@@ -73,8 +81,10 @@ impl Logs {
     /// Locks the directories and recovers every log in them, several at a time.
     pub async fn open(env: Env, config: Arc<Config>) -> Result<Arc<Logs>, OpenError> {
         let in_flight = InFlight::new(env.clone());
-        let disk: Arc<dyn Disk> =
-            Arc::new(WatchedDisk { inner: env.disk(), in_flight: in_flight.clone() });
+        let disk: Arc<dyn Disk> = Arc::new(WatchedDisk {
+            inner: env.disk(),
+            in_flight: in_flight.clone(),
+        });
         let open = config.log.dirs.iter().map(|path| {
             let (disk, path, node_id) = (disk.clone(), path.clone(), config.node_id);
             env.blocking(Pool::Read, move || Directory::open(&*disk, &path, node_id))
@@ -106,7 +116,10 @@ impl Logs {
 
     /// The broker epoch of the last stop; `None` unless every directory was closed in order then.
     pub fn clean_epoch(&self) -> Option<BrokerEpoch> {
-        let epochs = self.directories.iter().map(|d| d.clean.map(|clean| clean.broker_epoch));
+        let epochs = self
+            .directories
+            .iter()
+            .map(|d| d.clean.map(|clean| clean.broker_epoch));
         let lowest = epochs.min().flatten().filter(|epoch| *epoch >= 0);
         lowest.map(BrokerEpoch)
     }
@@ -131,7 +144,9 @@ impl Logs {
                 directory_id: self.env.random_uuid(),
             };
             let (disk, directory) = (self.disk.clone(), directory.clone());
-            self.env.blocking(Pool::Sync, move || directory.claim(&*disk, &meta)).await?;
+            self.env
+                .blocking(Pool::Sync, move || directory.claim(&*disk, &meta))
+                .await?;
         }
         Ok(())
     }
@@ -158,8 +173,11 @@ impl Logs {
     pub async fn failed(&self) -> String {
         loop {
             let failed = self.failed.notified();
-            let reasons: Vec<_> =
-                self.directories.iter().filter_map(|d| d.poison.reason()).collect();
+            let reasons: Vec<_> = self
+                .directories
+                .iter()
+                .filter_map(|d| d.poison.reason())
+                .collect();
             if reasons.len() == self.directories.len() {
                 return reasons.join("; ");
             }

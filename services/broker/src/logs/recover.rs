@@ -20,7 +20,10 @@ impl Logs {
         let mut work = Vec::new();
         for (place, directory) in self.directories.iter().enumerate() {
             let (disk, listed) = (self.disk.clone(), directory.clone());
-            let found = self.env.blocking(Pool::Read, move || listed.partitions(&*disk)).await?;
+            let found = self
+                .env
+                .blocking(Pool::Read, move || listed.partitions(&*disk))
+                .await?;
             let clean = directory.clean.is_some();
             if !found.is_empty() {
                 info!(dir = %directory.path.display(), logs = found.len(), clean, "opening logs");
@@ -29,7 +32,9 @@ impl Logs {
         }
         let total = work.len();
         let at_a_time = self.config.log.recovery_threads.max(1) * self.directories.len();
-        let opening = work.into_iter().map(|(place, name)| self.recover_one(place, name));
+        let opening = work
+            .into_iter()
+            .map(|(place, name)| self.recover_one(place, name));
         let mut opening = stream::iter(opening).buffered(at_a_time);
         let (mut done, mut told) = (0, began);
         while opening.next().await.is_some() {
@@ -76,7 +81,9 @@ impl Logs {
         let (disk, budget, dir) = (self.disk.clone(), self.budget.clone(), path.clone());
         let opened = self
             .env
-            .blocking(Pool::Read, move || Log::open(disk, &dir, config, budget, start))
+            .blocking(Pool::Read, move || {
+                Log::open(disk, &dir, config, budget, start)
+            })
             .await?;
         report(&path, clean, &opened.1);
         Ok(opened)

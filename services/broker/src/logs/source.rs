@@ -38,7 +38,11 @@ impl Logs {
         if let Some(place) = known {
             let id = self.topic_id(place, &name).await?;
             if id.is_some_and(|id| id != topic) {
-                info!(topic = name.0, partition = name.1, "a topic of this name was deleted");
+                info!(
+                    topic = name.0,
+                    partition = name.1,
+                    "a topic of this name was deleted"
+                );
                 self.state.lock().recovered.remove(&name);
                 self.delete_partition(&name).await?;
             }
@@ -54,10 +58,13 @@ impl Logs {
                 self.make(place, &name, topic, config).await?
             }
         };
-        let high_watermark = self.directory_of(&name).and_then(|directory| {
-            directory.saved.lock().high_watermarks.get(&name).copied()
-        });
-        Ok(OpenedLog { log, high_watermark: high_watermark.unwrap_or(0) })
+        let high_watermark = self
+            .directory_of(&name)
+            .and_then(|directory| directory.saved.lock().high_watermarks.get(&name).copied());
+        Ok(OpenedLog {
+            log,
+            high_watermark: high_watermark.unwrap_or(0),
+        })
     }
 
     async fn make(
@@ -82,7 +89,9 @@ impl Logs {
         let path = self.directories[place].partition_path(&name.0, name.1);
         let path = path.join(PARTITION_METADATA_FILE);
         let disk = self.disk.clone();
-        self.env.blocking(Pool::Read, move || read_topic_id(&*disk, &path)).await
+        self.env
+            .blocking(Pool::Read, move || read_topic_id(&*disk, &path))
+            .await
     }
 
     /// The directory in service with the fewest partitions.
@@ -91,7 +100,9 @@ impl Logs {
         let held = |place: &usize| state.places.values().filter(|p| *p == place).count();
         let unfit = |place: &usize| self.directories[*place].poison.reason().is_some();
         let places = 0..self.directories.len();
-        places.min_by_key(|place| (unfit(place), held(place))).unwrap_or(0)
+        places
+            .min_by_key(|place| (unfit(place), held(place)))
+            .unwrap_or(0)
     }
 
     /// Renames the partition's directory away at once; it is removed after `file.delete.delay.ms`.
@@ -106,7 +117,9 @@ impl Logs {
         directory.saved.lock().forget(name);
         let mut state = self.state.lock();
         state.places.remove(name);
-        state.doomed.push((self.env.now() + self.deletion_delay(), doomed));
+        state
+            .doomed
+            .push((self.env.now() + self.deletion_delay(), doomed));
         Ok(())
     }
 
@@ -146,7 +159,9 @@ impl Logs {
 
     fn is_ours(&self, image: &Image, topic: Uuid, index: i32) -> bool {
         let me = engine::ids::BrokerId(self.config.node_id);
-        image.partition(topic, index).is_some_and(|p| p.has_replica(me))
+        image
+            .partition(topic, index)
+            .is_some_and(|p| p.has_replica(me))
     }
 
     async fn rename_stray(
@@ -163,10 +178,18 @@ impl Logs {
     /// Removes the directories whose delay is over.
     pub(super) async fn remove_doomed(&self) {
         let now = self.env.now();
-        let due: Vec<_> = self.state.lock().doomed.extract_if(.., |(at, _)| *at <= now).collect();
+        let due: Vec<_> = self
+            .state
+            .lock()
+            .doomed
+            .extract_if(.., |(at, _)| *at <= now)
+            .collect();
         for (_, path) in due {
             let (disk, doomed) = (self.disk.clone(), path.clone());
-            let removed = self.env.blocking(Pool::Sync, move || disk.remove_dir_all(&doomed)).await;
+            let removed = self
+                .env
+                .blocking(Pool::Sync, move || disk.remove_dir_all(&doomed))
+                .await;
             if let Err(error) = removed {
                 self.warn_left_behind(&path, &error);
             }

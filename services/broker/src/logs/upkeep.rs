@@ -38,9 +38,21 @@ impl Logs {
                 "log-tick",
                 self.clone().run_tick(partitions.clone(), metrics.clone()),
             ),
-            env.spawn(Plane::Data, "log-flush", self.clone().run_flush(partitions.clone())),
-            env.spawn(Plane::Data, "log-retention", self.clone().run_retention(partitions.clone())),
-            env.spawn(Plane::Data, "log-strays", self.clone().run_strays(partitions.clone())),
+            env.spawn(
+                Plane::Data,
+                "log-flush",
+                self.clone().run_flush(partitions.clone()),
+            ),
+            env.spawn(
+                Plane::Data,
+                "log-retention",
+                self.clone().run_retention(partitions.clone()),
+            ),
+            env.spawn(
+                Plane::Data,
+                "log-strays",
+                self.clone().run_strays(partitions.clone()),
+            ),
         ];
         let log = &self.config.log;
         for (which, every) in [
@@ -48,7 +60,9 @@ impl Logs {
             (Checkpoint::LogStart, log.start_checkpoint),
             (Checkpoint::HighWatermark, log.high_watermark_checkpoint),
         ] {
-            let run = self.clone().run_checkpoint(which, every, partitions.clone());
+            let run = self
+                .clone()
+                .run_checkpoint(which, every, partitions.clone());
             tasks.push(env.spawn(Plane::Data, "log-checkpoint", run));
         }
         if log.cleaner {
@@ -87,7 +101,10 @@ impl Logs {
 
     async fn watch_space(&self, directory: &Arc<Directory>) {
         let (disk, path) = (self.disk.clone(), directory.path.clone());
-        let free = self.env.blocking(Pool::Read, move || disk.free_bytes(&path)).await;
+        let free = self
+            .env
+            .blocking(Pool::Read, move || disk.free_bytes(&path))
+            .await;
         let floor = self.config.log.min_free_bytes;
         let was_low = directory.space.is_low();
         match free {
@@ -104,7 +121,9 @@ impl Logs {
                 info!(dir = %directory.path.display(), free_bytes = free, "there is room again");
             }
             Ok(_) => {}
-            Err(error) => warn!(dir = %directory.path.display(), %error, "cannot see the free space"),
+            Err(error) => {
+                warn!(dir = %directory.path.display(), %error, "cannot see the free space")
+            }
         }
     }
 
@@ -115,7 +134,10 @@ impl Logs {
             let Some(reason) = directory.poison.reason() else {
                 continue;
             };
-            if !directory.offline.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            if !directory
+                .offline
+                .swap(true, std::sync::atomic::Ordering::Relaxed)
+            {
                 error!(
                     dir = %directory.path.display(), reason, partitions = held.len(),
                     "the log directory is out of service until the broker is restarted"
@@ -167,7 +189,8 @@ impl Logs {
 
     async fn retain(&self, partition: &Arc<Partition>) {
         let now_ms = self.wall_ms();
-        let deleted = partition.with_log(|log, high_watermark| log.retention(now_ms, high_watermark.0));
+        let deleted =
+            partition.with_log(|log, high_watermark| log.retention(now_ms, high_watermark.0));
         let result = match deleted {
             Ok(deleted) if deleted.is_empty() => return,
             Ok(deleted) => {
@@ -175,7 +198,9 @@ impl Logs {
                     topic = %partition.topic(), partition = partition.id().index,
                     segments = deleted.segments, bytes = deleted.bytes, "retention"
                 );
-                self.env.blocking(Pool::Sync, move || deleted.remove()).await
+                self.env
+                    .blocking(Pool::Sync, move || deleted.remove())
+                    .await
             }
             Err(error) => Err(error),
         };
@@ -202,7 +227,10 @@ enum Wanted {
 fn flush_wanted(partition: &Partition, dirty_for: Duration) -> Wanted {
     partition.with_log(|log, _| {
         let unflushed = log.unflushed_messages();
-        let too_long = log.config().flush_ms.is_some_and(|ms| dirty_for >= Duration::from_millis(ms));
+        let too_long = log
+            .config()
+            .flush_ms
+            .is_some_and(|ms| dirty_for >= Duration::from_millis(ms));
         let closed_segment = log.active_base_offset() > log.recovery_point();
         if unflushed == 0 || log.poison().reason().is_some() {
             Wanted::Nothing
@@ -217,7 +245,10 @@ fn flush_wanted(partition: &Partition, dirty_for: Duration) -> Wanted {
 fn measure(partitions: &Partitions, metrics: &Metrics) {
     for partition in partitions.all() {
         let size = partition.with_log(|log, _| log.size_bytes());
-        let labels = [partition.topic().as_str(), &partition.id().index.to_string()];
+        let labels = [
+            partition.topic().as_str(),
+            &partition.id().index.to_string(),
+        ];
         metrics.log_size.with_label_values(&labels).set(size as i64);
     }
 }

@@ -24,12 +24,19 @@ pub(super) struct InFlight {
 
 impl InFlight {
     pub fn new(env: Env) -> Arc<InFlight> {
-        Arc::new(InFlight { env, began_ms: [const { AtomicU64::new(FREE) }; SLOTS] })
+        Arc::new(InFlight {
+            env,
+            began_ms: [const { AtomicU64::new(FREE) }; SLOTS],
+        })
     }
 
     /// The age of the oldest operation that has not ended; zero if there is none.
     pub fn oldest(&self) -> Duration {
-        let oldest = self.began_ms.iter().map(|began| began.load(Ordering::Relaxed)).min();
+        let oldest = self
+            .began_ms
+            .iter()
+            .map(|began| began.load(Ordering::Relaxed))
+            .min();
         match oldest {
             Some(began) if began != FREE => {
                 Duration::from_millis(self.env.elapsed_ms().saturating_sub(began))
@@ -41,7 +48,8 @@ impl InFlight {
     fn begin(&self) -> Option<Running<'_>> {
         let now = self.env.elapsed_ms();
         let take = |slot: &&AtomicU64| {
-            slot.compare_exchange(FREE, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            slot.compare_exchange(FREE, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
         };
         self.began_ms.iter().find(take).map(Running)
     }
@@ -68,7 +76,10 @@ struct WatchedFile {
 
 impl WatchedDisk {
     fn watched(&self, file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(WatchedFile { inner: file, in_flight: self.in_flight.clone() })
+        Arc::new(WatchedFile {
+            inner: file,
+            in_flight: self.in_flight.clone(),
+        })
     }
 }
 
