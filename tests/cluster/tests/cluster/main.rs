@@ -1,0 +1,41 @@
+//! Three real brokers, killed, stopped and restarted under load.
+//!
+//! Each scenario ends with a full read that shows every acknowledged record once and in order, and
+//! with a comparison of the replicas byte for byte below the high watermark.
+
+mod failover;
+mod groups;
+mod kills;
+mod pause;
+
+use anyhow::Result;
+use cluster::{Cluster, Load, Settings};
+
+/// The topic of a scenario.
+const TOPIC: &str = "load";
+/// Its partitions: each broker leads two.
+const PARTITIONS: i32 = 6;
+
+/// A cluster with the topic and a load on it that is being acknowledged.
+fn loaded(per_second: u32) -> Result<(Cluster, Load)> {
+    loaded_with(Settings::default(), per_second, &[])
+}
+
+fn loaded_with(
+    settings: Settings,
+    per_second: u32,
+    producer: &[(&str, &str)],
+) -> Result<(Cluster, Load)> {
+    let mut cluster = Cluster::with(settings)?;
+    cluster.create_topic(TOPIC, PARTITIONS, 3, &[])?;
+    let load = Load::start(&mut cluster, TOPIC, per_second, 200, producer)?;
+    load.wait_more(100)?;
+    Ok((cluster, load))
+}
+
+/// Runs a scenario; where it fails, the brokers' last log lines are part of the error.
+fn scenario(mut cluster: Cluster, run: impl FnOnce(&mut Cluster) -> Result<()>) {
+    if let Err(error) = run(&mut cluster) {
+        panic!("{error:?}\n{}", cluster.log_tails());
+    }
+}
