@@ -120,7 +120,8 @@ impl CleanPlan {
         let stays = |record: &RawRecord| {
             let offset = header.base_offset + i64::from(record.offset_delta);
             let Some(key) = &record.key else { return false };
-            !map.supersedes(key, offset) && !(record.is_tombstone && expired)
+            let goes = map.supersedes(key, offset) || (record.is_tombstone && expired);
+            !goes
         };
         let kept: Vec<RawRecord> = records.into_iter().filter(stays).collect();
         if kept.is_empty() {

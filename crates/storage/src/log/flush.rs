@@ -130,7 +130,8 @@ impl Log {
         let mut files = Vec::new();
         let last = self.segments.len() - 1;
         for (i, segment) in self.segments.iter_mut().enumerate() {
-            if !segment.dirty && !(active_indexes && i == last) {
+            let wanted = segment.dirty || (active_indexes && i == last);
+            if !wanted {
                 continue;
             }
             let log = segment
