@@ -97,7 +97,10 @@ def prometheus(settings: Settings) -> None:
 
 
 def check(settings: Settings, name: str) -> None:
-    """Raises NotYet unless the part can do its work."""
+    """Raises NotYet unless the part can do its work, and has not only just begun to try."""
+    state = supervise.infos(settings).get(name, {}).get("statename", "not defined")
+    if state != "RUNNING":
+        raise NotYet(f"its process is {state.lower()}")
     single = {"postgres": postgres, "opensearch": opensearch, "s3": s3_store, "prometheus": prometheus}
     if name in single:
         single[name](settings)
