@@ -8,7 +8,6 @@ use crate::ids::{BrokerEpoch, BrokerId, ProducerId};
 impl Image {
     /// The image after `command`, the log's entry at `index`, and what the command has done. A rejected command
     /// changes nothing but the index.
-    #[must_use]
     pub fn apply(&self, command: &Command, index: u64) -> (Image, Result<Outcome, Rejection>) {
         let mut next = self.at_index(index);
         match next.carry_out(command) {

@@ -14,6 +14,7 @@
 mod absence;
 mod codec;
 mod controller;
+mod error;
 mod frame;
 mod liveness;
 mod log;
@@ -23,107 +24,43 @@ mod message;
 mod network;
 mod node;
 mod observer;
+mod open;
 mod peer;
 mod server;
 #[cfg(test)]
 mod storage_tests;
 mod succession;
 mod types;
+mod upkeep;
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId};
-use engine::metadata::{Command, Image, Outcome, Rejection};
-use openraft::SnapshotPolicy;
+use engine::metadata::{Command, Image, Outcome};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use wire::{ErrorCode, Str, Uuid};
+use wire::{Str, Uuid};
 
+pub use error::Error;
 pub use liveness::{Joining, StallProbe};
 
-use self::log::Log;
-use self::machine::{Machine, Published};
-use self::message::{Refusal, Reply, Request};
-use self::network::{Network, Strangers};
+use self::machine::Published;
+use self::message::{Reply, Request};
+use self::network::Strangers;
 use self::node::{Node, broker_id, node_id};
+use self::open::{Opening, listen, start_raft};
 use self::peer::Peer;
-use self::types::{Raft, SEED};
 use crate::config::Config;
 use crate::env::{Env, Listener, Plane, Pool};
 
 /// The directory of the metadata log within `metadata.log.dir`.
 pub const DIRECTORY: &str = "__cluster_metadata-0";
-/// Says whose the directory is.
-const IDENTITY_FILE: &str = "identity";
-/// A snapshot is made after so many entries.
-const SNAPSHOT_ENTRIES: u64 = 5_000;
-/// Entries that are kept although a snapshot has them, for followers that are a little behind.
-const KEPT_ENTRIES: u64 = 1_000;
-/// The largest file of the log.
-const SEGMENT_BYTES: u64 = 4 << 20;
-/// Parts in which a snapshot is sent.
-const SNAPSHOT_PART_BYTES: u64 = 8 << 20;
-/// Between two looks at the reserve.
-const RESERVE_CHECK: Duration = Duration::from_secs(60);
 /// How long handing over leaderships may take.
 const HAND_OVER: Duration = Duration::from_secs(5);
-
-/// Why something cannot be had of the quorum.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The active controller has refused it.
-    #[error(transparent)]
-    Rejected(#[from] Rejection),
-    /// No active controller has answered in time. Whether the command was carried out is unknown.
-    #[error("the active controller does not answer: {0}")]
-    Unavailable(String),
-    /// Another process with this node id is alive.
-    #[error("another broker with this node.id is running")]
-    Duplicate,
-    /// The files cannot be used.
-    #[error("metadata log: {0}")]
-    Storage(#[from] io::Error),
-    /// The consensus could not start.
-    #[error("metadata quorum: {0}")]
-    Consensus(String),
-}
-
-impl Error {
-    /// What Kafka's protocol calls it.
-    pub fn error_code(&self) -> ErrorCode {
-        match self {
-            Error::Rejected(rejection) => rejection.error_code(),
-            Error::Unavailable(_) => ErrorCode::RequestTimedOut,
-            Error::Duplicate => ErrorCode::DuplicateBrokerRegistration,
-            Error::Storage(_) | Error::Consensus(_) => ErrorCode::UnknownServerError,
-        }
-    }
-}
-
-impl From<peer::Error> for Error {
-    fn from(error: peer::Error) -> Error {
-        match error {
-            peer::Error::Refused(Refusal::Rejected(rejection)) => Error::Rejected(rejection),
-            peer::Error::Refused(Refusal::DuplicateBroker) => Error::Duplicate,
-            other => Error::Unavailable(other.to_string()),
-        }
-    }
-}
-
-/// Whose a metadata directory is.
-#[derive(Debug, Serialize, Deserialize)]
-struct Identity {
-    node_id: i32,
-    directory: [u8; 16],
-}
 
 /// This node's part in the metadata quorum.
 pub struct Quorum {
@@ -405,170 +342,4 @@ impl Quorum {
             Err(error) => tracing::warn!(%error, "leaderships could not be handed over"),
         }
     }
-}
-
-impl Node {
-    /// Keeps the file that makes room for the metadata log on a full disk.
-    async fn keep_reserve(self: Arc<Self>) {
-        let Some(log) = self.log.clone() else { return };
-        loop {
-            let filling = log.clone();
-            if let Err(error) = self
-                .env
-                .blocking(Pool::Control, move || filling.fill_reserve())
-                .await
-            {
-                tracing::warn!(%error, "no reserve for the metadata log");
-            }
-            tokio::time::sleep(RESERVE_CHECK).await;
-        }
-    }
-}
-
-impl Node {
-    /// Has a snapshot made when the log has grown by the configured bytes; openraft does so by number of entries.
-    async fn keep_compact(self: Arc<Self>) {
-        let (Some(raft), Some(log)) = (&self.raft, &self.log) else {
-            return;
-        };
-        let mut applied = raft.data_metrics();
-        loop {
-            // An error means that the consensus has ended.
-            if applied.changed().await.is_err() {
-                return;
-            }
-            if log.take_growth(self.config.quorum.snapshot_bytes)
-                && raft.trigger().snapshot().await.is_err()
-            {
-                return;
-            }
-        }
-    }
-}
-
-/// What has to be read before the consensus can start.
-struct Opening {
-    env: Env,
-    config: Arc<Config>,
-    published: Arc<Published>,
-}
-
-struct Opened {
-    directory: [u8; 16],
-    storage: Option<(Log, Machine)>,
-}
-
-impl Opening {
-    fn limits(&self) -> log::Limits {
-        let config = &self.config.quorum;
-        log::Limits {
-            segment_bytes: config.snapshot_bytes.min(SEGMENT_BYTES),
-            reserve_bytes: config.reserve_bytes,
-        }
-    }
-
-    fn open(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
-        let disk = self.env.disk();
-        log::create_dir(&*disk, dir)?;
-        let path = dir.join(IDENTITY_FILE);
-        let directory = match log::read_checked::<Identity>(&*disk, &path)? {
-            Some(identity) if identity.node_id != self.config.node_id => {
-                let why = format!(
-                    "{} belongs to node.id {}, this node has {}",
-                    dir.display(),
-                    identity.node_id,
-                    self.config.node_id
-                );
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
-            Some(identity) => identity.directory,
-            None => {
-                let identity = Identity {
-                    node_id: self.config.node_id,
-                    directory: self.env.random_uuid().0,
-                };
-                log::write_checked(&*disk, &path, &identity)?;
-                identity.directory
-            }
-        };
-        if !is_voter {
-            return Ok(Opened {
-                directory,
-                storage: None,
-            });
-        }
-        let (log, recovered) = Log::open(&self.env, dir, self.limits())?;
-        if recovered.cut_bytes > 0 {
-            tracing::warn!(
-                bytes = recovered.cut_bytes,
-                "cut a torn tail off the metadata log"
-            );
-        }
-        let machine = Machine::open(&self.env, dir, self.published.clone())?;
-        Ok(Opened {
-            directory,
-            storage: Some((log, machine)),
-        })
-    }
-}
-
-async fn listen(env: &Env, config: &Config) -> Result<Box<dyn Listener>, Error> {
-    let Some(endpoint) = &config.listeners.controller else {
-        return Err(Error::Consensus(
-            "a voter needs a controller listener".into(),
-        ));
-    };
-    let address = endpoint.bind_address();
-    let bound = env.listen(&address).await;
-    bound.map_err(|e| {
-        Error::Storage(io::Error::new(
-            e.kind(),
-            format!("controller listener {address}: {e}"),
-        ))
-    })
-}
-
-async fn start_raft(
-    env: &Env,
-    config: &Config,
-    directory: [u8; 16],
-    strangers: Strangers,
-    log: Log,
-    machine: Machine,
-) -> Result<Raft, Error> {
-    let timing = succession::timing(&config.quorum);
-    let raft_config = openraft::Config {
-        cluster_name: "metadata".into(),
-        heartbeat_interval: timing.heartbeat_ms,
-        election_timeout_min: timing.min_ms,
-        election_timeout_max: timing.max_ms,
-        install_snapshot_timeout: 10_000,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        snapshot_max_chunk_size: SNAPSHOT_PART_BYTES,
-        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
-        ..openraft::Config::default()
-    };
-    let consensus = |e: &dyn std::fmt::Display| Error::Consensus(e.to_string());
-    let raft_config = Arc::new(raft_config.validate().map_err(|e| consensus(&e))?);
-    let id = node_id(config.node_id);
-    let addresses: BTreeMap<u64, (String, u16)> = config
-        .quorum
-        .voters
-        .iter()
-        .map(|v| (node_id(v.id), (v.host.clone(), v.port)))
-        .collect();
-    let network = Network {
-        env: env.clone(),
-        node: id,
-        directory,
-        strangers,
-        addresses,
-    };
-    let raft = SEED
-        .scope(
-            env.random_u64(),
-            Raft::new(id, raft_config, network, log, machine),
-        )
-        .await;
-    raft.map_err(|e| consensus(&e))
 }

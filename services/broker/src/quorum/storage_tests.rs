@@ -1,7 +1,6 @@
 //! The log and the state machine: openraft's own suite for storage, then crashes, tears and full disks.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 

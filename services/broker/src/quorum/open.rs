@@ -1,0 +1,170 @@
+//! From a directory and a configuration to a consensus that runs.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use openraft::SnapshotPolicy;
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::log::{self, Log};
+use super::machine::{Machine, Published};
+use super::network::{Network, Strangers};
+use super::node::node_id;
+use super::succession;
+use super::types::{Raft, SEED};
+use crate::config::Config;
+use crate::env::{Env, Listener};
+
+/// Says whose the directory is.
+const IDENTITY_FILE: &str = "identity";
+/// A snapshot is made after so many entries.
+const SNAPSHOT_ENTRIES: u64 = 5_000;
+/// Entries that are kept although a snapshot has them, for followers that are a little behind.
+const KEPT_ENTRIES: u64 = 1_000;
+/// The largest file of the log.
+const SEGMENT_BYTES: u64 = 4 << 20;
+/// Parts in which a snapshot is sent.
+const SNAPSHOT_PART_BYTES: u64 = 8 << 20;
+
+/// Whose a metadata directory is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Identity {
+    node_id: i32,
+    directory: [u8; 16],
+}
+
+/// What has to be read before the consensus can start.
+pub(super) struct Opening {
+    pub env: Env,
+    pub config: Arc<Config>,
+    pub published: Arc<Published>,
+}
+
+/// What was read.
+pub(super) struct Opened {
+    /// The directory's id.
+    pub directory: [u8; 16],
+    /// A voter's log and state machine.
+    pub storage: Option<(Log, Machine)>,
+}
+
+impl Opening {
+    fn limits(&self) -> log::Limits {
+        let config = &self.config.quorum;
+        log::Limits {
+            segment_bytes: config.snapshot_bytes.min(SEGMENT_BYTES),
+            reserve_bytes: config.reserve_bytes,
+        }
+    }
+
+    /// Reads it, making what is not there yet. Blocks.
+    pub fn open(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
+        let disk = self.env.disk();
+        log::create_dir(&*disk, dir)?;
+        let path = dir.join(IDENTITY_FILE);
+        let directory = match log::read_checked::<Identity>(&*disk, &path)? {
+            Some(identity) if identity.node_id != self.config.node_id => {
+                let why = format!(
+                    "{} belongs to node.id {}, this node has {}",
+                    dir.display(),
+                    identity.node_id,
+                    self.config.node_id
+                );
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            Some(identity) => identity.directory,
+            None => {
+                let identity = Identity {
+                    node_id: self.config.node_id,
+                    directory: self.env.random_uuid().0,
+                };
+                log::write_checked(&*disk, &path, &identity)?;
+                identity.directory
+            }
+        };
+        if !is_voter {
+            return Ok(Opened {
+                directory,
+                storage: None,
+            });
+        }
+        let (log, recovered) = Log::open(&self.env, dir, self.limits())?;
+        if recovered.cut_bytes > 0 {
+            tracing::warn!(
+                bytes = recovered.cut_bytes,
+                "cut a torn tail off the metadata log"
+            );
+        }
+        let machine = Machine::open(&self.env, dir, self.published.clone())?;
+        Ok(Opened {
+            directory,
+            storage: Some((log, machine)),
+        })
+    }
+}
+
+/// Binds the controller listener.
+pub(super) async fn listen(env: &Env, config: &Config) -> Result<Box<dyn Listener>, Error> {
+    let Some(endpoint) = &config.listeners.controller else {
+        return Err(Error::Consensus(
+            "a voter needs a controller listener".into(),
+        ));
+    };
+    let address = endpoint.bind_address();
+    let bound = env.listen(&address).await;
+    bound.map_err(|e| {
+        Error::Storage(io::Error::new(
+            e.kind(),
+            format!("controller listener {address}: {e}"),
+        ))
+    })
+}
+
+/// Starts the consensus.
+pub(super) async fn start_raft(
+    env: &Env,
+    config: &Config,
+    directory: [u8; 16],
+    strangers: Strangers,
+    log: Log,
+    machine: Machine,
+) -> Result<Raft, Error> {
+    let timing = succession::timing(&config.quorum);
+    let raft_config = openraft::Config {
+        cluster_name: "metadata".into(),
+        heartbeat_interval: timing.heartbeat_ms,
+        election_timeout_min: timing.min_ms,
+        election_timeout_max: timing.max_ms,
+        install_snapshot_timeout: 10_000,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
+        snapshot_max_chunk_size: SNAPSHOT_PART_BYTES,
+        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
+        ..openraft::Config::default()
+    };
+    let consensus = |e: &dyn std::fmt::Display| Error::Consensus(e.to_string());
+    let raft_config = Arc::new(raft_config.validate().map_err(|e| consensus(&e))?);
+    let id = node_id(config.node_id);
+    let addresses: BTreeMap<u64, (String, u16)> = config
+        .quorum
+        .voters
+        .iter()
+        .map(|v| (node_id(v.id), (v.host.clone(), v.port)))
+        .collect();
+    let network = Network {
+        env: env.clone(),
+        node: id,
+        directory,
+        strangers,
+        addresses,
+    };
+    let raft = SEED
+        .scope(
+            env.random_u64(),
+            Raft::new(id, raft_config, network, log, machine),
+        )
+        .await;
+    raft.map_err(|e| consensus(&e))
+}
