@@ -9,4 +9,5 @@ pub mod metrics;
 pub mod net;
 pub mod partition;
 pub mod quorum;
+pub mod replication;
 pub mod server;

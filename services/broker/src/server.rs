@@ -11,14 +11,16 @@ use tokio::task::JoinHandle;
 
 use wire::Str;
 
+use crate::api::fetch;
 use crate::api::init_producer_id::ProducerIds;
 use crate::config::Config;
 use crate::env::{Env, Listener, Plane, Stream};
 use crate::logs::{Logs, Upkeep};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Net};
-use crate::partition::{Partitions, run_flusher};
+use crate::partition::Partitions;
 use crate::quorum::{Joining, Quorum};
+use crate::replication::Replication;
 
 /// How long open requests may take to finish when the broker stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -35,6 +37,8 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// The partitions that this broker has replicas of.
     pub partitions: Arc<Partitions>,
+    /// The fetch sessions of its clients.
+    pub fetch_sessions: fetch::Sessions,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -44,8 +48,8 @@ pub struct Server {
     broker: Arc<Broker>,
     logs: Arc<Logs>,
     upkeep: Upkeep,
-    /// What follows the metadata and fsyncs for acknowledgements, while the broker runs.
-    tasks: Vec<JoinHandle<()>>,
+    /// What follows the metadata and the leaders, while the broker runs.
+    replication: Replication,
     net: Net,
     http: Option<Http>,
     readiness: Readiness,
@@ -73,16 +77,24 @@ impl Server {
         tracing::info!(%cluster_id, "the metadata quorum is there");
         let partitions =
             Partitions::new(env.clone(), config.clone(), metrics.clone(), logs.clone());
+        let slots = config.fetch.session_slots;
+        let fetch_sessions = fetch::Sessions::new(slots, first_session(&env));
         let broker = Arc::new(Broker {
             env,
             config,
             quorum,
             producer_ids: ProducerIds::default(),
             partitions: Arc::new(partitions),
+            fetch_sessions,
             metrics,
         });
         let upkeep = logs.keep(&broker.partitions, &broker.metrics);
-        let tasks = broker.begin();
+        let replication = Replication::start(
+            &broker.env,
+            &broker.config,
+            &broker.partitions,
+            &broker.quorum,
+        );
         broker.join(&bound, &logs).await?;
         readiness.ready("metadata");
         let net = Net::start(&broker, bound);
@@ -91,7 +103,7 @@ impl Server {
             broker,
             logs,
             upkeep,
-            tasks,
+            replication,
             net,
             http,
             readiness,
@@ -118,7 +130,7 @@ impl Server {
         let broker_epoch = self.broker.quorum.broker_epoch();
         self.broker.quorum.shutdown().await;
         self.net.stop(DRAIN).await;
-        self.tasks.iter().for_each(JoinHandle::abort);
+        drop(self.replication);
         self.broker.partitions.close();
         drop(self.upkeep);
         self.logs.close(&self.broker.partitions, broker_epoch).await;
@@ -126,6 +138,11 @@ impl Server {
             http.stop().await;
         }
     }
+}
+
+/// Session ids begin anywhere, so that one of an earlier life is hardly taken for one of this life.
+fn first_session(env: &Env) -> i32 {
+    (env.random_u64() & 0x3fff_ffff) as i32
 }
 
 /// Binds every broker listener, so that the ports are known before the broker registers.
@@ -144,18 +161,6 @@ async fn bind(env: &Env, config: &Config) -> io::Result<Vec<Bound>> {
 }
 
 impl Broker {
-    /// Starts what follows the metadata and what fsyncs for acknowledgements.
-    fn begin(&self) -> Vec<JoinHandle<()>> {
-        let partitions = &self.partitions;
-        let follow = partitions.clone().run(self.quorum.clone());
-        let due = partitions.flush_due.clone();
-        let flush = run_flusher(self.env.clone(), partitions.clone(), due);
-        vec![
-            self.env.spawn(Plane::Data, "partitions", follow),
-            self.env.spawn(Plane::Data, "flusher", flush),
-        ]
-    }
-
     /// Registers with the quorum and waits until this broker may serve.
     async fn join(&self, bound: &[Bound], logs: &Arc<Logs>) -> anyhow::Result<()> {
         if !self.config.roles.broker {

@@ -28,11 +28,8 @@ pub enum Fetched<'a> {
         log_start: Offset,
     },
     Diverging(EpochEnd),
-    /// OFFSET_OUT_OF_RANGE, with the range that the leader has.
-    OutOfRange {
-        log_start: Offset,
-        log_end: Offset,
-    },
+    /// OFFSET_OUT_OF_RANGE, with where the leader's log starts.
+    OutOfRange { log_start: Offset },
 }
 
 /// Batches to append as they are.
@@ -73,6 +70,8 @@ pub enum FollowError {
         low: LeaderEpoch,
         high: LeaderEpoch,
     },
+    #[error("told that {offset} is out of range by a leader whose log starts at {log_start}")]
+    OutOfRange { offset: Offset, log_start: Offset },
     #[error("told to cut the log to {end}, below its start {log_start}")]
     TruncationBelowStart { end: Offset, log_start: Offset },
 }
@@ -119,12 +118,16 @@ impl Replica {
                 }))
             }
             Fetched::Diverging(end) => self.plan_truncation(end),
-            Fetched::OutOfRange { log_end, .. }
-                if log_end < self.log_end && log_end >= self.log_start =>
+            // The leader has deleted what comes next, or there is nothing here to keep.
+            Fetched::OutOfRange { log_start }
+                if log_start > self.log_end || self.log_start == self.log_end =>
             {
-                Ok(FollowPlan::TruncateTo(log_end))
+                Ok(FollowPlan::RestartAt(log_start))
             }
-            Fetched::OutOfRange { log_start, .. } => Ok(FollowPlan::RestartAt(log_start)),
+            Fetched::OutOfRange { log_start } => Err(FollowError::OutOfRange {
+                offset: self.log_end,
+                log_start,
+            }),
         }
     }
 

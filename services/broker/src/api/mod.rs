@@ -12,10 +12,15 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_topic_partitions;
 mod errors;
+pub mod fetch;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod list_offsets;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 mod operations;
+mod partition_lookup;
+pub mod produce;
 mod proposal;
 mod resources;
 mod settings;
@@ -29,8 +34,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wire::messages::{RequestHeader, ResponseHeader};
-use wire::{ApiKey, DecodeError, EncodeError, Message, Reader, Request, Str, Writer};
+use wire::messages::{ProduceRequest, RequestHeader, ResponseHeader};
+use wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Message, Reader, Request, Str, Writer};
 
 use crate::env::BoxFuture;
 use crate::server::Broker;
@@ -100,6 +105,9 @@ pub enum Refused {
         /// The version as sent.
         version: i16,
     },
+    /// A Produce with acks=0 failed: the closed connection is how its client learns of it.
+    #[error("Produce without acknowledgement failed: {}", .0.name())]
+    Unanswered(ErrorCode),
     /// The answer cannot be written in the version that was asked for.
     #[error("the answer of {api:?} version {version} cannot be written: {error}")]
     Unwritable {
@@ -132,6 +140,10 @@ pub fn dispatch(broker: &Arc<Broker>, frame: Bytes, peer: &Peer) -> Result<Dispa
         };
     }
     match incoming.api {
+        ApiKey::Produce => incoming.produce(),
+        ApiKey::Fetch => handler!(fetch),
+        ApiKey::ListOffsets => handler!(list_offsets),
+        ApiKey::OffsetForLeaderEpoch => handler!(offset_for_leader_epoch),
         ApiKey::Metadata => handler!(metadata),
         ApiKey::ApiVersions => incoming.api_versions(),
         ApiKey::CreateTopics => handler!(create_topics),
@@ -238,6 +250,36 @@ impl<'a> Incoming<'a> {
         Ok(Dispatched {
             answer,
             overlaps: false,
+        })
+    }
+
+    /// Appends at once; only the waits for the commit overlap.
+    fn produce(self) -> Result<Dispatched, Refused> {
+        let call = self.call::<ProduceRequest>()?;
+        let (version, correlation_id) = (call.context.version, call.correlation_id);
+        let is_silent = call.request.acks == 0;
+        let metrics = call.broker.metrics.clone();
+        let measure = metrics.request(ApiKey::Produce);
+        let waiting = produce::handle(&call.broker, call.request, &call.context);
+        let answer = Box::pin(async move {
+            let response = waiting.await;
+            let mut failed = ErrorCode::None;
+            response.each(|code| {
+                metrics.count_error(ApiKey::Produce, code);
+                if code != 0 {
+                    failed = ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError);
+                }
+            });
+            measure.done();
+            match (is_silent, failed) {
+                (false, _) => encode(ApiKey::Produce, &response, version, correlation_id).map(Some),
+                (true, ErrorCode::None) => Ok(None),
+                (true, failed) => Err(Refused::Unanswered(failed)),
+            }
+        });
+        Ok(Dispatched {
+            answer,
+            overlaps: true,
         })
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::epochs::EpochEnd;
-use engine::ids::Offset;
-use engine::replica::{FetchPosition, Fetched, FollowError, FollowPlan};
+use engine::ids::{BrokerId, Offset};
+use engine::replica::{FetchPosition, Fetched, FollowError, FollowPlan, Role};
 use tokio::sync::Notify;
 use wire::ErrorCode;
 use wire::batch::{Batch, BatchError, split};
@@ -22,7 +22,6 @@ pub enum Answer {
     Diverging(EpochEnd),
     OutOfRange {
         log_start: Offset,
-        log_end: Offset,
     },
 }
 
@@ -58,6 +57,14 @@ impl Partition {
             None
         } else {
             s.replica.fetch_position()
+        }
+    }
+
+    /// The leader that this broker follows.
+    pub(crate) fn followed(&self) -> Option<BrokerId> {
+        match self.state.lock().replica.role() {
+            Role::Follower { leader } => Some(*leader),
+            Role::Idle | Role::Leader(_) => None,
         }
     }
 
@@ -112,7 +119,7 @@ impl State {
                 log_start,
             },
             Answer::Diverging(end) => Fetched::Diverging(end),
-            Answer::OutOfRange { log_start, log_end } => Fetched::OutOfRange { log_start, log_end },
+            Answer::OutOfRange { log_start } => Fetched::OutOfRange { log_start },
         };
         match self.replica.plan_follow(asked, fetched)? {
             FollowPlan::Stale => Ok(Followed::Stale),

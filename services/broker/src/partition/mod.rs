@@ -37,6 +37,7 @@ pub use commit::CommitWait;
 pub use convert::log_config;
 pub use due::Due;
 pub use flush::run_flusher;
+pub(crate) use follow::is_about_leadership;
 pub use follow::{Answer, FollowFailure, Followed};
 pub use lookup::{FoundOffset, Wanted};
 pub use partitions::{LogSource, OpenedLog, Partitions};

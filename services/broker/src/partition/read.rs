@@ -22,6 +22,13 @@ pub enum ReadAnswer {
     Diverging(EpochEnd),
 }
 
+impl ReadAnswer {
+    /// What is left of an answer whose records have been taken out.
+    pub fn nothing() -> ReadAnswer {
+        ReadAnswer::Records(ReadPlan::Ready(Default::default()))
+    }
+}
+
 /// How much of a partition's log a fetch may take.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadLimit {

@@ -1,0 +1,253 @@
+//! Fetch, versions 4 to 18, of consumers and followers alike; sessions as of KIP-227.
+//!
+//! Records are answered by reference, as the producer sent them. A fetch that finds less than `min.bytes` waits until
+//! a partition that it asks for advances, or `max.wait.ms` is over; an error or a diverging epoch ends the wait. The
+//! rack is ignored: consumers read from leaders only.
+
+mod response;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
+use engine::metadata::Image;
+use engine::replica::{FetchQuery, Reader};
+use futures::future::{Either, select};
+use storage::ReadPlan;
+use tokio::time::{Instant, sleep_until};
+use wire::messages::{FetchRequest, FetchResponse};
+use wire::{ErrorCode, Records};
+
+use super::RequestContext;
+use super::partition_lookup::find;
+use crate::env::Pool;
+use crate::partition::{
+    FetchWait, Partition, PartitionRead, ReadAnswer, ReadLimit, WaitFor, storage_code,
+};
+use crate::server::Broker;
+use session::{Item, Session};
+
+pub use session::Sessions;
+
+/// Topics are named by their ids from this version on.
+const BY_ID_FROM: i16 = 13;
+
+/// What is the same for all partitions of a request.
+struct Terms {
+    reader: Reader,
+    max_bytes: usize,
+    min_bytes: usize,
+    deadline: Instant,
+}
+
+/// One partition's answer.
+struct Found {
+    item: Item,
+    partition: Option<Arc<Partition>>,
+    read: Result<Answered, ErrorCode>,
+}
+
+/// A partition that has answered.
+struct Answered {
+    /// Nothing where the answer is an error or a diverging epoch.
+    records: Records,
+    read: PartitionRead,
+}
+
+impl Found {
+    fn bytes(&self) -> usize {
+        self.read.as_ref().map_or(0, |a| a.records.len())
+    }
+
+    /// Whether there is something to say that must not wait.
+    fn is_urgent(&self) -> bool {
+        match &self.read {
+            Ok(answered) => !matches!(answered.read.answer, Ok(ReadAnswer::Records(_))),
+            Err(_) => true,
+        }
+    }
+}
+
+pub async fn handle(
+    broker: &Arc<Broker>,
+    request: FetchRequest,
+    context: &RequestContext,
+) -> FetchResponse {
+    let by_id = context.version >= BY_ID_FROM;
+    let terms = terms(broker, &request);
+    let owner = match terms.reader {
+        Reader::Follower { id, .. } => Some(id),
+        Reader::Consumer { .. } => None,
+    };
+    let mut session =
+        match broker
+            .fetch_sessions
+            .enter(&request, by_id, owner, broker.env.elapsed_ms())
+        {
+            Ok(session) => session,
+            Err(error) => return response::refused(error),
+        };
+    let found = gather(broker, &session, &terms).await;
+    count(&found, &terms);
+    let listener = context.peer.listener.clone();
+    let image = broker.quorum.image();
+    response::build(&image, &listener, &mut session, found, by_id)
+}
+
+fn terms(broker: &Broker, request: &FetchRequest) -> Terms {
+    // Version 15 moved the follower's id into a tagged field, and added its epoch (KIP-903).
+    let (id, epoch) = match request.replica_state.replica_id {
+        id if id >= 0 => (id, request.replica_state.replica_epoch),
+        _ => (request.replica_id, -1),
+    };
+    let reader = if id >= 0 {
+        let broker_epoch = Some(BrokerEpoch(epoch)).filter(|epoch| epoch.0 >= 0);
+        Reader::Follower {
+            id: BrokerId(id),
+            broker_epoch,
+        }
+    } else {
+        Reader::Consumer {
+            read_committed: request.isolation_level == 1,
+        }
+    };
+    let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    Terms {
+        reader,
+        max_bytes: bytes(request.max_bytes.min(broker.config.fetch.max_bytes)),
+        min_bytes: bytes(request.min_bytes.min(request.max_bytes)),
+        deadline: broker.env.now() + wait,
+    }
+}
+
+/// Looks, and looks again whenever a partition has advanced, until there is enough to answer.
+async fn gather(broker: &Arc<Broker>, session: &Session, terms: &Terms) -> Vec<Found> {
+    let image = broker.quorum.image();
+    let found = look(broker, &image, session, terms, true).await;
+    if is_enough(&found, terms) || broker.env.now() >= terms.deadline {
+        return found;
+    }
+    // Watching begins before the next look, so that nothing is missed between the two.
+    let mut wait = FetchWait::new(&broker.partitions.fetch_ids);
+    let what = match terms.reader {
+        Reader::Follower { .. } => WaitFor::LogEnd,
+        Reader::Consumer { .. } => WaitFor::HighWatermark,
+    };
+    for partition in found.iter().filter_map(|f| f.partition.as_ref()) {
+        wait.add(partition, what);
+    }
+    drop(found);
+    loop {
+        let found = look(broker, &image, session, terms, false).await;
+        if is_enough(&found, terms) {
+            return found;
+        }
+        drop(found);
+        let changed = std::pin::pin!(wait.changed());
+        let over = std::pin::pin!(sleep_until(terms.deadline));
+        if let Either::Right(_) = select(changed, over).await {
+            return look(broker, &image, session, terms, false).await;
+        }
+    }
+}
+
+fn is_enough(found: &[Found], terms: &Terms) -> bool {
+    let bytes: usize = found.iter().map(Found::bytes).sum();
+    found.is_empty() || bytes >= terms.min_bytes || found.iter().any(Found::is_urgent)
+}
+
+async fn look(
+    broker: &Broker,
+    image: &Image,
+    session: &Session,
+    terms: &Terms,
+    first: bool,
+) -> Vec<Found> {
+    let mut left = terms.max_bytes;
+    let mut any = false;
+    let mut all = Vec::with_capacity(session.items().len());
+    for item in session.items() {
+        let limit = ReadLimit {
+            max_bytes: item.max_bytes.min(left),
+            at_least_one: !any,
+        };
+        let found = look_at(broker, image, item, terms, limit, first).await;
+        left = left.saturating_sub(found.bytes());
+        any |= found.bytes() > 0;
+        all.push(found);
+    }
+    all
+}
+
+async fn look_at(
+    broker: &Broker,
+    image: &Image,
+    item: &Item,
+    terms: &Terms,
+    limit: ReadLimit,
+    first: bool,
+) -> Found {
+    let partition = match find(broker, image, &item.topic, item.index) {
+        Ok(partition) => partition,
+        Err(error) => {
+            return Found {
+                item: item.clone(),
+                partition: None,
+                read: Err(error),
+            };
+        }
+    };
+    let query = FetchQuery {
+        reader: terms.reader,
+        offset: Offset(item.offset),
+        leader_epoch: epoch(item.leader_epoch),
+        last_fetched_epoch: epoch(item.last_fetched_epoch),
+    };
+    let mut read = partition.read(&query, limit, first);
+    let records = match std::mem::replace(&mut read.answer, Err(ErrorCode::None)) {
+        Ok(ReadAnswer::Records(plan)) => {
+            let records = run(broker, plan).await;
+            read.answer = records
+                .as_ref()
+                .map(|_| ReadAnswer::nothing())
+                .map_err(|error| *error);
+            records.unwrap_or_default()
+        }
+        other => {
+            read.answer = other;
+            Records::default()
+        }
+    };
+    Found {
+        item: item.clone(),
+        partition: Some(partition),
+        read: Ok(Answered { records, read }),
+    }
+}
+
+fn epoch(value: i32) -> Option<LeaderEpoch> {
+    Some(LeaderEpoch(value)).filter(|epoch| epoch.0 >= 0)
+}
+
+/// What is not in memory is read on the pool.
+async fn run(broker: &Broker, plan: ReadPlan) -> Result<Records, ErrorCode> {
+    match plan {
+        ReadPlan::Ready(records) => Ok(records),
+        ReadPlan::Cold(cold) => {
+            let records = broker.env.blocking(Pool::Read, move || cold.run()).await;
+            records.map_err(|error| storage_code(&error))
+        }
+    }
+}
+
+fn count(found: &[Found], terms: &Terms) {
+    if matches!(terms.reader, Reader::Consumer { .. }) {
+        for found in found {
+            if let Some(partition) = &found.partition {
+                partition.metrics().bytes_out.inc_by(found.bytes() as u64);
+            }
+        }
+    }
+}

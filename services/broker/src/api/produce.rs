@@ -1,0 +1,267 @@
+//! Produce, versions 3 to 13 (0 to 2 are advertised for librdkafka's sake and refused when used).
+//!
+//! Every batch is checked by header and CRC, never decoded, and appended before the handler's future exists, so that
+//! a connection's batches are appended in the order of its requests while their waits overlap. acks=all waits for the
+//! high watermark until `timeout.ms`; acks=0 gets no answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::metadata::Image;
+use engine::replica::Acks;
+use tokio::time::Instant;
+use wire::batch::{self, Batch, BatchError};
+use wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use wire::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    TopicProduceResponse,
+};
+use wire::messages::{ProduceRequest, ProduceResponse};
+use wire::{ErrorCode, Records, Str};
+
+use super::RequestContext;
+use super::partition_lookup::{LeaderHint, LeaderHints, TopicKey, find};
+use crate::partition::{Appended, CommitWait, Partition};
+use crate::server::Broker;
+
+/// Topics are named by their ids from this version on.
+const BY_ID_FROM: i16 = 13;
+
+/// Why a partition's records were refused: Kafka's error, and words where they help.
+struct Refusal {
+    code: ErrorCode,
+    message: Option<String>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Refusal {
+        Refusal {
+            code,
+            message: None,
+        }
+    }
+}
+
+impl From<BatchError> for Refusal {
+    fn from(error: BatchError) -> Refusal {
+        Refusal {
+            code: error.code(),
+            message: Some(error.to_string()),
+        }
+    }
+}
+
+/// One partition's part: what is appended, and the wait for its commit.
+type Outcome = Result<Appended, Refusal>;
+
+/// Appends; the future it returns only waits.
+pub fn handle(
+    broker: &Arc<Broker>,
+    request: ProduceRequest,
+    context: &RequestContext,
+) -> impl Future<Output = ProduceResponse> + Send + 'static {
+    let image = broker.quorum.image();
+    let acks = acks(&request);
+    let wait = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let deadline = broker.env.now() + wait;
+    let by_id = context.version >= BY_ID_FROM;
+    let topics: Vec<_> = request
+        .topic_data
+        .into_iter()
+        .map(|topic| append_topic(broker, &image, topic, by_id, acks))
+        .collect();
+    let hints = Hints {
+        broker: broker.clone(),
+        listener: context.peer.listener.clone(),
+    };
+    async move { answer(topics, deadline, hints).await }
+}
+
+fn acks(request: &ProduceRequest) -> Result<Acks, ErrorCode> {
+    match request.acks {
+        // Transactions are not offered: without a coordinator nobody could end them.
+        _ if request.transactional_id.is_some() => Err(ErrorCode::InvalidTxnState),
+        0 => Ok(Acks::None),
+        1 => Ok(Acks::Leader),
+        -1 => Ok(Acks::All),
+        _ => Err(ErrorCode::InvalidRequiredAcks),
+    }
+}
+
+struct AppendedTopic {
+    topic: TopicProduceData,
+    key: TopicKey,
+    outcomes: Vec<(i32, Outcome)>,
+}
+
+fn append_topic(
+    broker: &Broker,
+    image: &Image,
+    mut topic: TopicProduceData,
+    by_id: bool,
+    acks: Result<Acks, ErrorCode>,
+) -> AppendedTopic {
+    let key = TopicKey::new(by_id, topic.topic_id, &topic.name);
+    let outcomes = std::mem::take(&mut topic.partition_data)
+        .into_iter()
+        .map(|data| (data.index, append(broker, image, &key, data, acks)))
+        .collect();
+    AppendedTopic {
+        topic,
+        key,
+        outcomes,
+    }
+}
+
+fn append(
+    broker: &Broker,
+    image: &Image,
+    topic: &TopicKey,
+    data: PartitionProduceData,
+    acks: Result<Acks, ErrorCode>,
+) -> Outcome {
+    let acks = acks?;
+    let partition = find(broker, image, topic, data.index)?;
+    let batch = the_batch(data.records)?;
+    let (size, records) = (batch.bytes.len() as u64, batch.header.record_count);
+    let appended = partition.append(batch, acks).map_err(|failure| {
+        let code = failure.code();
+        if code == ErrorCode::KafkaStorageError {
+            report(&partition, &failure);
+        }
+        Refusal {
+            code,
+            message: Some(failure.to_string()),
+        }
+    })?;
+    let metrics = partition.metrics();
+    metrics.bytes_in.inc_by(size);
+    metrics
+        .messages_in
+        .inc_by(u64::try_from(records).unwrap_or(0));
+    Ok(appended)
+}
+
+fn report(partition: &Partition, failure: &crate::partition::Failure) {
+    tracing::error!(
+        topic = %partition.topic(), partition = partition.id().index, error = %failure, "cannot append"
+    );
+}
+
+/// The one batch that a partition's records must be, checked by CRC and header.
+fn the_batch(records: Option<Records>) -> Result<Batch, Refusal> {
+    let bytes: Bytes = records.map(|r| r.to_bytes()).unwrap_or_default();
+    let mut batches = batch::split(bytes);
+    let batch = match batches.next() {
+        Some(first) => first?,
+        None => return Err(BatchError::Several.into()),
+    };
+    if batches.next().is_some() {
+        return Err(BatchError::Several.into());
+    }
+    batch.verify_crc()?;
+    batch.header.validate_from_client()?;
+    if batch.header.is_transactional() {
+        return Err(ErrorCode::InvalidTxnState.into());
+    }
+    if batch.header.base_offset != 0 {
+        return Err(Refusal {
+            code: ErrorCode::InvalidRecord,
+            message: Some("the base offset of a client's batch must be 0".into()),
+        });
+    }
+    Ok(batch)
+}
+
+/// Names leaders to those who have asked the wrong broker.
+struct Hints {
+    broker: Arc<Broker>,
+    listener: Arc<str>,
+}
+
+async fn answer(topics: Vec<AppendedTopic>, deadline: Instant, names: Hints) -> ProduceResponse {
+    let mut hints = LeaderHints::default();
+    let mut response = ProduceResponse::default();
+    for AppendedTopic {
+        topic,
+        key,
+        outcomes,
+    } in topics
+    {
+        let mut partitions = Vec::with_capacity(outcomes.len());
+        for (index, outcome) in outcomes {
+            let outcome = committed(outcome, deadline).await;
+            let hint = outcome.as_ref().err().and_then(|refusal| {
+                let image = names.broker.quorum.image();
+                hints.after(refusal.code, &image, &key, index, &names.listener)
+            });
+            partitions.push(partition_response(index, outcome, hint));
+        }
+        response.responses.push(TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses: partitions,
+        });
+    }
+    response.node_endpoints = hints
+        .nodes
+        .into_iter()
+        .map(|(node_id, node)| NodeEndpoint {
+            node_id,
+            host: node.host,
+            port: node.port,
+            rack: node.rack,
+        })
+        .collect();
+    response
+}
+
+async fn committed(outcome: Outcome, deadline: Instant) -> Outcome {
+    let mut appended = outcome?;
+    if let Some(wait) = appended.commit.take() {
+        CommitWait::wait(wait, deadline).await?;
+    }
+    Ok(appended)
+}
+
+fn partition_response(
+    index: i32,
+    outcome: Outcome,
+    hint: Option<LeaderHint>,
+) -> PartitionProduceResponse {
+    match outcome {
+        Ok(appended) => PartitionProduceResponse {
+            index,
+            base_offset: appended.base_offset.0,
+            log_append_time_ms: appended.log_append_time_ms,
+            log_start_offset: appended.log_start.0,
+            ..PartitionProduceResponse::default()
+        },
+        Err(Refusal { code, message }) => PartitionProduceResponse {
+            index,
+            error_code: code as i16,
+            base_offset: -1,
+            log_append_time_ms: -1,
+            log_start_offset: -1,
+            record_errors: record_errors(code, message.as_deref()),
+            error_message: message.map(Str::from),
+            current_leader: hint.map_or_else(LeaderIdAndEpoch::default, |hint| LeaderIdAndEpoch {
+                leader_id: hint.id,
+                leader_epoch: hint.epoch,
+            }),
+        },
+    }
+}
+
+/// KIP-467: which record is to blame. Batches are not decoded, so it is the batch as a whole: its first record.
+fn record_errors(code: ErrorCode, message: Option<&str>) -> Vec<BatchIndexAndErrorMessage> {
+    if !matches!(code, ErrorCode::InvalidRecord | ErrorCode::InvalidTimestamp) {
+        return Vec::new();
+    }
+    let batch_index_error_message = message.map(Str::copy_from);
+    vec![BatchIndexAndErrorMessage {
+        batch_index: 0,
+        batch_index_error_message,
+    }]
+}
