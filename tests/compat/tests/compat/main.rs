@@ -1,3 +1,0 @@
-//! Other people's clients and Apache Kafka's own tools against three brokers.
-
-mod admin;
