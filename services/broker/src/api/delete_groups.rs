@@ -14,8 +14,17 @@ pub async fn handle(
     request: DeleteGroupsRequest,
     _context: &RequestContext,
 ) -> DeleteGroupsResponse {
-    let results = join_all(request.groups_names.into_iter().map(|group| delete(broker, group))).await;
-    DeleteGroupsResponse { results, ..Default::default() }
+    let results = join_all(
+        request
+            .groups_names
+            .into_iter()
+            .map(|group| delete(broker, group)),
+    )
+    .await;
+    DeleteGroupsResponse {
+        results,
+        ..Default::default()
+    }
 }
 
 async fn delete(broker: &Broker, group_id: Str) -> DeletableGroupResult {
@@ -27,5 +36,8 @@ async fn delete(broker: &Broker, group_id: Str) -> DeletableGroupResult {
         Ok(_) => ErrorCode::UnknownServerError,
         Err(error) => error,
     };
-    DeletableGroupResult { group_id, error_code: error.code(), ..Default::default() }
+    DeletableGroupResult {
+        group_id,
+        error_code: error.code(),
+    }
 }

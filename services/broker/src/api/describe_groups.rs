@@ -15,7 +15,9 @@ pub async fn handle(
     context: &RequestContext,
 ) -> DescribeGroupsResponse {
     let describe = |group_id: &wire::Str| {
-        let looked = broker.groups.look(group_id, |shard| shard.describe(group_id, context.version));
+        let looked = broker
+            .groups
+            .look(group_id, |shard| shard.describe(group_id, context.version));
         let mut group = looked.unwrap_or_else(|error| DescribedGroup {
             error_code: error.code(),
             group_id: group_id.clone(),
@@ -26,5 +28,8 @@ pub async fn handle(
         }
         group
     };
-    DescribeGroupsResponse { groups: request.groups.iter().map(describe).collect(), ..Default::default() }
+    DescribeGroupsResponse {
+        groups: request.groups.iter().map(describe).collect(),
+        ..Default::default()
+    }
 }

@@ -22,7 +22,10 @@ pub async fn handle(
         for key in request.coordinator_keys {
             coordinators.push(find(broker, key, request.key_type, context.listener()).await);
         }
-        return FindCoordinatorResponse { coordinators, ..Default::default() };
+        return FindCoordinatorResponse {
+            coordinators,
+            ..Default::default()
+        };
     }
     let found = find(broker, request.key, request.key_type, context.listener()).await;
     FindCoordinatorResponse {

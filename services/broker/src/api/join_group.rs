@@ -9,7 +9,11 @@ use wire::messages::{JoinGroupRequest, JoinGroupResponse};
 use super::RequestContext;
 use crate::server::Broker;
 
-pub async fn handle(broker: &Broker, request: JoinGroupRequest, context: &RequestContext) -> JoinGroupResponse {
+pub async fn handle(
+    broker: &Broker,
+    request: JoinGroupRequest,
+    context: &RequestContext,
+) -> JoinGroupResponse {
     let unique = broker.groups.unique();
     let host = format!("/{}", context.peer.address.ip());
     let call = JoinCall {
@@ -19,9 +23,11 @@ pub async fn handle(broker: &Broker, request: JoinGroupRequest, context: &Reques
         client_host: &host,
         unique: &unique,
     };
-    let joined = broker.groups.request(&request.group_id, |shard, now, token, out| {
-        shard.join(now, token, call, out);
-    });
+    let joined = broker
+        .groups
+        .request(&request.group_id, |shard, now, token, out| {
+            shard.join(now, token, call, out);
+        });
     match joined.await {
         Ok(Reply::Join(mut response)) => {
             // Before version 7 the name cannot be null.

@@ -7,13 +7,19 @@ use wire::messages::{LeaveGroupRequest, LeaveGroupResponse};
 use super::RequestContext;
 use crate::server::Broker;
 
-pub async fn handle(broker: &Broker, request: LeaveGroupRequest, context: &RequestContext) -> LeaveGroupResponse {
+pub async fn handle(
+    broker: &Broker,
+    request: LeaveGroupRequest,
+    context: &RequestContext,
+) -> LeaveGroupResponse {
     if request.group_id.is_empty() {
         return refused(ErrorCode::InvalidGroupId);
     }
-    let left = broker.groups.request(&request.group_id, |shard, now, token, out| {
-        shard.leave(now, token, context.version, &request, out);
-    });
+    let left = broker
+        .groups
+        .request(&request.group_id, |shard, now, token, out| {
+            shard.leave(now, token, context.version, &request, out);
+        });
     match left.await {
         Ok(Reply::Leave(response)) => response,
         Ok(_) => refused(ErrorCode::UnknownServerError),
@@ -22,5 +28,8 @@ pub async fn handle(broker: &Broker, request: LeaveGroupRequest, context: &Reque
 }
 
 fn refused(error: ErrorCode) -> LeaveGroupResponse {
-    LeaveGroupResponse { error_code: error.code(), ..Default::default() }
+    LeaveGroupResponse {
+        error_code: error.code(),
+        ..Default::default()
+    }
 }

@@ -10,8 +10,17 @@ pub async fn handle(
     request: ListGroupsRequest,
     _context: &RequestContext,
 ) -> ListGroupsResponse {
-    match broker.groups.look_at_all(|shard| shard.list(&request.states_filter, &request.types_filter)) {
-        Ok(groups) => ListGroupsResponse { groups: groups.into_iter().flatten().collect(), ..Default::default() },
-        Err(error) => ListGroupsResponse { error_code: error.code(), ..Default::default() },
+    match broker
+        .groups
+        .look_at_all(|shard| shard.list(&request.states_filter, &request.types_filter))
+    {
+        Ok(groups) => ListGroupsResponse {
+            groups: groups.into_iter().flatten().collect(),
+            ..Default::default()
+        },
+        Err(error) => ListGroupsResponse {
+            error_code: error.code(),
+            ..Default::default()
+        },
     }
 }

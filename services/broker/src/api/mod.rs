@@ -7,16 +7,26 @@ pub mod alter_configs;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_topic_partitions;
 mod errors;
 pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 mod operations;
 mod partition_lookup;
@@ -24,6 +34,7 @@ pub mod produce;
 mod proposal;
 mod resources;
 mod settings;
+pub mod sync_group;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -145,6 +156,17 @@ pub fn dispatch(broker: &Arc<Broker>, frame: Bytes, peer: &Peer) -> Result<Dispa
         ApiKey::ListOffsets => handler!(list_offsets),
         ApiKey::OffsetForLeaderEpoch => handler!(offset_for_leader_epoch),
         ApiKey::Metadata => handler!(metadata),
+        ApiKey::FindCoordinator => handler!(find_coordinator),
+        ApiKey::JoinGroup => handler!(join_group),
+        ApiKey::SyncGroup => handler!(sync_group),
+        ApiKey::Heartbeat => handler!(heartbeat),
+        ApiKey::LeaveGroup => handler!(leave_group),
+        ApiKey::OffsetCommit => handler!(offset_commit),
+        ApiKey::OffsetFetch => handler!(offset_fetch),
+        ApiKey::OffsetDelete => handler!(offset_delete),
+        ApiKey::DescribeGroups => handler!(describe_groups),
+        ApiKey::ListGroups => handler!(list_groups),
+        ApiKey::DeleteGroups => handler!(delete_groups),
         ApiKey::ApiVersions => incoming.api_versions(),
         ApiKey::CreateTopics => handler!(create_topics),
         ApiKey::DeleteTopics => handler!(delete_topics),

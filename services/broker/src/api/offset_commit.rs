@@ -4,7 +4,9 @@
 
 use engine::group::Reply;
 use wire::messages::offset_commit_request::OffsetCommitRequestTopic;
-use wire::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use wire::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
 use wire::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use wire::{ErrorCode, Uuid};
 
@@ -25,15 +27,24 @@ pub async fn handle(
         .into_iter()
         .map(|topic| resolve(broker, topic, version))
         .partition(|topic| topic.topic_id != Uuid::ZERO && !topic.name.is_empty());
-    let error = if version >= WITH_IDS { ErrorCode::UnknownTopicId } else { ErrorCode::UnknownTopicOrPartition };
+    let error = if version >= WITH_IDS {
+        ErrorCode::UnknownTopicId
+    } else {
+        ErrorCode::UnknownTopicOrPartition
+    };
     unknown.extend(missing.iter().map(|topic| answer(topic, error)));
     request.topics = known;
     if request.topics.is_empty() && !unknown.is_empty() {
-        return OffsetCommitResponse { topics: unknown, ..Default::default() };
+        return OffsetCommitResponse {
+            topics: unknown,
+            ..Default::default()
+        };
     }
-    let committed = broker.groups.write(&request.group_id, |shard, now, token, out| {
-        shard.commit_offsets(now, token, version, &request, out);
-    });
+    let committed = broker
+        .groups
+        .write(&request.group_id, |shard, now, token, out| {
+            shard.commit_offsets(now, token, version, &request, out);
+        });
     let mut response = match committed.await {
         Ok(Reply::OffsetCommit(response)) => response,
         Ok(_) => all(&request, ErrorCode::UnknownServerError),
@@ -44,10 +55,17 @@ pub async fn handle(
 }
 
 /// Fills in what the request's version leaves out. A topic that does not exist stays without name or id.
-fn resolve(broker: &Broker, mut topic: OffsetCommitRequestTopic, version: i16) -> OffsetCommitRequestTopic {
+fn resolve(
+    broker: &Broker,
+    mut topic: OffsetCommitRequestTopic,
+    version: i16,
+) -> OffsetCommitRequestTopic {
     let image = broker.quorum.image();
     if version >= WITH_IDS {
-        topic.name = image.topic_by_id(topic.topic_id).map(|t| t.name.clone()).unwrap_or_default();
+        topic.name = image
+            .topic_by_id(topic.topic_id)
+            .map(|t| t.name.clone())
+            .unwrap_or_default();
     } else {
         topic.topic_id = image.topic(&topic.name).map_or(Uuid::ZERO, |t| t.id);
     }
@@ -55,20 +73,29 @@ fn resolve(broker: &Broker, mut topic: OffsetCommitRequestTopic, version: i16) -
 }
 
 fn all(request: &OffsetCommitRequest, error: ErrorCode) -> OffsetCommitResponse {
-    let topics = request.topics.iter().map(|topic| answer(topic, error)).collect();
-    OffsetCommitResponse { topics, ..Default::default() }
+    let topics = request
+        .topics
+        .iter()
+        .map(|topic| answer(topic, error))
+        .collect();
+    OffsetCommitResponse {
+        topics,
+        ..Default::default()
+    }
 }
 
 fn answer(topic: &OffsetCommitRequestTopic, error: ErrorCode) -> OffsetCommitResponseTopic {
     let partition = |index| OffsetCommitResponsePartition {
         partition_index: index,
         error_code: error.code(),
-        ..Default::default()
     };
     OffsetCommitResponseTopic {
         name: topic.name.clone(),
         topic_id: topic.topic_id,
-        partitions: topic.partitions.iter().map(|p| partition(p.partition_index)).collect(),
-        ..Default::default()
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|p| partition(p.partition_index))
+            .collect(),
     }
 }

@@ -2,7 +2,9 @@
 
 use engine::group::Reply;
 use wire::ErrorCode;
-use wire::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use wire::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
 use wire::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 use super::RequestContext;
@@ -14,12 +16,15 @@ pub async fn handle(
     _context: &RequestContext,
 ) -> OffsetDeleteResponse {
     let image = broker.quorum.image();
-    let (known, missing): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut request.topics).into_iter().partition(|topic| image.topic(&topic.name).is_some());
+    let (known, missing): (Vec<_>, Vec<_>) = std::mem::take(&mut request.topics)
+        .into_iter()
+        .partition(|topic| image.topic(&topic.name).is_some());
     request.topics = known;
-    let deleted = broker.groups.write(&request.group_id, |shard, now, token, out| {
-        shard.delete_offsets(now, token, &request, out);
-    });
+    let deleted = broker
+        .groups
+        .write(&request.group_id, |shard, now, token, out| {
+            shard.delete_offsets(now, token, &request, out);
+        });
     let mut response = match deleted.await {
         Ok(Reply::OffsetDelete(response)) => response,
         Ok(_) => refused(ErrorCode::UnknownServerError),
@@ -29,17 +34,24 @@ pub async fn handle(
         let partition = |index| OffsetDeleteResponsePartition {
             partition_index: index,
             error_code: ErrorCode::UnknownTopicOrPartition.code(),
-            ..Default::default()
         };
-        response.topics.extend(missing.into_iter().map(|topic| OffsetDeleteResponseTopic {
-            name: topic.name,
-            partitions: topic.partitions.iter().map(|p| partition(p.partition_index)).collect(),
-            ..Default::default()
+        response.topics.extend(missing.into_iter().map(|topic| {
+            OffsetDeleteResponseTopic {
+                name: topic.name,
+                partitions: topic
+                    .partitions
+                    .iter()
+                    .map(|p| partition(p.partition_index))
+                    .collect(),
+            }
         }));
     }
     response
 }
 
 fn refused(error: ErrorCode) -> OffsetDeleteResponse {
-    OffsetDeleteResponse { error_code: error.code(), ..Default::default() }
+    OffsetDeleteResponse {
+        error_code: error.code(),
+        ..Default::default()
+    }
 }

@@ -28,36 +28,66 @@ pub async fn handle(
 ) -> OffsetFetchResponse {
     let version = context.version;
     if version >= 8 {
-        let groups = request.groups.iter().map(|group| fetch(broker, group, version)).collect();
-        return OffsetFetchResponse { groups, ..Default::default() };
+        let groups = request
+            .groups
+            .iter()
+            .map(|group| fetch(broker, group, version))
+            .collect();
+        return OffsetFetchResponse {
+            groups,
+            ..Default::default()
+        };
     }
     let single = OffsetFetchRequestGroup {
         group_id: request.group_id,
-        topics: request.topics.map(|topics| topics.into_iter().map(widened).collect()),
+        topics: request
+            .topics
+            .map(|topics| topics.into_iter().map(widened).collect()),
         ..Default::default()
     };
     narrowed(fetch(broker, &single, version), version)
 }
 
-fn fetch(broker: &Broker, group: &OffsetFetchRequestGroup, version: i16) -> OffsetFetchResponseGroup {
+fn fetch(
+    broker: &Broker,
+    group: &OffsetFetchRequestGroup,
+    version: i16,
+) -> OffsetFetchResponseGroup {
     let image = broker.quorum.image();
-    let looked = broker.groups.look(&group.group_id, |shard| match &group.topics {
-        Some(topics) => topics.iter().map(|t| some(shard, &group.group_id, t, &image, version)).collect(),
-        None => all(shard, &group.group_id, &image, version),
-    });
+    let looked = broker
+        .groups
+        .look(&group.group_id, |shard| match &group.topics {
+            Some(topics) => topics
+                .iter()
+                .map(|t| some(shard, &group.group_id, t, &image, version))
+                .collect(),
+            None => all(shard, &group.group_id, &image, version),
+        });
     let group_id = group.group_id.clone();
     match looked {
-        Ok(topics) => OffsetFetchResponseGroup { group_id, topics, ..Default::default() },
+        Ok(topics) => OffsetFetchResponseGroup {
+            group_id,
+            topics,
+            ..Default::default()
+        },
         Err(error) => {
             // Only version 1 has no place for the error but the partitions.
             let asked = group.topics.iter().flatten().filter(|_| version < 2);
             let topics = asked.map(|topic| OffsetFetchResponseTopics {
                 name: topic.name.clone(),
-                partitions: topic.partition_indexes.iter().map(|p| nothing(*p, error)).collect(),
+                partitions: topic
+                    .partition_indexes
+                    .iter()
+                    .map(|p| nothing(*p, error))
+                    .collect(),
                 ..Default::default()
             });
             let topics = topics.collect();
-            OffsetFetchResponseGroup { group_id, topics, error_code: error.code(), ..Default::default() }
+            OffsetFetchResponseGroup {
+                group_id,
+                topics,
+                error_code: error.code(),
+            }
         }
     }
 }
@@ -89,7 +119,6 @@ fn some(
         partitions: asked.partition_indexes.iter().map(partition).collect(),
         name,
         topic_id: id,
-        ..Default::default()
     }
 }
 
@@ -99,11 +128,19 @@ fn same_topic(offset: &CommittedOffset, id: Uuid) -> bool {
 }
 
 /// Everything that the group has positions for; by id only what still exists can be named.
-fn all(shard: &Shard, group_id: &str, image: &Image, version: i16) -> Vec<OffsetFetchResponseTopics> {
+fn all(
+    shard: &Shard,
+    group_id: &str,
+    image: &Image,
+    version: i16,
+) -> Vec<OffsetFetchResponseTopics> {
     let mut by_topic: BTreeMap<Str, Vec<OffsetFetchResponsePartitions>> = BTreeMap::new();
     for (topic, index, offset) in shard.durable().offsets_of(group_id) {
         if same_topic(offset, image.topic(topic).map_or(Uuid::ZERO, |t| t.id)) {
-            by_topic.entry(topic.clone()).or_default().push(found(index, offset));
+            by_topic
+                .entry(topic.clone())
+                .or_default()
+                .push(found(index, offset));
         }
     }
     by_topic
@@ -112,7 +149,6 @@ fn all(shard: &Shard, group_id: &str, image: &Image, version: i16) -> Vec<Offset
             topic_id: image.topic(&name).map_or(Uuid::ZERO, |t| t.id),
             name,
             partitions,
-            ..Default::default()
         })
         .filter(|topic| version < WITH_IDS || topic.topic_id != Uuid::ZERO)
         .collect()
@@ -135,12 +171,13 @@ fn nothing(index: i32, error: ErrorCode) -> OffsetFetchResponsePartitions {
         committed_leader_epoch: -1,
         metadata: Some(Default::default()),
         error_code: error.code(),
-        ..Default::default()
     }
 }
 
 /// A topic of a request before version 8 in the form of the later ones.
-fn widened(topic: wire::messages::offset_fetch_request::OffsetFetchRequestTopic) -> OffsetFetchRequestTopics {
+fn widened(
+    topic: wire::messages::offset_fetch_request::OffsetFetchRequestTopic,
+) -> OffsetFetchRequestTopics {
     OffsetFetchRequestTopics {
         name: topic.name,
         partition_indexes: topic.partition_indexes,
@@ -156,13 +193,14 @@ fn narrowed(group: OffsetFetchResponseGroup, version: i16) -> OffsetFetchRespons
         committed_leader_epoch: p.committed_leader_epoch,
         metadata: p.metadata,
         error_code: p.error_code,
-        ..Default::default()
     };
-    let topics = group.topics.into_iter().map(|topic| OffsetFetchResponseTopic {
-        name: topic.name,
-        partitions: topic.partitions.into_iter().map(partition).collect(),
-        ..Default::default()
-    });
+    let topics = group
+        .topics
+        .into_iter()
+        .map(|topic| OffsetFetchResponseTopic {
+            name: topic.name,
+            partitions: topic.partitions.into_iter().map(partition).collect(),
+        });
     OffsetFetchResponse {
         topics: topics.collect(),
         error_code: if version < 2 { 0 } else { group.error_code },

@@ -7,13 +7,19 @@ use wire::messages::{SyncGroupRequest, SyncGroupResponse};
 use super::RequestContext;
 use crate::server::Broker;
 
-pub async fn handle(broker: &Broker, request: SyncGroupRequest, _context: &RequestContext) -> SyncGroupResponse {
+pub async fn handle(
+    broker: &Broker,
+    request: SyncGroupRequest,
+    _context: &RequestContext,
+) -> SyncGroupResponse {
     if request.group_id.is_empty() {
         return refused(ErrorCode::InvalidGroupId);
     }
-    let synced = broker.groups.request(&request.group_id, |shard, now, token, out| {
-        shard.sync(now, token, &request, out);
-    });
+    let synced = broker
+        .groups
+        .request(&request.group_id, |shard, now, token, out| {
+            shard.sync(now, token, &request, out);
+        });
     match synced.await {
         Ok(Reply::Sync(response)) => response,
         Ok(_) => refused(ErrorCode::UnknownServerError),
@@ -22,5 +28,8 @@ pub async fn handle(broker: &Broker, request: SyncGroupRequest, _context: &Reque
 }
 
 fn refused(error: ErrorCode) -> SyncGroupResponse {
-    SyncGroupResponse { error_code: error.code(), ..Default::default() }
+    SyncGroupResponse {
+        error_code: error.code(),
+        ..Default::default()
+    }
 }
