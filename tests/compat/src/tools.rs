@@ -1,0 +1,97 @@
+//! Commands by the names under which people know them, run by a shell.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// Longest that one script may take.
+const LIMIT: &str = "180";
+
+/// Kafka's scripts and the classes that they start.
+const JAVA: &[(&str, &str)] = &[
+    ("kafka-broker-api-versions.sh", "org.apache.kafka.tools.BrokerApiVersionsCommand"),
+    ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
+    ("kafka-console-consumer.sh", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
+    ("kafka-console-producer.sh", "org.apache.kafka.tools.ConsoleProducer"),
+    ("kafka-consumer-groups.sh", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
+    ("kafka-dump-log.sh", "org.apache.kafka.tools.DumpLogSegments"),
+    ("kafka-get-offsets.sh", "org.apache.kafka.tools.GetOffsetShell"),
+    ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
+];
+
+/// The clients, ready to be called.
+pub struct Tools {
+    directory: TempDir,
+}
+
+impl Tools {
+    /// Finds what `scripts/stack install clients` has brought.
+    pub fn find() -> Tools {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let jars = cached("kafka-");
+        for (name, class) in JAVA {
+            // Short-lived virtual machines: the fast compiler and the small collector.
+            let script = format!(
+                "#!/bin/sh\nexec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m \
+                 -Dlog4j2.level=ERROR -cp '{}/*' {class} \"$@\"\n",
+                jars.display()
+            );
+            install(&directory.path().join(name), &script);
+        }
+        let python = cached("venv-").join("bin/python");
+        install(
+            &directory.path().join("python"),
+            &format!("#!/bin/sh\nexec '{}' \"$@\"\n", python.display()),
+        );
+        Tools { directory }
+    }
+
+    /// Runs a shell script that must succeed; what it printed.
+    pub fn run(&self, script: &str) -> String {
+        let (ok, output) = self.attempt(script);
+        assert!(ok, "failed:\n{script}\n{output}");
+        output
+    }
+
+    /// Runs a Python program that must succeed; what it printed.
+    pub fn python(&self, program: &str) -> String {
+        let file = self.directory.path().join("program.py");
+        fs::write(&file, program).expect("the directory is writable");
+        self.run(&format!("python '{}'", file.display()))
+    }
+
+    /// Runs a shell script; whether it succeeded, and what it printed on both streams.
+    pub fn attempt(&self, script: &str) -> (bool, String) {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let output = Command::new("timeout")
+            .args(["--kill-after=5", LIMIT, "bash", "-euo", "pipefail", "-c", script])
+            .env("PATH", format!("{}:{path}", self.directory.path().display()))
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .output()
+            .expect("there is a shell");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+fn install(path: &Path, script: &str) {
+    fs::write(path, script).expect("the directory is writable");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is our file");
+}
+
+/// What the stack's installer keeps under `.cache/`, by the beginning of its name.
+fn cached(prefix: &str) -> PathBuf {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache");
+    let entries = fs::read_dir(&cache).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
+        .collect();
+    found.sort();
+    found.pop().expect("fetch the clients first: scripts/stack install clients")
+}

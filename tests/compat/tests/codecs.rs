@@ -1,0 +1,122 @@
+//! For each client and codec: the batch lies on disk with the codec that the client was told to use, on every replica,
+//! and comes back whole. A broker that advertises the wrong versions makes clients fall back silently (KAFKA-18659).
+
+use std::time::Duration;
+
+use cluster::{Cluster, until};
+use compat::{Tools, codecs_of};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use wire::batch::Compression;
+
+const CODECS: &[(&str, Compression)] = &[
+    ("none", Compression::None),
+    ("gzip", Compression::Gzip),
+    ("snappy", Compression::Snappy),
+    ("lz4", Compression::Lz4),
+    ("zstd", Compression::Zstd),
+];
+
+/// Compresses well: clients send a batch uncompressed when that makes it smaller.
+fn value() -> String {
+    "millrace ".repeat(200)
+}
+
+fn create(tools: &Tools, cluster: &Cluster, topics: &[String]) {
+    let create = topics.iter().map(|topic| {
+        format!(
+            "kafka-topics.sh --bootstrap-server {} --create --topic {topic} --partitions 1\n",
+            cluster.bootstrap()
+        )
+    });
+    // One virtual machine after the other would take longer than everything else here.
+    tools.run(&format!("{}wait\n", create.map(|line| line.replace('\n', " &\n")).collect::<String>()));
+}
+
+fn topics(client: &str) -> Vec<String> {
+    CODECS.iter().map(|(codec, _)| format!("{client}-{codec}")).collect()
+}
+
+/// Every replica has the record in one batch of the codec, and a consumer reads it.
+fn check(tools: &Tools, cluster: &Cluster, client: &str) {
+    for (codec, expected) in CODECS {
+        let topic = format!("{client}-{codec}");
+        for broker in cluster.brokers() {
+            until(&format!("broker {} has {topic} as {codec}", broker.id()), || {
+                let codecs = codecs_of(&broker.data(), &topic, 0);
+                assert!(codecs.iter().all(|found| found == expected), "{topic}: {codecs:?}");
+                !codecs.is_empty()
+            });
+        }
+        let read = tools.run(&format!(
+            "kcat -b {} -C -t {topic} -p 0 -o beginning -c 1 -q",
+            cluster.bootstrap()
+        ));
+        assert_eq!(read.trim_end(), value().trim_end(), "{topic}");
+    }
+}
+
+#[test]
+fn what_each_client_compresses_is_stored_as_it_came() {
+    let cluster = Cluster::start(3);
+    let tools = Tools::find();
+    for client in ["librdkafka", "java", "python", "kcat"] {
+        create(&tools, &cluster, &topics(client));
+    }
+    librdkafka(&cluster);
+    java(&tools, &cluster);
+    python(&tools, &cluster);
+    kcat(&tools, &cluster);
+    for client in ["librdkafka", "java", "python", "kcat"] {
+        check(&tools, &cluster, client);
+    }
+}
+
+fn librdkafka(cluster: &Cluster) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    for (codec, _) in CODECS {
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap())
+            .set("compression.type", *codec)
+            .set("acks", "all")
+            .create()
+            .expect("a producer can be made");
+        let (topic, value) = (format!("librdkafka-{codec}"), value());
+        let record: FutureRecord<'_, (), String> = FutureRecord::to(&topic).payload(&value);
+        let sent = runtime.block_on(producer.send(record, Duration::from_secs(30)));
+        sent.unwrap_or_else(|(error, _)| panic!("{topic}: {error}"));
+    }
+}
+
+fn java(tools: &Tools, cluster: &Cluster) {
+    for (codec, _) in CODECS {
+        tools.run(&format!(
+            "printf '{}\\n' | kafka-console-producer.sh --bootstrap-server {} --topic java-{codec} --compression-codec {codec}",
+            value(),
+            cluster.bootstrap()
+        ));
+    }
+}
+
+fn python(tools: &Tools, cluster: &Cluster) {
+    tools.python(&format!(
+        "from kafka import KafkaProducer\n\
+         for codec in ['none', 'gzip', 'snappy', 'lz4', 'zstd']:\n    \
+             p = KafkaProducer(bootstrap_servers='{}', acks='all',\n        \
+                 compression_type=None if codec == 'none' else codec)\n    \
+             p.send('python-' + codec, '{}'.encode()).get(timeout=30)\n    \
+             p.close()\n",
+        cluster.bootstrap(),
+        value()
+    ));
+}
+
+fn kcat(tools: &Tools, cluster: &Cluster) {
+    for (codec, _) in CODECS {
+        tools.run(&format!(
+            "printf '{}\\n' | kcat -b {} -P -t kcat-{codec} -p 0 -z {codec}",
+            value(),
+            cluster.bootstrap()
+        ));
+    }
+}
