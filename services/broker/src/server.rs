@@ -14,6 +14,7 @@ use wire::Str;
 use crate::api::fetch;
 use crate::api::init_producer_id::ProducerIds;
 use crate::config::Config;
+use crate::coordinator::Groups;
 use crate::env::{Env, Listener, Plane, Stream};
 use crate::logs::{Logs, Upkeep};
 use crate::metrics::Metrics;
@@ -39,6 +40,8 @@ pub struct Broker {
     pub partitions: Arc<Partitions>,
     /// The fetch sessions of its clients.
     pub fetch_sessions: fetch::Sessions,
+    /// The coordinators of consumer groups.
+    pub groups: Arc<Groups>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -50,6 +53,8 @@ pub struct Server {
     upkeep: Upkeep,
     /// What follows the metadata and the leaders, while the broker runs.
     replication: Replication,
+    /// Follows which group coordinators are here.
+    coordinators: JoinHandle<()>,
     net: Net,
     http: Option<Http>,
     readiness: Readiness,
@@ -75,8 +80,18 @@ impl Server {
             .await?;
         logs.claim(&cluster_id).await?;
         tracing::info!(%cluster_id, "the metadata quorum is there");
-        let partitions =
-            Partitions::new(env.clone(), config.clone(), metrics.clone(), logs.clone());
+        let partitions = Arc::new(Partitions::new(
+            env.clone(),
+            config.clone(),
+            metrics.clone(),
+            logs.clone(),
+        ));
+        let groups = Groups::new(
+            env.clone(),
+            config.clone(),
+            quorum.clone(),
+            partitions.clone(),
+        );
         let slots = config.fetch.session_slots;
         let fetch_sessions = fetch::Sessions::new(slots, first_session(&env));
         let broker = Arc::new(Broker {
@@ -84,7 +99,8 @@ impl Server {
             config,
             quorum,
             producer_ids: ProducerIds::default(),
-            partitions: Arc::new(partitions),
+            partitions,
+            groups,
             fetch_sessions,
             metrics,
         });
@@ -95,6 +111,7 @@ impl Server {
             &broker.partitions,
             &broker.quorum,
         );
+        let coordinators = broker.groups.start();
         broker.join(&bound, &logs).await?;
         readiness.ready("metadata");
         let net = Net::start(&broker, bound);
@@ -104,6 +121,7 @@ impl Server {
             logs,
             upkeep,
             replication,
+            coordinators,
             net,
             http,
             readiness,
@@ -129,6 +147,8 @@ impl Server {
         self.readiness.not_ready("listeners", "stopping");
         let broker_epoch = self.broker.quorum.broker_epoch();
         self.broker.quorum.shutdown().await;
+        self.coordinators.abort();
+        self.broker.groups.stop();
         self.net.stop(DRAIN).await;
         drop(self.replication);
         self.broker.partitions.close();
