@@ -73,7 +73,7 @@ impl KafkaOptions {
             .set("auto.commit.interval.ms", "1000")
             .set("isolation.level", "read_committed")
             .set("allow.auto.create.topics", "false")
-            .set("session.timeout.ms", "20000")
+            .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")
             .set("fetch.wait.max.ms", "500")
             .set("fetch.error.backoff.ms", "200")
