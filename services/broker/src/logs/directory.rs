@@ -27,7 +27,7 @@ pub(super) struct Directory {
     pub space: Space,
     /// The broker epoch of an orderly stop; `None` after a crash.
     pub clean: Option<CleanShutdown>,
-    pub meta: Option<MetaProperties>,
+    pub meta: Mutex<Option<MetaProperties>>,
     pub saved: Mutex<Saved>,
     /// Whether it has been told that the directory is out of service.
     pub offline: AtomicBool,
@@ -46,8 +46,11 @@ pub(super) struct Saved {
 impl Directory {
     /// Takes the directory into use. Blocks.
     pub fn open(disk: &dyn Disk, path: &Path, node_id: i32) -> Result<Directory, OpenError> {
-        let created = disk.create_dir_all(path);
-        created.map_err(|e| Error::io("create", path, e))?;
+        if !disk.exists(path) {
+            let created = disk.create_dir_all(path);
+            let synced = created.and_then(|()| path.parent().map_or(Ok(()), |p| disk.sync_dir(p)));
+            synced.map_err(|e| Error::io("create", path, e))?;
+        }
         let lock_path = path.join(LOCK_FILE);
         let lock = disk.lock(&lock_path).map_err(|e| match e.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked(path.to_path_buf()),
@@ -76,7 +79,7 @@ impl Directory {
             poison: Poison::new(),
             space: Space::default(),
             clean,
-            meta,
+            meta: Mutex::new(meta),
             saved: Mutex::new(Saved::read(disk, path)?),
             offline: AtomicBool::new(false),
             _lock: lock,
@@ -105,9 +108,19 @@ impl Directory {
     }
 
     /// Says whose the directory is, once the cluster is known.
-    pub fn claim(&self, disk: &dyn Disk, meta: &MetaProperties) -> Result<(), Error> {
+    pub fn claim(&self, disk: &dyn Disk, meta: MetaProperties) -> Result<(), Error> {
         let path = self.path.join(checkpoint::META_PROPERTIES_FILE);
-        checkpoint::write_meta_properties(disk, &path, meta)
+        checkpoint::write_meta_properties(disk, &path, &meta)?;
+        *self.meta.lock() = Some(meta);
+        Ok(())
+    }
+
+    /// The cluster that the directory belongs to, if it has been used.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.meta
+            .lock()
+            .as_ref()
+            .map(|meta| meta.cluster_id.clone())
     }
 
     pub fn partition_path(&self, topic: &str, index: i32) -> PathBuf {

@@ -7,6 +7,8 @@ mod close;
 mod directory;
 mod recover;
 mod source;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 mod watch;
 
@@ -110,8 +112,11 @@ impl Logs {
 
     /// The cluster that the directories belong to, if they have been used.
     pub fn cluster_id(&self) -> Option<Str> {
-        let known = self.directories.iter().find_map(|d| d.meta.as_ref());
-        known.map(|meta| Str::copy_from(&meta.cluster_id))
+        let known = self
+            .directories
+            .iter()
+            .find_map(|directory| directory.cluster_id());
+        known.map(Str::from)
     }
 
     /// The broker epoch of the last stop; `None` unless every directory was closed in order then.
@@ -137,7 +142,7 @@ impl Logs {
     /// Says in each new directory that it is this node's in this cluster.
     pub async fn claim(&self, cluster_id: &str) -> Result<(), OpenError> {
         self.check_cluster(Some(cluster_id))?;
-        for directory in self.directories.iter().filter(|d| d.meta.is_none()) {
+        for directory in self.directories.iter().filter(|d| d.cluster_id().is_none()) {
             let meta = MetaProperties {
                 cluster_id: cluster_id.to_string(),
                 node_id: self.config.node_id,
@@ -145,7 +150,7 @@ impl Logs {
             };
             let (disk, directory) = (self.disk.clone(), directory.clone());
             self.env
-                .blocking(Pool::Sync, move || directory.claim(&*disk, &meta))
+                .blocking(Pool::Sync, move || directory.claim(&*disk, meta))
                 .await?;
         }
         Ok(())
@@ -156,13 +161,14 @@ impl Logs {
             return Ok(());
         };
         for directory in &self.directories {
-            if let Some(meta) = &directory.meta
-                && meta.cluster_id != expected
+            if let Some(found) = directory.cluster_id()
+                && found != expected
             {
+                let (path, expected) = (directory.path.clone(), expected.to_string());
                 return Err(OpenError::OtherCluster {
-                    path: directory.path.clone(),
-                    found: meta.cluster_id.clone(),
-                    expected: expected.to_string(),
+                    path,
+                    found,
+                    expected,
                 });
             }
         }
