@@ -1,5 +1,6 @@
 //! A broker process under requests that nobody sane sends. It stays alive, its memory stays flat.
 
+mod batches;
 mod process;
 
 use std::io::{ErrorKind, Read, Write};
@@ -69,8 +70,10 @@ fn well_formed_nonsense_is_answered_or_refused_and_nothing_breaks() {
         }
     }
 
-    // Then
+    // Then no task has died of it either
     assert_eq!(api_versions(&broker), offered);
+    let log = broker.log();
+    assert!(!log.contains("panicked"), "{log}");
     let grown = broker.peak_memory_bytes() - before;
     assert!(grown < GROWTH_MAX, "memory grew by {grown} bytes");
 }

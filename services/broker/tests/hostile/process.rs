@@ -53,16 +53,19 @@ impl Process {
         let deadline = Instant::now() + START_MAX;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let ended = self.child.try_wait().expect("it is our child");
-            let log =
-                || std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            assert!(ended.is_none(), "the broker ended:\n{}", log());
+            assert!(ended.is_none(), "the broker ended:\n{}", self.log());
             assert!(
                 Instant::now() < deadline,
                 "the broker does not listen:\n{}",
-                log()
+                self.log()
             );
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Everything that the process has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
     pub fn connect(&self) -> TcpStream {
