@@ -56,7 +56,9 @@ def up(settings: Settings, only: str | None) -> None:
         build(settings, list(parts.BINARIES))
     settings.data.mkdir(parents=True, exist_ok=True)
     privilege.check(settings)
-    if not running:
+    if running:
+        settings.record()
+    else:
         ports.settle(settings)
     supervise.launch(settings, programs.define(settings, wanted))
     deadline = time.monotonic() + settings.deadline_s

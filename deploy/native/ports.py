@@ -73,7 +73,7 @@ def settle(settings: Settings) -> None:
         settings.ports = recorded if keep else find_free()
     else:
         settings.ports = {name: settings.configured_port(name) for name in parts.PORTS}
-    settings.record_ports()
+    settings.record()
 
 
 def find_free() -> dict[str, int]:

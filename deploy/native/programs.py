@@ -86,8 +86,7 @@ def opensearch(settings: Settings) -> Program:
     java = install.java_home(parts.OPENSEARCH_MIN_JAVA)
     home = settings.data / "opensearch"
     config = home / "config"
-    shutil.rmtree(config, ignore_errors=True)
-    shutil.copytree(install.OPENSEARCH_HOME / "config", config)
+    shutil.copytree(install.OPENSEARCH_HOME / "config", config, dirs_exist_ok=True)
     text = (DEPLOY / "opensearch/opensearch.yml").read_text()
     text += f"http.port: {settings.port('opensearch')}\n"
     text += f"transport.port: {settings.port('opensearch-transport')}\n"

@@ -43,7 +43,8 @@ class Settings:
     def __init__(self) -> None:
         self.values = {**dotenv(ROOT / ".env"), **{k: v for k, v in os.environ.items() if v}}
         self.data = (ROOT / self.get("DATA_DIR", ".data")).resolve()
-        self.profile = self.get("PROFILE", "release")
+        # A stack keeps the profile it was started with, so that `make verify` builds nothing anew.
+        self.profile = self.get("PROFILE", self.recorded("profile") or "release")
         if self.profile not in ("release", "dev"):
             raise Stop(f"PROFILE={self.profile}: allowed are release and dev")
         self.ports_free = self.get("PORTS", "") == "free"
@@ -57,7 +58,7 @@ class Settings:
         self.region = "us-east-1"
         self.pg_password = self.get("POSTGRES_PASSWORD", "millrace")
         self.deadline_s = self.number("UP_DEADLINE_S", 300)
-        self.ports: dict[str, int] = self.recorded_ports()
+        self.ports: dict[str, int] = self.recorded("ports") or {}
 
     def get(self, key: str, default: str) -> str:
         return self.values.get(key) or default
@@ -79,15 +80,17 @@ class Settings:
     def state_file(self) -> Path:
         return self.data / "stack.json"
 
-    def recorded_ports(self) -> dict[str, int]:
+    def recorded(self, key: str):
+        """What the last `up` wrote down, for the other commands."""
         try:
-            return json.loads(self.state_file.read_text())["ports"]
-        except (OSError, ValueError, KeyError):
-            return {}
+            return json.loads(self.state_file.read_text()).get(key)
+        except (OSError, ValueError):
+            return None
 
-    def record_ports(self) -> None:
+    def record(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
-        self.state_file.write_text(json.dumps({"ports": self.ports}, indent=2) + "\n")
+        state = {"profile": self.profile, "ports": self.ports}
+        self.state_file.write_text(json.dumps(state, indent=2) + "\n")
 
     def port(self, name: str) -> int:
         return self.ports.get(name) or self.configured_port(name)

@@ -7,7 +7,7 @@
 
 pub mod client;
 mod cluster;
-mod http;
+pub mod http;
 mod load;
 mod node;
 pub mod ports;

@@ -1,1 +1,214 @@
-//! The whole mesh against real PostgreSQL, OpenSearch and S3.
+//! A native stack of a test's own: free ports, its own data directory, dev builds.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use cluster::{http, until};
+use serde_json::Value;
+
+/// How long one part may take to be back.
+const BACK: Duration = Duration::from_secs(120);
+
+/// A stack that goes away, with its data, when it is dropped.
+#[derive(Debug)]
+pub struct Stack {
+    root: PathBuf,
+    data: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+impl Stack {
+    /// A stack under `folder`, not started yet. `variables` are those of `.env.example`.
+    pub fn new(folder: &Path, name: &str, variables: &[(&str, &str)]) -> Result<Stack> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let data = folder.join(format!("{name}-{}", std::process::id()));
+        fs::create_dir_all(folder)?;
+        let own = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
+        Ok(Stack {
+            root: root.canonicalize()?,
+            data,
+            variables: variables.iter().map(own).collect(),
+        })
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.root.join("scripts/stack"));
+        command
+            .args(arguments)
+            .current_dir(&self.root)
+            .env("PROFILE", "dev")
+            .env("PORTS", "free")
+            .env("DATA_DIR", &self.data)
+            .envs(self.variables.iter().cloned())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `scripts/stack` and gives what it did, whatever that was.
+    pub fn attempt(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(self.command(arguments).output()?)
+    }
+
+    /// Runs `scripts/stack`, which must succeed, and gives its standard output.
+    pub fn run(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.attempt(arguments)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(
+            output.status.success(),
+            "scripts/stack {arguments:?}: {}\n{text}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(text)
+    }
+
+    /// Runs the `millrace` command against this stack.
+    pub fn millrace(&self, arguments: &[&str]) -> Result<String> {
+        self.run(&[&["millrace"], arguments].concat())
+    }
+
+    fn status(&self) -> Result<Vec<Value>> {
+        let text = self.run(&["status", "--format", "json"])?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    fn part(&self, name: &str) -> Result<Value> {
+        self.status()?
+            .into_iter()
+            .find(|part| part["name"] == name)
+            .with_context(|| format!("no part {name}"))
+    }
+
+    /// The names of all parts, and those of them that run.
+    pub fn parts(&self) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+        let mut all = BTreeSet::new();
+        let mut running = BTreeSet::new();
+        for part in self.status()? {
+            let name = part["name"].as_str().context("name")?.to_string();
+            if part["state"] == "running" {
+                running.insert(name.clone());
+            }
+            all.insert(name);
+        }
+        Ok((all, running))
+    }
+
+    pub fn pid(&self, name: &str) -> Result<u64> {
+        let part = self.part(name)?;
+        part["pid"].as_u64().with_context(|| part.to_string())
+    }
+
+    /// kill -9, and waits until the supervisor has started another.
+    pub fn kill(&self, name: &str) -> Result<()> {
+        let pid = self.pid(name)?;
+        let done = Command::new("sh")
+            .args(["-c", "kill -s KILL \"$0\"", &pid.to_string()])
+            .status()?;
+        ensure!(done.success(), "kill -9 {pid}: {done}");
+        until(BACK, &format!("{name} is started again"), || {
+            let part = self.part(name)?;
+            Ok(part["state"] == "running" && part["pid"].as_u64() != Some(pid))
+        })
+    }
+
+    /// Stops one part, lets the others go on until `more` records are acknowledged, and starts it again.
+    pub fn outage(&self, name: &str, more: u64) -> Result<()> {
+        self.run(&["down", "--only", name])?;
+        self.wait_acknowledged(more)?;
+        self.run(&["up", "--only", name])?;
+        Ok(())
+    }
+
+    /// Waits until the generators have had `more` further records acknowledged.
+    pub fn wait_acknowledged(&self, more: u64) -> Result<()> {
+        let aim = self.acknowledged()? + more;
+        until(
+            BACK,
+            &format!("{more} more records are acknowledged"),
+            || Ok(self.acknowledged()? >= aim),
+        )
+    }
+
+    /// The sum of the generators' last acknowledged counters.
+    pub fn acknowledged(&self) -> Result<u64> {
+        let mut sum = 0;
+        for generator in ["weblog-generator", "bakery-producer"] {
+            let part = self.part(generator)?;
+            let address: SocketAddr = part["address"].as_str().context("address")?.parse()?;
+            let text = http::get(address, "/metrics")?;
+            for line in text.lines() {
+                if line.starts_with("millrace_generator_acked_counter{") {
+                    let value = line.rsplit(' ').next().context("a sample has a value")?;
+                    sum += value.parse::<f64>()? as u64;
+                }
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Processes that carry this stack's mark, its supervisor included.
+    pub fn processes(&self) -> Result<Vec<String>> {
+        let mark = format!("MILLRACE_STACK={}", self.data.display());
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let path = entry?.path();
+            let Ok(environment) = fs::read(path.join("environ")) else {
+                continue;
+            };
+            if environment
+                .split(|byte| *byte == 0)
+                .any(|word| word == mark.as_bytes())
+            {
+                let command = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
+                found.push(format!(
+                    "{}: {}",
+                    path.display(),
+                    command.replace('\0', " ")
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The distinct dead letters of a topic: (sink, topic, partition, offset) as their headers name them.
+    pub fn dead_letters(&self, topic: &str) -> Result<BTreeSet<(String, String, String, String)>> {
+        let dead = format!("{topic}.dlq");
+        let text = self.millrace(&["consume", &dead, "--from-beginning", "--exit", "--json"])?;
+        let mut found = BTreeSet::new();
+        for line in text.lines() {
+            let record: Value = serde_json::from_str(line)?;
+            let header = |name: &str| {
+                let value = &record["headers"][format!("__connect.errors.{name}")];
+                match value.as_str() {
+                    Some(text) => Ok(text.to_string()),
+                    None => bail!("a dead letter without {name}: {record}"),
+                }
+            };
+            found.insert((
+                header("connector.name")?,
+                header("topic")?,
+                header("partition")?,
+                header("offset")?,
+            ));
+        }
+        Ok(found)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::env::var_os("KEEP_STACK").is_none() {
+            let _ = self.attempt(&["down"]);
+            let _ = self.attempt(&["clean-data"]);
+        }
+    }
+}

@@ -37,7 +37,10 @@ fn after_a_kill_of_the_active_controller_its_partitions_are_acknowledged_soon() 
         gaps.sort();
         let median = gaps[gaps.len() / 2];
         println!("median: {median:?}");
-        anyhow::ensure!(median < LIMIT, "the median of {gaps:?} is not below {LIMIT:?}");
+        anyhow::ensure!(
+            median < LIMIT,
+            "the median of {gaps:?} is not below {LIMIT:?}"
+        );
         finish_and_check(cluster, TOPIC, load)
     });
 }

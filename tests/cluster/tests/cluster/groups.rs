@@ -44,7 +44,9 @@ impl Member {
     /// The highest acknowledged commit of each partition.
     fn finish(self) -> Result<BTreeMap<i32, i64>> {
         self.end.store(true, Ordering::Relaxed);
-        self.thread.join().map_err(|_| anyhow!("the member panicked"))?
+        self.thread
+            .join()
+            .map_err(|_| anyhow!("the member panicked"))?
     }
 }
 
@@ -53,14 +55,19 @@ fn consume(consumer: &BaseConsumer, end: &AtomicBool) -> Result<BTreeMap<i32, i6
     let mut unread: BTreeMap<i32, i64> = BTreeMap::new();
     while !end.load(Ordering::Relaxed) {
         // Errors pass while a broker is away; what counts is what was acknowledged.
-        let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else {
+            continue;
+        };
         let (partition, next) = (message.partition(), message.offset() + 1);
         unread.insert(partition, next);
         if unread.values().sum::<i64>() % 50 == 0
             && consumer.commit_message(&message, CommitMode::Sync).is_ok()
         {
             let before = committed.insert(partition, next).unwrap_or(0);
-            ensure!(before <= next, "partition {partition}: commit {next} behind commit {before}");
+            ensure!(
+                before <= next,
+                "partition {partition}: commit {next} behind commit {before}"
+            );
         }
     }
     Ok(committed)
@@ -77,7 +84,10 @@ fn committed(cluster: &Cluster, partitions: &[i32]) -> Result<BTreeMap<i32, i64>
         asked.add_partition(TOPIC, *partition);
     }
     let answer = within(Duration::from_secs(30), "the committed offsets", || {
-        Ok(Some(consumer.committed_offsets(asked.clone(), Duration::from_secs(5))?))
+        Ok(Some(consumer.committed_offsets(
+            asked.clone(),
+            Duration::from_secs(5),
+        )?))
     })?;
     let mut found = BTreeMap::new();
     for element in answer.elements() {
@@ -106,11 +116,19 @@ fn a_rolling_restart_keeps_records_and_commits() {
         let partitions: Vec<i32> = acknowledged.keys().copied().collect();
         let kept = committed(cluster, &partitions)?;
         for (partition, offset) in &acknowledged {
-            let kept = kept.get(partition).context("an acknowledged commit is lost")?;
-            ensure!(kept >= offset, "partition {partition}: commit {offset} has become {kept}");
+            let kept = kept
+                .get(partition)
+                .context("an acknowledged commit is lost")?;
+            ensure!(
+                kept >= offset,
+                "partition {partition}: commit {offset} has become {kept}"
+            );
         }
         check_acked(cluster, TOPIC, &acks)?;
-        ensure!(!everything(cluster, "__consumer_offsets")?.is_empty(), "no offsets topic");
+        ensure!(
+            !everything(cluster, "__consumer_offsets")?.is_empty(),
+            "no offsets topic"
+        );
         replicas::check_identical(cluster, TOPIC)
     });
 }

@@ -1,0 +1,4 @@
+//! The whole mesh. KEEP_STACK=1 leaves a failed stack running, to be looked at.
+
+mod mesh;
+mod ports;
