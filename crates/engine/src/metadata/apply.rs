@@ -19,6 +19,7 @@ impl Image {
     fn carry_out(&mut self, command: &Command) -> Result<Outcome, Rejection> {
         match command {
             Command::NameCluster { cluster_id } => Ok(self.name_cluster(cluster_id)),
+            Command::SetUncleanDefault { enabled } => Ok(self.set_unclean_default(*enabled)),
             Command::RegisterBroker(registration) => self.register_broker(registration),
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(*broker, *epoch),
             Command::FenceBroker { broker, epoch } => self.fence_broker(*broker, *epoch),
@@ -48,6 +49,12 @@ impl Image {
         if self.cluster_id.is_none() {
             self.cluster_id = Some(cluster_id.clone());
         }
+        Outcome::Done
+    }
+
+    fn set_unclean_default(&mut self, enabled: bool) -> Outcome {
+        self.unclean_by_default = enabled;
+        self.settle_leaderless(None);
         Outcome::Done
     }
 

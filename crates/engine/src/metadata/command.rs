@@ -25,6 +25,8 @@ pub enum Command {
         #[serde(with = "stored::text")]
         cluster_id: Str,
     },
+    /// What `unclean.leader.election.enable` is where nobody has set it: the controller's own configuration.
+    SetUncleanDefault { enabled: bool },
     /// A broker's process has started.
     RegisterBroker(Registration),
     /// The broker has caught up with the metadata log and may serve.

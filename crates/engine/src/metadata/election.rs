@@ -75,7 +75,10 @@ impl Image {
             return false;
         };
         let of_topic = self.config(&Resource::Topic(topic.name.to_string()), UNCLEAN);
-        of_topic.or_else(|| self.config(&Resource::AllBrokers, UNCLEAN)) == Some("true")
+        let set = of_topic.or_else(|| self.config(&Resource::AllBrokers, UNCLEAN));
+        set.map_or(self.unclean_by_default, |value| {
+            value.eq_ignore_ascii_case("true")
+        })
     }
 
     /// Gives partitions back to their preferred replicas.

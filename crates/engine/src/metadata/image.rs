@@ -17,6 +17,7 @@ pub struct Image {
     pub(super) index: u64,
     pub(super) cluster_id: Option<Str>,
     pub(super) next_producer_id: i64,
+    pub(super) unclean_by_default: bool,
     pub(super) brokers: Arc<BTreeMap<BrokerId, Arc<BrokerState>>>,
     pub(super) topics: Arc<BTreeMap<Uuid, Arc<TopicState>>>,
     pub(super) names: Arc<BTreeMap<Str, Uuid>>,
@@ -39,6 +40,11 @@ impl Image {
     /// The active controller, as far as the one who published this image knows.
     pub fn controller(&self) -> Option<BrokerId> {
         self.controller
+    }
+
+    /// What `unclean.leader.election.enable` is where nobody has set it.
+    pub fn unclean_by_default(&self) -> bool {
+        self.unclean_by_default
     }
 
     /// The same metadata, published with what is known of the active controller.

@@ -16,6 +16,7 @@ pub struct Snapshot {
     #[serde(with = "stored::optional_text")]
     cluster_id: Option<Str>,
     next_producer_id: i64,
+    unclean_by_default: bool,
     brokers: Vec<Arc<BrokerState>>,
     topics: Vec<Arc<TopicState>>,
     configs: Vec<(Resource, Arc<Configs>)>,
@@ -27,6 +28,7 @@ impl From<&Image> for Snapshot {
             index: image.index,
             cluster_id: image.cluster_id.clone(),
             next_producer_id: image.next_producer_id,
+            unclean_by_default: image.unclean_by_default,
             brokers: image.brokers.values().cloned().collect(),
             topics: image.topics.values().cloned().collect(),
             configs: image
@@ -49,6 +51,7 @@ impl From<Snapshot> for Image {
             index: stored.index,
             cluster_id: stored.cluster_id,
             next_producer_id: stored.next_producer_id,
+            unclean_by_default: stored.unclean_by_default,
             brokers: Arc::new(stored.brokers.into_iter().map(|b| (b.id, b)).collect()),
             topics: Arc::new(stored.topics.into_iter().map(|t| (t.id, t)).collect()),
             names: Arc::new(names),

@@ -29,7 +29,9 @@ pub enum Fetched<'a> {
     },
     Diverging(EpochEnd),
     /// OFFSET_OUT_OF_RANGE, with where the leader's log starts.
-    OutOfRange { log_start: Offset },
+    OutOfRange {
+        log_start: Offset,
+    },
 }
 
 /// Batches to append as they are.

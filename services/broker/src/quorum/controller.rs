@@ -53,22 +53,30 @@ impl Node {
         let Some(raft) = self.raft.clone() else {
             return;
         };
-        let mut metrics = raft.metrics();
+        let mut leadership = raft.server_metrics();
+        let mut images = self.published.watch();
         let mut last_tick = self.env.now();
         loop {
-            let leader = metrics.borrow_and_update().current_leader;
+            let leader = leadership.borrow_and_update().current_leader;
             self.published.set_controller(leader.map(broker_id));
+            images.mark_unchanged();
             match self.active_term() {
                 Some(term) => {
                     self.take_office(term).await;
-                    self.forgive_lateness(&mut last_tick);
+                    self.forgive_lateness(last_tick);
+                    last_tick = self.env.now();
                     self.supervise().await;
                 }
-                None => self.leave_office(),
+                None => {
+                    self.leave_office();
+                    last_tick = self.env.now();
+                }
             }
             tokio::select! {
                 biased;
-                changed = metrics.changed() => if changed.is_err() { return },
+                changed = leadership.changed() => if changed.is_err() { return },
+                // The office begins when the first entry of the term is applied.
+                _ = images.changed() => {}
                 () = sleep(TICK) => {}
             }
         }
@@ -103,7 +111,10 @@ impl Node {
             }
         }
         tracing::info!(term, "this node is the active controller");
-        self.name_cluster().await;
+        if !self.settle_cluster().await {
+            // Refused: the office is another's again. If not, the next round tries once more.
+            self.controller.state.lock().term = None;
+        }
         for broker in image
             .unfenced_brokers()
             .filter(|b| node_id(b.id.0) != self.id)
@@ -112,31 +123,37 @@ impl Node {
         }
     }
 
-    async fn name_cluster(&self) {
-        if self.image().cluster_id().is_some() {
-            return;
-        }
-        let id = self
-            .config
-            .cluster_id
-            .clone()
-            .unwrap_or_else(|| self.env.random_uuid().to_string());
-        let named = self
-            .write(Command::NameCluster {
+    /// Names a new cluster, and tells it this controller's defaults; says whether that was possible.
+    async fn settle_cluster(&self) -> bool {
+        let image = self.image();
+        let mut commands = Vec::new();
+        if image.cluster_id().is_none() {
+            let id = self.config.cluster_id.clone();
+            let id = id.unwrap_or_else(|| self.env.random_uuid().to_string());
+            commands.push(Command::NameCluster {
                 cluster_id: id.into(),
-            })
-            .await;
-        if let Err(error) = named {
-            tracing::warn!(%error, "the cluster could not be named; the next term will");
-            self.controller.state.lock().term = None;
+            });
         }
+        let unclean = self.config.values.flag("unclean.leader.election.enable");
+        if image.unclean_by_default() != unclean {
+            commands.push(Command::SetUncleanDefault { enabled: unclean });
+        }
+        for command in commands {
+            if let Err(error) = self.write(command).await {
+                tracing::warn!(%error, "the cluster could not be set up");
+                return false;
+            }
+        }
+        true
     }
 
     /// A machine without time to spare delays this task as it delays heartbeats: nobody is fenced for that.
-    fn forgive_lateness(&self, last_tick: &mut Instant) {
-        let now = self.env.now();
-        let late = now.duration_since(*last_tick).saturating_sub(TICK);
-        *last_tick = now;
+    fn forgive_lateness(&self, last_tick: Instant) {
+        let late = self
+            .env
+            .now()
+            .duration_since(last_tick)
+            .saturating_sub(TICK);
         if late > LATE {
             for session in self.controller.state.lock().sessions.values_mut() {
                 session.heard += late;

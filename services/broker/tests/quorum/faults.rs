@@ -207,3 +207,59 @@ fn a_node_far_behind_is_brought_up_by_a_snapshot() {
     let index = cluster.image(controller).index();
     cluster.wait(behind, "all of it", |i| i.index() >= index);
 }
+
+#[test]
+fn who_is_silent_when_the_office_passes_on_is_fenced_by_a_session_of_the_new_controllers() {
+    let timeouts = [
+        ("broker.session.timeout.ms", "1000"),
+        ("broker.heartbeat.interval.ms", "100"),
+    ];
+    let mut cluster = Cluster::up(&[1, 2, 3, 4, 5], &timeouts);
+    let dead = cluster.controller();
+    let rest = others(&[1, 2, 3, 4, 5], dead);
+    // The office has long been another's: whatever the new controller counts, it must count from now on.
+    let begun = std::time::Instant::now();
+    cluster.wait_until("some time passes", |_| {
+        begun.elapsed() > Duration::from_secs(3)
+    });
+    cluster.kill(dead);
+    let silent = BrokerId(rest[0]);
+    cluster.freeze(rest[0], || {
+        let took = cluster.wait(rest[1], "the fence", |i| {
+            i.broker(silent).is_some_and(|b| b.fenced)
+        });
+        assert!(took < Duration::from_secs(4), "{took:?}");
+    });
+}
+
+#[test]
+fn nonsense_on_the_controller_listener_harms_nobody() {
+    use std::io::{Read, Write};
+    let cluster = Cluster::up(&[1], &[]);
+    let mut dice = 0x9e37_79b9_7f4a_7c15u64;
+    for length in [0usize, 1, 4, 5, 13, 14, 40, 300, 5000] {
+        for announced in [
+            None,
+            Some(length as u32),
+            Some(u32::MAX),
+            Some(0),
+            Some(64 << 20),
+        ] {
+            let mut bytes = Vec::new();
+            bytes.extend(announced.unwrap_or(9).to_be_bytes());
+            // A request, a correlation id, the layout version, then noise.
+            bytes.extend([0, 0, 0, 0, 0, 0, 0, 0, 7, 1]);
+            for _ in 0..length {
+                dice = dice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                bytes.push((dice >> 56) as u8);
+            }
+            let mut stream =
+                std::net::TcpStream::connect(("127.0.0.1", cluster.port(1))).expect("it listens");
+            // The node may close the connection before it has read all.
+            let _ = stream.write_all(&bytes);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    }
+    cluster.create(1, "alive", &[1]);
+}

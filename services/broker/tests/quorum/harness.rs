@@ -86,6 +86,8 @@ impl Listener for Tcp {
 pub struct Live {
     pub quorum: Arc<Quorum>,
     runtime: Runtime,
+    /// Stands for its broker listener.
+    clients: std::net::TcpListener,
     /// What its heartbeats say of its disk.
     pub stall: Arc<Mutex<Duration>>,
 }
@@ -180,11 +182,13 @@ impl Cluster {
         let config = Arc::new(self.config(id));
         let started = runtime.block_on(async move { Quorum::start(env, config).await });
         let quorum = started.expect("the quorum starts");
+        let clients = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         self.live.insert(
             id,
             Live {
                 quorum,
                 runtime,
+                clients,
                 stall: Arc::default(),
             },
         );
@@ -204,7 +208,7 @@ impl Cluster {
                 endpoints: vec![Endpoint {
                     listener: "PLAINTEXT".into(),
                     host: "127.0.0.1".into(),
-                    port: 1,
+                    port: live.clients.local_addr().expect("its address").port(),
                 }],
                 cluster_id: None,
                 clean_epoch: before.filter(|_| clean),
@@ -294,6 +298,11 @@ impl Cluster {
             Ok(Outcome::Created(each)) => each[0].clone().expect("created").id,
             other => panic!("CreateTopics answers {other:?}"),
         }
+    }
+
+    /// The port of a voter's controller listener.
+    pub fn port(&self, id: i32) -> u16 {
+        self.ports[&id]
     }
 
     /// The metadata directory of a live node.

@@ -286,3 +286,29 @@ fn the_preferred_replica_gets_its_leadership_back_once_it_is_in_sync() {
         Outcome::Elected(vec![Err(Rejection::ElectionNotNeeded)])
     );
 }
+
+#[test]
+fn the_controllers_own_default_counts_where_nobody_has_set_it() {
+    let mut cluster = Cluster::of(2);
+    let (lenient, strict) = (
+        cluster.topic_on("lenient", &[1, 2]),
+        cluster.topic_on("strict", &[1, 2]),
+    );
+    let edit = (
+        "unclean.leader.election.enable".to_owned(),
+        ConfigEdit::Set("false".into()),
+    );
+    let change = ConfigChange {
+        resource: Resource::Topic("strict".into()),
+        edits: vec![edit],
+    };
+    cluster.done(Command::AlterConfigs {
+        changes: vec![change],
+    });
+    cluster.fence(2);
+    cluster.fence(1);
+    cluster.unfence(2);
+    cluster.done(Command::SetUncleanDefault { enabled: true });
+    assert_eq!(cluster.partition(lenient).leader, Some(BrokerId(2)));
+    assert_eq!(cluster.partition(strict).leader, None);
+}
