@@ -57,7 +57,9 @@ impl Replica {
         let Role::Leader(leader) = &mut self.role else {
             return None;
         };
-        if leader.pending.in_flight || (wanted == leader.isr && !leader.pending.uncertain) {
+        let changes =
+            wanted.len() != leader.isr.len() || wanted.iter().any(|id| !leader.isr.contains(id));
+        if leader.pending.in_flight || !(changes || leader.pending.uncertain) {
             return None;
         }
         leader.pending.in_flight = true;
@@ -72,14 +74,33 @@ impl Replica {
 
     fn wanted_isr(&self, now_ms: u64) -> Option<Vec<BrokerId>> {
         let leader = self.leader()?;
-        let belongs = |id: &BrokerId| match leader.followers.get(id) {
-            None => true,
-            Some(follower) if leader.isr.contains(id) => {
-                follower.is_caught_up(self.log_end, now_ms, self.options.lag_max_ms)
+        let lag_max_ms = self.options.lag_max_ms;
+        let mut laggards: Vec<(BrokerId, Offset)> = Vec::new();
+        let mut wanted: Vec<BrokerId> = Vec::new();
+        for id in &leader.replicas {
+            match leader.followers.get(id) {
+                None => wanted.push(*id),
+                Some(follower) if leader.isr.contains(id) => {
+                    if follower.is_caught_up(self.log_end, now_ms, lag_max_ms) {
+                        wanted.push(*id);
+                    } else {
+                        laggards.push((*id, follower.log_end.unwrap_or(Offset(0))));
+                    }
+                }
+                Some(follower) if self.may_join(leader, *id, follower, now_ms) => wanted.push(*id),
+                Some(_) => {}
             }
-            Some(follower) => self.may_join(leader, *id, follower, now_ms),
-        };
-        Some(leader.replicas.iter().copied().filter(belongs).collect())
+        }
+        // An ISR below the minimum commits nothing, so leaving it would gain nothing; and it would take away who has
+        // what is committed, should this leader lose power now (KIP-966).
+        laggards.sort_by_key(|(id, end)| (*end, std::cmp::Reverse(*id)));
+        while wanted.len() < self.min_isr(leader)
+            && let Some((id, _)) = laggards.pop()
+        {
+            wanted.push(id);
+        }
+        wanted.sort_by_key(|id| leader.replicas.iter().position(|replica| replica == id));
+        Some(wanted)
     }
 
     fn may_join(&self, leader: &Leader, id: BrokerId, follower: &Progress, now_ms: u64) -> bool {

@@ -1,0 +1,93 @@
+//! Invariant 1: a committed record is never lost, changed or reordered.
+//!
+//! Committed is what any replica has had below its high watermark, and what has been acknowledged. The newest leader
+//! must have all of it, wherever the one before has died.
+
+use engine::metadata::PartitionState;
+use wire::batch::BatchHeader;
+
+use crate::broker::Broker;
+use crate::clients::Producer;
+
+#[derive(Default)]
+pub struct Committed {
+    batches: Vec<BatchHeader>,
+    /// How many acknowledgements of each producer have been found among them.
+    acknowledged: Vec<usize>,
+}
+
+impl Committed {
+    pub fn batches(&self) -> &[BatchHeader] {
+        &self.batches
+    }
+
+    pub fn end(&self) -> i64 {
+        self.batches.last().map_or(0, BatchHeader::next_offset)
+    }
+
+    pub fn check(&mut self, brokers: &[Broker], producers: &[Producer], state: &PartitionState) {
+        for broker in brokers {
+            if let Some(life) = &broker.life {
+                self.learn(broker, life.replica.high_watermark().0);
+            }
+        }
+        for broker in brokers {
+            if broker.leads() == Some(state.leader_epoch) {
+                self.check_leader(broker);
+            }
+        }
+        self.check_acknowledged(producers);
+    }
+
+    fn learn(&mut self, broker: &Broker, high_watermark: i64) {
+        let below = broker
+            .disk
+            .batches
+            .iter()
+            .take_while(|b| b.next_offset() <= high_watermark);
+        for (at, batch) in below.enumerate() {
+            match self.batches.get(at) {
+                Some(known) => assert_eq!(
+                    known, batch,
+                    "broker {} shows another committed batch",
+                    broker.id
+                ),
+                None => self.batches.push(*batch),
+            }
+        }
+        let end = broker.disk.end();
+        assert!(
+            end >= high_watermark,
+            "broker {}: high watermark {high_watermark} beyond the log end {end}",
+            broker.id
+        );
+    }
+
+    fn check_leader(&self, broker: &Broker) {
+        let log = &broker.disk.batches;
+        assert!(
+            log.len() >= self.batches.len(),
+            "leader {} has {} batches, {} are committed",
+            broker.id,
+            log.len(),
+            self.batches.len()
+        );
+        assert_eq!(
+            log[..self.batches.len()],
+            self.batches,
+            "leader {} has other batches",
+            broker.id
+        );
+    }
+
+    fn check_acknowledged(&mut self, producers: &[Producer]) {
+        self.acknowledged.resize(producers.len(), 0);
+        for (seen, producer) in self.acknowledged.iter_mut().zip(producers) {
+            for name in &producer.acknowledged[*seen..] {
+                let is_there = self.batches.iter().any(|batch| batch.crc == *name);
+                assert!(is_there, "batch {name} is acknowledged, but not committed");
+            }
+            *seen = producer.acknowledged.len();
+        }
+    }
+}
