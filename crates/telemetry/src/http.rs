@@ -36,7 +36,10 @@ pub fn router(registry: Registry, readiness: Readiness) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(Watched { registry, readiness })
+        .with_state(Watched {
+            registry,
+            readiness,
+        })
 }
 
 /// Serves `router` on any listener until `stop` ends.
@@ -52,7 +55,9 @@ where
     L: Listener,
     L::Addr: std::fmt::Debug,
 {
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await
 }
 
 /// A server on a TCP port of the host, running until it is stopped or dropped.
@@ -84,7 +89,11 @@ pub async fn serve_http(
         let _ = stopped.await;
     }));
     tracing::info!(%addr, "serving /metrics, /healthz and /readyz");
-    Ok(HttpServer { addr, stop: Some(stop), task })
+    Ok(HttpServer {
+        addr,
+        stop: Some(stop),
+        task,
+    })
 }
 
 impl HttpServer {
@@ -95,7 +104,10 @@ impl HttpServer {
     /// Stops the server; answers under way get two seconds.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        if tokio::time::timeout(STOP_TIMEOUT, &mut self.task).await.is_err() {
+        if tokio::time::timeout(STOP_TIMEOUT, &mut self.task)
+            .await
+            .is_err()
+        {
             self.task.abort();
         }
     }
@@ -105,10 +117,11 @@ async fn metrics(State(watched): State<Watched>) -> Response {
     let mut text = Vec::new();
     match TextEncoder::new().encode(&watched.registry.gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot encode the metrics: {error}\n"))
-                .into_response()
-        }
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("cannot encode the metrics: {error}\n"),
+        )
+            .into_response(),
     }
 }
 
@@ -117,7 +130,10 @@ async fn readyz(State(watched): State<Watched>) -> Response {
     if reasons.is_empty() {
         return "ready\n".into_response();
     }
-    let text: String = reasons.iter().map(|(part, reason)| format!("{part}: {reason}\n")).collect();
+    let text: String = reasons
+        .iter()
+        .map(|(part, reason)| format!("{part}: {reason}\n"))
+        .collect();
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
@@ -130,9 +146,15 @@ mod tests {
     async fn get(addr: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(addr).await.expect("the server listens");
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.expect("request sent");
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .expect("request sent");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer in UTF-8");
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("an answer in UTF-8");
         answer
     }
 
@@ -141,14 +163,21 @@ mod tests {
         let registry = Registry::new();
         let counter =
             prometheus::IntCounter::new("millrace_test_total", "A test.").expect("a valid name");
-        registry.register(Box::new(counter.clone())).expect("registered once");
+        registry
+            .register(Box::new(counter.clone()))
+            .expect("registered once");
         counter.inc();
         let readiness = Readiness::waiting_for(["postgres"]);
 
-        let server =
-            serve_http("127.0.0.1:0", registry, readiness.clone()).await.expect("a free port");
+        let server = serve_http("127.0.0.1:0", registry, readiness.clone())
+            .await
+            .expect("a free port");
         let addr = server.local_addr();
-        assert!(get(addr, "/metrics").await.contains("millrace_test_total 1"));
+        assert!(
+            get(addr, "/metrics")
+                .await
+                .contains("millrace_test_total 1")
+        );
         assert!(get(addr, "/healthz").await.starts_with("HTTP/1.1 200"));
         let waiting = get(addr, "/readyz").await;
         assert!(

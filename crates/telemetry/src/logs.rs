@@ -9,7 +9,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 /// What is logged when neither `RUST_LOG` nor `LOG_LEVEL` says otherwise. librdkafka repeats every lost connection at
 /// level error; the services report outages themselves.
-const DEFAULT_FILTER: &str = "info,rdkafka=warn,librdkafka=warn,openraft=off";
+const DEFAULT_FILTER: &str = "info,rdkafka=warn,librdkafka=warn,openraft=off,sqlx=error";
 
 /// Installs the process's log subscriber. Call it once, from `main` only.
 ///
@@ -21,7 +21,10 @@ const DEFAULT_FILTER: &str = "info,rdkafka=warn,librdkafka=warn,openraft=off";
 /// When the filter cannot be parsed, or a subscriber is installed already.
 pub fn init_logs(service: &'static str) -> anyhow::Result<()> {
     let lines = if std::io::stderr().is_terminal() {
-        fmt::layer().with_writer(std::io::stderr).with_target(false).boxed()
+        fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_target(false)
+            .boxed()
     } else {
         fmt::layer()
             .json()
@@ -46,9 +49,14 @@ pub fn init_logs(service: &'static str) -> anyhow::Result<()> {
 }
 
 fn filter() -> anyhow::Result<EnvFilter> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-    let directives =
-        set("RUST_LOG").or_else(|| set("LOG_LEVEL")).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+    let set = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .filter(|value| !value.trim().is_empty())
+    };
+    let directives = set("RUST_LOG")
+        .or_else(|| set("LOG_LEVEL"))
+        .unwrap_or_else(|| DEFAULT_FILTER.to_owned());
     parse(&directives)
 }
 

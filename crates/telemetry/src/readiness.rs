@@ -66,7 +66,10 @@ mod tests {
 
         other_handle.ready("kafka");
         other_handle.not_ready("postgres", "connection refused");
-        assert_eq!(readiness.reasons(), [("postgres".to_owned(), "connection refused".to_owned())]);
+        assert_eq!(
+            readiness.reasons(),
+            [("postgres".to_owned(), "connection refused".to_owned())]
+        );
 
         other_handle.forget("postgres");
         assert!(readiness.is_ready());

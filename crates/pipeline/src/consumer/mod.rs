@@ -14,6 +14,7 @@ mod context;
 mod metrics;
 mod monitor;
 mod router;
+mod shared;
 mod worker;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use rdkafka::consumer::Consumer;
 use tokio_util::sync::CancellationToken;
 
 use super::Sink;
-use super::router::Shared;
+use super::shared::Shared;
 use crate::cluster::{TopicIdentity, describe_blocking};
 
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -1,8 +1,7 @@
 //! The one owner of the Kafka consumer: polls without end, routes records, answers rebalances.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -20,13 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Rebalance};
 use super::metrics::Metrics;
+use super::shared::{Command, LEAST_SHARE_BYTES, Level, Shared};
 use super::{Partition, Settings, Sink, monitor, worker};
 use crate::Record;
 
-/// Records in a partition's buffer at most, whatever their size.
-pub(super) const BUFFER_RECORDS: usize = 10_000;
-/// A partition's share of the buffer never falls below this.
-const LEAST_SHARE_BYTES: usize = 256 << 10;
 /// How long a revoked partition may finish the write under way. Well within the group's rebalance timeout.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long leaving the group may take when the process ends.
@@ -35,57 +31,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 const SEEK_RETRY: Duration = Duration::from_millis(50);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
 const COMMANDS: usize = 256;
-
-/// What router, workers and monitor share.
-pub(super) struct Shared<S> {
-    pub settings: Settings,
-    pub sink: S,
-    pub metrics: Metrics,
-    pub readiness: Readiness,
-    pub consumer: Arc<StreamConsumer<Context>>,
-    pub commands: mpsc::Sender<Command>,
-    /// Changes when every worker must look at its position and the log again.
-    pub restart: watch::Sender<u64>,
-    positions: Mutex<BTreeMap<Partition, i64>>,
-}
-
-impl<S> Shared<S> {
-    /// The next offset to be stored, by partition.
-    pub(super) fn positions(&self) -> MutexGuard<'_, BTreeMap<Partition, i64>> {
-        self.positions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a worker asks of the router.
-pub(super) enum Command {
-    /// Seek to `position` and route what comes from there into `buffer`.
-    Start {
-        partition: Partition,
-        position: i64,
-        buffer: mpsc::Sender<Record>,
-        level: Arc<Level>,
-    },
-    /// The buffer of a paused partition has room again.
-    Resume(Partition),
-}
-
-/// How full a partition's buffer is.
-#[derive(Default)]
-pub(super) struct Level {
-    bytes: AtomicUsize,
-    paused: AtomicBool,
-}
-
-impl Level {
-    /// A record left the buffer. Whether this is the moment to resume a paused partition.
-    pub(super) fn on_taken(&self, bytes: usize, left: usize) -> bool {
-        let before = self.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        let low = before - bytes <= LEAST_SHARE_BYTES / 2 && left <= BUFFER_RECORDS / 2;
-        low && self.paused.swap(false, Ordering::SeqCst)
-    }
-}
 
 /// An assigned partition.
 struct Lane {
@@ -323,14 +268,14 @@ impl<S: Sink> Router<S> {
             return;
         }
         let (offset, bytes) = (record.offset, record.size_bytes());
-        let held = feed.level.bytes.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        let held = feed.level.on_routed(bytes);
         let full = match feed.buffer.try_send(record) {
             Ok(()) => {
                 feed.next_offset = offset + 1;
                 held >= share || feed.buffer.capacity() == 0
             }
             Err(refused) => {
-                feed.level.bytes.fetch_sub(bytes, Ordering::SeqCst);
+                feed.level.on_refused(bytes);
                 if matches!(refused, mpsc::error::TrySendError::Closed(_)) {
                     // The worker has stopped, or starts anew and will say where.
                     lane.feed = None;
@@ -359,11 +304,7 @@ impl<S: Sink> Router<S> {
             return;
         };
         self.shared.metrics.on_pause(&partition);
-        feed.level.paused.store(true, Ordering::SeqCst);
-        // The worker may have emptied the buffer before it could see the pause; then nobody else would resume.
-        if feed.level.bytes.load(Ordering::SeqCst) == 0
-            && feed.level.paused.swap(false, Ordering::SeqCst)
-        {
+        if feed.level.on_paused() {
             self.seek(partition);
         }
     }

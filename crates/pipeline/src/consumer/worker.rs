@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Cutter};
-use super::router::{BUFFER_RECORDS, Command, Level, Shared};
+use super::shared::{BUFFER_RECORDS, Command, Level, Shared};
 use super::{Error, Gap, LogRange, Partition, Sink, Source, Writer};
 use crate::{Backoff, Record, cluster};
 

@@ -3,8 +3,10 @@
 //! A record depends on the seed and on virtual time alone, and virtual time on the seed and the flags: the same seed gives
 //! the same records, however fast the brokers take them.
 
+mod deliveries;
 mod output;
 mod pace;
+mod partitioner;
 mod run_counters;
 mod zipf;
 

@@ -1,20 +1,19 @@
 //! Where generated records go: an idempotent Kafka producer, or standard output.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, exponential_buckets};
-use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use telemetry::{Readiness, Registry};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::deliveries::{Deliveries, Sent};
+use super::partitioner::partition_of;
 use super::{Generated, GeneratorOptions, RunCounters, Target};
 use crate::cluster::{TopicDefaults, ensure_topic};
 use crate::{Backoff, COUNTER_HEADER, RUN_ID_HEADER, random_u64};
@@ -23,8 +22,6 @@ use crate::{Backoff, COUNTER_HEADER, RUN_ID_HEADER, random_u64};
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(25);
 /// How often a full queue is looked at.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(20);
-/// Without an acknowledgement for that long while records wait, the generator is not ready.
-const STALL: Duration = Duration::from_secs(10);
 const PART: &str = "kafka";
 
 pub(super) enum Output {
@@ -79,7 +76,7 @@ impl Output {
         };
         let run_id = random_uuid();
         tracing::info!(topic, partitions, run_id, "this run's id");
-        let deliveries = Deliveries(Arc::new(Counts::new(topic, registry)?));
+        let deliveries = Deliveries::new(topic, registry)?;
         let config = options
             .kafka
             .producer(&format!("millrace-{topic}-generator"));
@@ -133,6 +130,9 @@ impl KafkaOutput {
         let partition = partition_of(record.key.as_bytes(), self.partitions);
         let counter = self.counters.peek(partition);
         let text = counter.to_string();
+        if self.producer.in_flight_count() == 0 {
+            self.deliveries.on_idle();
+        }
         loop {
             self.check()?;
             let headers = OwnedHeaders::new_with_capacity(2)
@@ -166,7 +166,7 @@ impl KafkaOutput {
             }
         }
         self.counters.on_queued(partition);
-        self.deliveries.0.queued.inc();
+        self.deliveries.on_queued();
         Ok(true)
     }
 
@@ -198,7 +198,7 @@ impl KafkaOutput {
             bail!("a record was refused for good: {reason}");
         }
         tracing::info!(
-            acknowledged = self.deliveries.0.acked.get(),
+            acknowledged = self.deliveries.acknowledged(),
             "every record is acknowledged"
         );
         Ok(())
@@ -214,138 +214,6 @@ async fn prepare(topic: &str, options: &GeneratorOptions) -> anyhow::Result<i32>
     };
     ensure_topic(&options.kafka, topic, &defaults).await?;
     crate::cluster::partition_count(&options.kafka, topic).await
-}
-
-/// What a delivery report needs to know of its record.
-pub(super) struct Sent {
-    at: Instant,
-    counter: i64,
-    acked: IntGauge,
-}
-
-#[derive(Clone)]
-pub(super) struct Deliveries(Arc<Counts>);
-
-struct Counts {
-    queued: IntCounter,
-    acked: IntCounter,
-    ack_seconds: Histogram,
-    began: Instant,
-    /// When the last acknowledgement came, in milliseconds after `began`.
-    last_ack_ms: std::sync::atomic::AtomicU64,
-    failure: std::sync::OnceLock<String>,
-}
-
-impl Counts {
-    fn new(topic: &str, registry: &Registry) -> anyhow::Result<Counts> {
-        let opts =
-            |name: &str, help: &str| prometheus::Opts::new(name, help).const_label("topic", topic);
-        let queued = IntCounter::with_opts(opts(
-            "millrace_generator_records_total",
-            "Records handed to the Kafka client.",
-        ))?;
-        let acked = IntCounter::with_opts(opts(
-            "millrace_generator_acked_total",
-            "Records that the brokers acknowledged.",
-        ))?;
-        let ack_seconds = Histogram::with_opts(
-            HistogramOpts::new(
-                "millrace_generator_ack_seconds",
-                "Time from handing a record over to its acknowledgement.",
-            )
-            .const_label("topic", topic)
-            .buckets(exponential_buckets(0.001, 2.0, 16)?),
-        )?;
-        registry.register(Box::new(queued.clone()))?;
-        registry.register(Box::new(acked.clone()))?;
-        registry.register(Box::new(ack_seconds.clone()))?;
-        Ok(Counts {
-            queued,
-            acked,
-            ack_seconds,
-            began: Instant::now(),
-            last_ack_ms: 0.into(),
-            failure: std::sync::OnceLock::new(),
-        })
-    }
-}
-
-impl Deliveries {
-    fn failure(&self) -> Option<&str> {
-        self.0.failure.get().map(String::as_str)
-    }
-
-    fn stalled(&self, waiting: i32) -> Option<String> {
-        let last = Duration::from_millis(
-            self.0
-                .last_ack_ms
-                .load(std::sync::atomic::Ordering::Relaxed),
-        );
-        let silence = self.0.began.elapsed().saturating_sub(last);
-        (waiting > 0 && silence > STALL).then(|| {
-            format!(
-                "no acknowledgement for {} s, {waiting} records wait",
-                silence.as_secs()
-            )
-        })
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka client");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<Sent>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
-        match result {
-            Ok(_) => {
-                let elapsed_ms =
-                    u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                self.0
-                    .last_ack_ms
-                    .store(elapsed_ms, std::sync::atomic::Ordering::Relaxed);
-                self.0.acked.inc();
-                self.0.ack_seconds.observe(sent.at.elapsed().as_secs_f64());
-                // An idempotent producer is acknowledged in order within a partition.
-                sent.acked.set(sent.counter);
-            }
-            Err((error, _)) => {
-                // The first reason is the one to report; later ones follow from it.
-                let _ = self.0.failure.set(error.to_string());
-            }
-        }
-    }
-}
-
-/// The partition that Kafka's own clients give this key: murmur2, positive, modulo.
-fn partition_of(key: &[u8], partitions: i32) -> i32 {
-    let positive = murmur2(key) & 0x7fff_ffff;
-    i32::try_from(positive % partitions.unsigned_abs().max(1)).unwrap_or(0)
-}
-
-/// MurmurHash2, 32 bits, with the seed that Kafka uses.
-fn murmur2(data: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c_u32 ^ data.len() as u32;
-    let mut words = data.chunks_exact(4);
-    for word in &mut words {
-        let mut k = u32::from_le_bytes([word[0], word[1], word[2], word[3]]).wrapping_mul(M);
-        k = (k ^ (k >> 24)).wrapping_mul(M);
-        hash = hash.wrapping_mul(M) ^ k;
-    }
-    let rest = words.remainder();
-    if !rest.is_empty() {
-        for (index, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * index);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
-    hash ^ (hash >> 15)
 }
 
 /// A random UUID of version 4 (RFC 9562).
@@ -367,19 +235,6 @@ fn random_uuid() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_hash_as_in_kafkas_own_clients() {
-        // Values of org.apache.kafka.common.utils.Utils.murmur2.
-        for (key, hash) in [
-            ("21", -973932308_i32),
-            ("foobar", -790332482),
-            ("a-little-bit-long-string", -985981536),
-        ] {
-            assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
-        }
-        assert!((0..6).contains(&partition_of(b"10.0.0.1", 6)));
-    }
 
     #[test]
     fn a_run_id_is_a_uuid_of_version_4() {

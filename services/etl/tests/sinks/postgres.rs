@@ -1,0 +1,157 @@
+//! The PostgreSQL sink.
+
+use std::collections::BTreeSet;
+
+use etl::postgres::{NAME, Postgres};
+use pipeline::{Error, Gap, Sink, Writer};
+use sqlx::PgPool;
+
+use crate::scene::{Scene, batch, line, record, variable};
+
+async fn sink(scene: &Scene) -> Postgres {
+    let dead_letters = scene.dead_letters(NAME).await;
+    Postgres::new(
+        &variable("DATABASE_URL"),
+        2,
+        scene.topics.clone(),
+        dead_letters,
+    )
+    .expect("a sink")
+}
+
+async fn stored(scene: &Scene) -> Vec<i64> {
+    let pool = PgPool::connect(&variable("DATABASE_URL"))
+        .await
+        .expect("PostgreSQL");
+    let query = r#"SELECT "offset" FROM web_logs WHERE topic = $1 ORDER BY 1"#;
+    let rows: Vec<(i64,)> = sqlx::query_as(query)
+        .bind(&scene.topics.web_logs)
+        .fetch_all(&pool)
+        .await
+        .expect("rows");
+    rows.into_iter().map(|(offset,)| offset).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn an_owner_that_lost_the_partition_stores_nothing() {
+    let scene = Scene::new().await;
+    let sink = sink(&scene).await;
+    let (mut old, position) = sink.open(&scene.source).await.expect("opened");
+    assert_eq!(position, 0);
+    assert_eq!(old.write(&batch(0..10)).await.expect("stored"), 10);
+
+    let (mut new, position) = sink.open(&scene.source).await.expect("opened");
+    assert_eq!(position, 10);
+    assert_eq!(new.write(&batch(10..20)).await.expect("stored"), 20);
+    assert_eq!(
+        old.write(&batch(10..15))
+            .await
+            .expect("told where the position is"),
+        20
+    );
+    assert_eq!(
+        old.write(&batch(0..10))
+            .await
+            .expect("told where the position is"),
+        20
+    );
+    assert_eq!(stored(&scene).await, (0..20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn poison_is_found_among_its_neighbours_and_they_are_kept() {
+    let scene = Scene::new().await;
+    let (mut writer, _) = sink(&scene)
+        .await
+        .open(&scene.source)
+        .await
+        .expect("opened");
+    let mut batch = batch(0..100);
+    batch.records[7] = record(7, "no JSON");
+    batch.records[31] = record(31, &line(999, "/refused-by-a-constraint"));
+    batch.records[32] = record(32, &line(200, "/refused-by-the-encoding/\\u0000"));
+    batch.records[99].value = None;
+
+    assert_eq!(writer.write(&batch).await.expect("stored"), 100);
+    let poison = BTreeSet::from([7, 31, 32, 99]);
+    assert_eq!(scene.refused(NAME, 4).await, poison);
+    let kept: Vec<i64> = (0..100).filter(|offset| !poison.contains(offset)).collect();
+    assert_eq!(stored(&scene).await, kept);
+}
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn a_gap_is_recorded_with_the_position() {
+    let scene = Scene::new().await;
+    let sink = sink(&scene).await;
+    let (mut writer, _) = sink.open(&scene.source).await.expect("opened");
+    assert_eq!(
+        writer
+            .skip(Gap { from: 0, to: 40 })
+            .await
+            .expect("recorded"),
+        40
+    );
+    assert_eq!(sink.open(&scene.source).await.expect("opened").1, 40);
+    // A second owner that saw the same gap does not record it again.
+    assert_eq!(
+        writer
+            .skip(Gap { from: 0, to: 41 })
+            .await
+            .expect("told the position"),
+        40
+    );
+
+    let pool = PgPool::connect(&variable("DATABASE_URL"))
+        .await
+        .expect("PostgreSQL");
+    let query = "SELECT from_offset, to_offset FROM ingest_gaps WHERE topic = $1";
+    let gaps: Vec<(i64, i64)> = sqlx::query_as(query)
+        .bind(&scene.topics.web_logs)
+        .fetch_all(&pool)
+        .await
+        .expect("gaps");
+    assert_eq!(gaps, [(0, 40)]);
+}
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn a_recreated_topic_is_stopped_with_the_ways_out() {
+    let scene = Scene::new().await;
+    let sink = sink(&scene).await;
+    let (mut writer, _) = sink.open(&scene.source).await.expect("opened");
+    writer.write(&batch(0..10)).await.expect("stored");
+    match sink.open(&scene.recreated()).await {
+        Err(Error::Stop(error)) => assert!(error.to_string().contains("Ways out"), "{error}"),
+        Err(Error::Retry(error)) => panic!("not worth another try: {error}"),
+        Ok(_) => panic!("another topic's records must not mix with these"),
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn rows_that_are_there_already_stop_the_partition_instead_of_being_lost() {
+    let scene = Scene::new().await;
+    let (mut writer, _) = sink(&scene)
+        .await
+        .open(&scene.source)
+        .await
+        .expect("opened");
+    writer.write(&batch(0..10)).await.expect("stored");
+    let pool = PgPool::connect(&variable("DATABASE_URL"))
+        .await
+        .expect("PostgreSQL");
+    let reset = sqlx::query("UPDATE ingest_offsets SET next_offset = 5 WHERE topic = $1");
+    reset
+        .bind(&scene.topics.web_logs)
+        .execute(&pool)
+        .await
+        .expect("reset by hand");
+    assert!(matches!(
+        writer.write(&batch(5..15)).await,
+        Err(Error::Stop(_))
+    ));
+    assert_eq!(stored(&scene).await.len(), 10);
+}
