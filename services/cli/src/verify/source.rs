@@ -49,7 +49,9 @@ pub fn consumer(options: &KafkaOptions) -> anyhow::Result<BaseConsumer> {
     let mut config = options.consumer("millrace-verify", "millrace-verify");
     config
         .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true");
+        .set("enable.partition.eof", "true")
+        // A partition is begun while the fetch of the one before still waits for records.
+        .set("fetch.wait.max.ms", "20");
     config.create().context("cannot create a Kafka client")
 }
 
