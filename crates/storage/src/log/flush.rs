@@ -141,6 +141,11 @@ impl Log {
                 files.push(log?);
                 if i < last || active_indexes {
                     segment.write_indexes(&*disk)?;
+                    if segment.lacks_index_entries() {
+                        return Err(Error::NoSpace {
+                            path: segment.path().to_path_buf(),
+                        });
+                    }
                     files.push((
                         segment.index.path().to_path_buf(),
                         segment.index.file(&*disk)?,
@@ -199,6 +204,15 @@ impl Log {
                 self.segments[i].dirty = false;
             }
         }
+    }
+
+    /// Writes the index entries of the active segment that have gathered, for whoever looks at the files.
+    pub fn write_indexes(&mut self) -> Result<(), Error> {
+        self.poison.check()?;
+        let disk = self.disk.clone();
+        self.active_mut()
+            .write_indexes(&*disk)
+            .map_err(|e| self.poison.by(e))
     }
 
     /// Readies the log for a clean shutdown: snapshot and indexes are written, the plan makes all durable.

@@ -137,6 +137,11 @@ impl<E: Entry> Index<E> {
         self.persisted + self.pending.len()
     }
 
+    /// Whether there are entries that are not in the file yet.
+    pub fn is_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     pub fn size_bytes(&self) -> u64 {
         (self.len() * E::SIZE) as u64
     }

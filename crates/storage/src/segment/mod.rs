@@ -275,6 +275,11 @@ impl Segment {
         self.time_index.write(disk)
     }
 
+    /// Whether the disk was too full for some index entries: then the files must not count as finished.
+    pub fn lacks_index_entries(&self) -> bool {
+        self.index.is_waiting() || self.time_index.is_waiting()
+    }
+
     /// The largest timestamp; `None` if no record has one.
     pub fn largest(&self, disk: &dyn Disk) -> Result<Option<TimeEntry>, Error> {
         if let Some(largest) = self.largest.get() {

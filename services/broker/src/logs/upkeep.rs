@@ -8,7 +8,7 @@ use std::time::Duration;
 use engine::metadata::PartitionId;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::checkpoints::Checkpoint;
 use super::{Directory, Logs};
@@ -226,6 +226,9 @@ enum Wanted {
 
 fn flush_wanted(partition: &Partition, dirty_for: Duration) -> Wanted {
     partition.with_log(|log, _| {
+        if let Err(error) = log.write_indexes() {
+            debug!(log = %log.dir().display(), %error, "cannot write indexes");
+        }
         let unflushed = log.unflushed_messages();
         let too_long = log
             .config()
