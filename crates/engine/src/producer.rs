@@ -143,6 +143,15 @@ impl Producers {
     }
 }
 
+impl IntoIterator for Producers {
+    type Item = (ProducerId, Producer);
+    type IntoIter = std::collections::btree_map::IntoIter<ProducerId, Producer>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.by_id.into_iter()
+    }
+}
+
 impl Producer {
     fn repeated(&self, header: &BatchHeader) -> Option<Remembered> {
         let same = |b: &&Remembered| {

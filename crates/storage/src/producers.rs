@@ -1,12 +1,14 @@
 //! The state of idempotent producers at an offset, and the `.snapshot` files (version 1) that keep it: what a restart
 //! needs to go on checking sequences without reading the whole log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, BufMut, Bytes};
 use wire::batch::BatchHeader;
 
 const VERSION: i16 = 1;
+/// As many batches as an idempotent client may have in flight.
+const RECENT_BATCHES: usize = 5;
 /// Version and CRC.
 const PREFIX_LEN: usize = 6;
 const ENTRY_LEN: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
@@ -34,6 +36,8 @@ pub struct ProducerEntry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProducerTable {
     entries: BTreeMap<i64, ProducerEntry>,
+    /// The last batches of each producer that were applied here, oldest first: more than a snapshot keeps.
+    recent: BTreeMap<i64, VecDeque<BatchHeader>>,
 }
 
 impl ProducerTable {
@@ -41,11 +45,34 @@ impl ProducerTable {
         let keyed = entries.into_iter().map(|entry| (entry.producer_id, entry));
         ProducerTable {
             entries: keyed.collect(),
+            recent: BTreeMap::new(),
         }
     }
 
     pub fn entries(&self) -> impl Iterator<Item = &ProducerEntry> {
         self.entries.values()
+    }
+
+    /// Up to five batches of a producer's present epoch: as many as a client may repeat.
+    pub fn recent(&self, producer_id: i64) -> impl Iterator<Item = &BatchHeader> {
+        self.recent.get(&producer_id).into_iter().flatten()
+    }
+
+    fn remember(&mut self, header: &BatchHeader) {
+        let recent = self.recent.entry(header.producer_id).or_default();
+        if recent
+            .back()
+            .is_some_and(|last| last.producer_epoch != header.producer_epoch)
+        {
+            recent.clear();
+        }
+        if header.is_control() {
+            return;
+        }
+        if recent.len() == RECENT_BATCHES {
+            recent.pop_front();
+        }
+        recent.push_back(*header);
     }
 
     /// Takes a batch of the log into account, in offset order.
@@ -80,6 +107,7 @@ impl ProducerTable {
         entry.producer_epoch = header.producer_epoch;
         entry.timestamp = header.max_timestamp;
         self.entries.insert(header.producer_id, entry);
+        self.remember(header);
     }
 
     /// Forgets producers that were idle for too long and have no open transaction.
@@ -87,6 +115,7 @@ impl ProducerTable {
         let horizon = now_ms.saturating_sub(expiration_ms) as i64;
         self.entries
             .retain(|_, e| e.timestamp >= horizon || e.current_txn_first_offset >= 0);
+        self.recent.retain(|id, _| self.entries.contains_key(id));
     }
 }
 

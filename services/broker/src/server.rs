@@ -110,6 +110,7 @@ impl Server {
             &broker.config,
             &broker.partitions,
             &broker.quorum,
+            &broker.metrics,
         );
         let coordinators = broker.groups.start();
         broker.join(&bound, &logs).await?;

@@ -12,6 +12,8 @@ mod truncate;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use wire::batch::BatchHeader;
+
 use crate::cache::LogCache;
 use crate::config::LogConfig;
 use crate::disk::Disk;
@@ -101,6 +103,11 @@ impl Log {
     /// The producers that the batches in the log, and snapshots before, tell of.
     pub fn producers(&self) -> Vec<ProducerEntry> {
         self.producers.entries().copied().collect()
+    }
+
+    /// The last batches of a producer, oldest first, as far as they were appended or read since the log was opened.
+    pub fn recent_batches(&self, producer_id: i64) -> impl Iterator<Item = &BatchHeader> {
+        self.producers.recent(producer_id)
     }
 
     /// The flag that takes all logs of this directory out of service.

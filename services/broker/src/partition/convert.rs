@@ -4,7 +4,7 @@ use engine::epochs::{EpochStart, Epochs};
 use engine::ids::{LeaderEpoch, Offset, ProducerId};
 use engine::producer::{Producer, Producers, Remembered};
 use engine::replica::Options;
-use storage::ProducerEntry;
+use storage::{Log, ProducerEntry};
 
 use crate::config::TopicConfig;
 
@@ -53,13 +53,22 @@ pub(super) fn epochs(stored: &[(i32, i64)]) -> Epochs {
     Epochs::new(stored.iter().map(entry))
 }
 
-/// A snapshot keeps the last batch of each producer only, as Kafka's do.
-pub(super) fn producers(stored: &[ProducerEntry]) -> Producers {
-    Producers::new(
-        stored
-            .iter()
-            .map(|entry| (ProducerId(entry.producer_id), producer(entry))),
-    )
+/// The producers that a log tells of. A snapshot keeps only the last batch of each, as Kafka's do; where the log was
+/// read, as many are known as a client may repeat.
+pub(super) fn producers(log: &Log) -> Producers {
+    let entries = log.producers();
+    Producers::new(entries.iter().map(|entry| {
+        let mut read = Producers::default();
+        log.recent_batches(entry.producer_id)
+            .for_each(|header| read.on_appended(header));
+        let last = |p: &Producer| p.batches.back().map(|b| (p.epoch, b.last_sequence));
+        let stored = producer(entry);
+        let known = read
+            .into_iter()
+            .map(|(_, p)| p)
+            .find(|p| last(p) == last(&stored));
+        (ProducerId(entry.producer_id), known.unwrap_or(stored))
+    }))
 }
 
 fn producer(entry: &ProducerEntry) -> Producer {

@@ -136,8 +136,7 @@ impl State {
             FollowPlan::TruncateTo(offset) => {
                 self.log.truncate_to(offset.0)?;
                 let to = Offset(self.log.next_offset());
-                self.replica
-                    .on_truncated(to, convert::producers(&self.log.producers()));
+                self.replica.on_truncated(to, convert::producers(&self.log));
                 Ok(Followed::Truncated { to })
             }
             FollowPlan::RestartAt(offset) => {

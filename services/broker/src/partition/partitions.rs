@@ -237,7 +237,7 @@ impl Partitions {
             flushed: Offset(log.recovery_point()),
             high_watermark: Offset(high_watermark),
             epochs: convert::epochs(log.epochs()),
-            producers: convert::producers(&log.producers()),
+            producers: convert::producers(&log),
         };
         let replica = Replica::open(self.me, convert::options(&config, self.lag_max_ms()), found);
         Partition {

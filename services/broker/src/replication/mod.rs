@@ -6,6 +6,7 @@
 
 mod connection;
 mod fetcher;
+mod gauges;
 mod isr;
 mod session;
 
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::env::{Env, Plane};
+use crate::metrics::Metrics;
 use crate::partition::{Partition, Partitions, run_flusher};
 use crate::quorum::Quorum;
 use fetcher::{Assigned, Fetcher};
@@ -36,6 +38,7 @@ impl Replication {
         config: &Arc<Config>,
         partitions: &Arc<Partitions>,
         quorum: &Arc<Quorum>,
+        metrics: &Arc<Metrics>,
     ) -> Replication {
         let flusher = run_flusher(
             env.clone(),
@@ -50,7 +53,9 @@ impl Replication {
             running: BTreeMap::new(),
         };
         let lag_max = config.replication.lag_time_max;
+        let gauges = gauges::run(partitions.clone(), quorum.clone(), metrics.clone());
         Replication(vec![
+            env.spawn(Plane::Control, "partition-gauges", gauges),
             env.spawn(
                 Plane::Data,
                 "partitions",
