@@ -82,8 +82,12 @@ fn result(
         error_message: None,
         ..DescribeConfigsResult::default()
     };
+    // An empty list is no restriction either: franz-go sends it, and Kafka takes it so.
+    let keys = asked
+        .configuration_keys
+        .as_ref()
+        .filter(|keys| !keys.is_empty());
     let wanted = |setting: &Setting| {
-        let keys = asked.configuration_keys.as_ref();
         keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == setting.name))
     };
     match found {
