@@ -76,6 +76,28 @@ impl Stack {
         self.run(&[&["millrace"], arguments].concat())
     }
 
+    /// Runs a test program whose tests are ignored elsewhere because they need these parts.
+    pub fn cargo_test(&self, package: &str, test: &str) -> Result<()> {
+        let script = r#"set -a; eval "$(scripts/stack env)" && exec cargo test --locked -p "$0" --test "$1" -- --ignored"#;
+        let output = Command::new("bash")
+            .args(["-c", script, package, test])
+            .current_dir(&self.root)
+            .env("PROFILE", "dev")
+            .env("PORTS", "free")
+            .env("DATA_DIR", &self.data)
+            .envs(self.variables.iter().cloned())
+            .stdin(Stdio::null())
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "{package} {test}: {}\n{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
     fn status(&self) -> Result<Vec<Value>> {
         let text = self.run(&["status", "--format", "json"])?;
         Ok(serde_json::from_str(&text)?)

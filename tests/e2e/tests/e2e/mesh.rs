@@ -55,6 +55,9 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() -> Result<()> {
         "not running: {:?}",
         all.difference(&running)
     );
+    // whose consumer loop and sinks keep their promises one by one
+    stack.cargo_test("pipeline", "consumer")?;
+    stack.cargo_test("etl", "sinks")?;
 
     // When services die in the middle of their work, a broker dies, and each store is away for a while
     for service in ["etl", "archiver"] {
