@@ -112,6 +112,13 @@ impl Replica {
         let Some(follower) = leader.followers.get_mut(&id) else {
             return;
         };
+        if follower
+            .broker_epoch
+            .is_some_and(|known| Some(known) != broker_epoch)
+        {
+            // What an earlier incarnation had reached says nothing about this one.
+            *follower = Progress::new(None);
+        }
         follower.broker_epoch = broker_epoch;
         Progress::on_fetch(follower, offset, log_end, now_ms);
         self.advance_high_watermark(now_ms);

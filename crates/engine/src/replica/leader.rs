@@ -21,7 +21,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn new(caught_up_ms: Option<u64>) -> Progress {
+    pub(super) fn new(caught_up_ms: Option<u64>) -> Progress {
         Progress {
             log_end: None,
             caught_up_ms,

@@ -22,6 +22,7 @@ pub struct Broker {
     /// It has lost records that it had, and the controller does not know yet.
     pub tainted: bool,
     pub incarnations: u8,
+    pub flush_each: bool,
 }
 
 /// A process.
@@ -222,6 +223,16 @@ impl Broker {
         };
         life.proposal = Some(proposal);
         Some((epoch, change))
+    }
+
+    /// The batches that count for the high watermark: with `flush.messages=1` those on disk.
+    pub fn counted(&self) -> &[BatchHeader] {
+        let all = &self.disk.batches;
+        if self.flush_each {
+            &all[..self.disk.synced]
+        } else {
+            all
+        }
     }
 
     pub fn leads(&self) -> Option<LeaderEpoch> {

@@ -82,6 +82,10 @@ pub struct World {
     pub bus: Vec<Message>,
     pub options: Options,
     pub invariants: Invariants,
+    /// How much goes wrong in this life, of 100 steps.
+    wildness: u32,
+    /// How often a message to or from the controller is passed over, of 100 times.
+    controller_delay: u32,
     announced: usize,
     names: u32,
     truncations: u64,
@@ -101,6 +105,8 @@ impl World {
         let ids: Vec<_> = (1..=BROKERS).map(BrokerId).collect();
         let controller = Controller::new(&ids);
         let mut world = World {
+            wildness: rng.random_range(1..12),
+            controller_delay: rng.random_range(0..95),
             rng,
             now_ms: 1_000,
             controller,
@@ -121,6 +127,7 @@ impl World {
                 life: None,
                 tainted: false,
                 incarnations: 0,
+                flush_each: options.flush_each,
             };
             broker.start(options);
             let epoch = world
@@ -137,6 +144,11 @@ impl World {
 
     pub fn step(&mut self) {
         self.now_ms += self.rng.random_range(0..20);
+        if self.rng.random_range(0..100) < self.wildness {
+            self.fault();
+            self.settle();
+            return;
+        }
         match self.rng.random_range(0..100) {
             0..=53 => self.deliver_any(),
             54..=65 => self.fetch_any(),
@@ -146,7 +158,6 @@ impl World {
             84..=87 => self.sync_any(),
             88..=89 => self.now_ms += self.rng.random_range(0..LAG_MAX_MS),
             90 => self.lose_any(),
-            91..=94 => self.fault(),
             _ => self.deliver_any(),
         }
         self.settle();
@@ -187,6 +198,13 @@ impl World {
                     if produced.producer == producer && produced.connection == connection)
             };
             at = self.bus.iter().position(same).unwrap_or(at);
+        }
+        let slow = matches!(
+            self.bus[at],
+            Message::Alter { .. } | Message::Altered { .. } | Message::Image { .. }
+        );
+        if slow && self.rng.random_range(0..100) < self.controller_delay {
+            return;
         }
         let message = self.bus.remove(at);
         self.deliver(message);

@@ -10,16 +10,14 @@ pub fn check(brokers: &[Broker]) {
             };
             let below = a.replica.high_watermark().min(b.replica.high_watermark()).0;
             let committed = |broker: &Broker| {
-                let batches = broker
+                broker
                     .disk
                     .batches
-                    .iter()
-                    .take_while(|batch| batch.next_offset() <= below);
-                batches.copied().collect::<Vec<_>>()
+                    .partition_point(|b| b.next_offset() <= below)
             };
             assert_eq!(
-                committed(one),
-                committed(other),
+                one.disk.batches[..committed(one)],
+                other.disk.batches[..committed(other)],
                 "brokers {} and {} differ below {below}",
                 one.id,
                 other.id

@@ -1,7 +1,9 @@
 //! Invariant 1: a committed record is never lost, changed or reordered.
 //!
-//! Committed is what any replica has had below its high watermark, and what has been acknowledged. The newest leader
-//! must have all of it, wherever the one before has died.
+//! Committed is what any replica has had below its high watermark, and what has been acknowledged. It is on as many
+//! replicas as `min.insync.replicas` asks for when it becomes so, with `flush.messages=1` on disk. The newest leader must have all of it, wherever the one before has died.
+
+use std::collections::BTreeSet;
 
 use engine::metadata::PartitionState;
 use wire::batch::BatchHeader;
@@ -14,6 +16,12 @@ pub struct Committed {
     batches: Vec<BatchHeader>,
     /// How many acknowledgements of each producer have been found among them.
     acknowledged: Vec<usize>,
+    /// What each broker has ever had in a way that counts.
+    had: Vec<BTreeSet<(u32, i64)>>,
+}
+
+fn name(batch: &BatchHeader) -> (u32, i64) {
+    (batch.crc, batch.base_offset)
 }
 
 impl Committed {
@@ -26,6 +34,10 @@ impl Committed {
     }
 
     pub fn check(&mut self, brokers: &[Broker], producers: &[Producer], state: &PartitionState) {
+        self.had.resize_with(brokers.len(), BTreeSet::new);
+        for (had, broker) in self.had.iter_mut().zip(brokers) {
+            had.extend(broker.counted().iter().skip(self.batches.len()).map(name));
+        }
         for broker in brokers {
             if let Some(life) = &broker.life {
                 self.learn(broker, life.replica.high_watermark().0);
@@ -52,7 +64,20 @@ impl Committed {
                     "broker {} shows another committed batch",
                     broker.id
                 ),
-                None => self.batches.push(*batch),
+                None => {
+                    // One may have lost it again since the leader heard that it has it.
+                    let copies = self
+                        .had
+                        .iter()
+                        .filter(|had| had.contains(&name(batch)))
+                        .count();
+                    assert!(
+                        copies >= 2,
+                        "offset {} is committed on {copies} replica",
+                        batch.base_offset
+                    );
+                    self.batches.push(*batch);
+                }
             }
         }
         let end = broker.disk.end();

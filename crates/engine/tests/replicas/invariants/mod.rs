@@ -16,6 +16,7 @@ use crate::clients::{Consumer, Producer};
 pub struct Invariants {
     committed: committed::Committed,
     leadership: leadership::Leadership,
+    idempotence: idempotence::Idempotence,
 }
 
 impl Invariants {
@@ -23,7 +24,7 @@ impl Invariants {
         self.leadership.check(brokers);
         agreement::check(brokers);
         self.committed.check(brokers, producers, state);
-        idempotence::check(self.committed.batches());
+        self.idempotence.check(self.committed.batches());
     }
 
     pub fn on_latest(&mut self, consumer: &mut Consumer, latest: Offset) {
