@@ -14,6 +14,9 @@ use wire::{Message, Reader, Request, Writer};
 /// A request that is not answered within this simulated time has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A connection that is not made within this simulated time will not be.
+const CONNECT: Duration = Duration::from_secs(1);
+
 /// One connection to one broker.
 pub struct Client {
     stream: TcpStream,
@@ -23,7 +26,8 @@ pub struct Client {
 impl Client {
     /// Connects to a broker.
     pub async fn connect(host: &str, port: u16) -> io::Result<Client> {
-        let stream = TcpStream::connect((host, port)).await?;
+        // A host without power answers nothing, not even with a refusal.
+        let stream = timeout(CONNECT, TcpStream::connect((host, port))).await??;
         Ok(Client {
             stream,
             correlation_id: 0,

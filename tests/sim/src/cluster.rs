@@ -33,7 +33,7 @@ impl Cluster<'_> {
         let mut sim = turmoil::Builder::new()
             .rng_seed(seed)
             .epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
-            .simulation_duration(Duration::from_secs(600))
+            .simulation_duration(Duration::from_secs(120))
             .tick_duration(Duration::from_millis(1))
             .min_message_latency(Duration::from_micros(200))
             .max_message_latency(Duration::from_millis(5))

@@ -33,6 +33,12 @@ impl Trace {
         self.lines.lock().clone()
     }
 
+    /// The last lines, for the report of a failure.
+    pub fn tail(&self, count: usize) -> String {
+        let lines = self.lines.lock();
+        lines[lines.len().saturating_sub(count)..].join("\n")
+    }
+
     /// Adds a line of the test's own.
     pub fn note(&self, line: String) {
         self.lines.lock().push(line);

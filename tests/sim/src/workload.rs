@@ -118,6 +118,7 @@ impl Producer {
     pub async fn new(all: &[i32]) -> anyhow::Result<Producer> {
         let (id, epoch) = until_some(all, "get a producer id", async |client| {
             let request = InitProducerIdRequest {
+                transactional_id: None,
                 transaction_timeout_ms: 60_000,
                 ..InitProducerIdRequest::default()
             };

@@ -78,7 +78,7 @@ fn life(seed: u64, trace: &Trace) {
     while !cluster
         .sim
         .step()
-        .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{}", trace.tail(60)))
     {
         let id = wish.harm.swap(0, Ordering::Relaxed);
         if id != 0 {

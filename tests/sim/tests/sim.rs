@@ -31,7 +31,7 @@ fn life(seed: u64, trace: &Trace) -> Vec<String> {
     while !cluster
         .sim
         .step()
-        .unwrap_or_else(|error| panic!("seed {seed}: {error}"))
+        .unwrap_or_else(|error| panic!("seed {seed}: {error}\n{}", trace.tail(60)))
     {
         let id = wish.crash.swap(0, Ordering::Relaxed);
         if id != 0 {
