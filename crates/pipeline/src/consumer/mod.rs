@@ -69,11 +69,25 @@ pub struct Gap {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store is away or busy; the same call is made again after a pause, as often as it takes.
-    #[error("{0:#}")]
+    #[error("{}", reason(.0))]
     Retry(anyhow::Error),
     /// It will not work without a person; the partition is stopped, the others go on.
-    #[error("{0:#}")]
+    #[error("{}", reason(.0))]
     Stop(anyhow::Error),
+}
+
+/// The error and its causes in one line. Many an error repeats its cause in its own text; that is said once.
+pub(crate) fn reason(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// A store of records that remembers for each partition which offset comes next.
@@ -141,4 +155,21 @@ pub async fn run<S: Sink>(
     router::Router::new(settings, sink, metrics, readiness)?
         .run(stop)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn a_reason_says_each_cause_once() {
+        let error = anyhow!("refused")
+            .context("cannot connect: refused")
+            .context("PostgreSQL");
+        assert_eq!(
+            Error::Retry(error).to_string(),
+            "PostgreSQL: cannot connect: refused"
+        );
+    }
 }

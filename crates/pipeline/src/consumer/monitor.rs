@@ -7,8 +7,8 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer;
 use tokio_util::sync::CancellationToken;
 
-use super::Sink;
 use super::shared::Shared;
+use super::{Sink, reason};
 use crate::cluster::{TopicIdentity, describe_blocking};
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ fn look<S: Sink>(
     for topic in &shared.settings.topics {
         match describe_blocking(shared.consumer.client(), topic) {
             Err(error) => {
-                shared.readiness.not_ready(PART, format!("{error:#}"));
+                shared.readiness.not_ready(PART, reason(&error));
                 return identities;
             }
             Ok(None) => shared

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Cutter};
 use super::shared::{BUFFER_RECORDS, Command, Level, Shared};
-use super::{Error, Gap, LogRange, Partition, Sink, Source, Writer};
+use super::{Error, Gap, LogRange, Partition, Sink, Source, Writer, reason};
 use crate::{Backoff, Record, cluster};
 
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -299,7 +299,7 @@ impl<S: Sink> Worker<S> {
     async fn on_failure(&mut self, error: Error) -> Result<(), End> {
         let error = match error {
             Error::Stop(error) => return Err(End::Stopped(error)),
-            Error::Retry(error) => format!("{error:#}"),
+            Error::Retry(error) => reason(&error),
         };
         self.shared.metrics.on_retry(&self.partition);
         let pause = self.backoff.next_pause();
@@ -313,7 +313,7 @@ impl<S: Sink> Worker<S> {
     }
 
     async fn stand_still(&self, error: anyhow::Error) {
-        let error = format!("{error:#}");
+        let error = reason(&error);
         tracing::error!(sink = self.shared.sink.name(), partition = %self.partition, error, "stopped: this needs a person");
         self.shared.metrics.set_stopped(&self.partition, true);
         self.shared

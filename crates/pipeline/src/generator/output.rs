@@ -63,7 +63,7 @@ impl Output {
             match prepared {
                 Ok(partitions) => break partitions,
                 Err(error) => {
-                    let error = format!("{error:#}");
+                    let error = crate::consumer::reason(&error);
                     tracing::warn!(topic, error, "the brokers are not ready, will try again");
                     readiness.not_ready(PART, error);
                 }

@@ -2,6 +2,7 @@
 //!
 //! `KAFKA_BOOTSTRAP_SERVERS=... DATABASE_URL=... OPENSEARCH_URL=... cargo test -p etl --test sinks -- --ignored`
 
+mod cut;
 mod opensearch;
 mod postgres;
 mod scene;

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use etl::postgres::{NAME, Postgres};
 use pipeline::{Error, Gap, Sink, Writer};
-use sqlx::PgPool;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool};
 
+use crate::cut::{Cut, Proxy};
 use crate::scene::{Scene, batch, line, record, variable};
 
 async fn sink(scene: &Scene) -> Postgres {
@@ -154,4 +156,36 @@ async fn rows_that_are_there_already_stop_the_partition_instead_of_being_lost() 
         Err(Error::Stop(_))
     ));
     assert_eq!(stored(&scene).await.len(), 10);
+}
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn a_commit_of_unknown_outcome_is_resolved_by_the_table() {
+    for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
+        let scene = Scene::new().await;
+        let direct: PgConnectOptions = variable("DATABASE_URL").parse().expect("a URL");
+        let proxy = Proxy::to(format!("{}:{}", direct.get_host(), direct.get_port())).await;
+        let url = direct.host("127.0.0.1").port(proxy.port).to_url_lossy();
+        let dead_letters = scene.dead_letters(NAME).await;
+        let sink = Postgres::new(url.as_str(), 2, scene.topics.clone(), dead_letters);
+        let (mut writer, _) = sink
+            .expect("a sink")
+            .open(&scene.source)
+            .await
+            .expect("opened");
+        assert_eq!(writer.write(&batch(0..10)).await.expect("stored"), 10);
+
+        proxy.cut_next(cut);
+        let unknown = writer.write(&batch(10..20)).await;
+        assert!(
+            matches!(unknown, Err(Error::Retry(_))),
+            "{cut:?}: {unknown:?}"
+        );
+        assert_eq!(
+            writer.write(&batch(10..20)).await.expect("stored"),
+            20,
+            "{cut:?}"
+        );
+        assert_eq!(stored(&scene).await, (0..20).collect::<Vec<_>>(), "{cut:?}");
+    }
 }
