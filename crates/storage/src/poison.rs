@@ -31,9 +31,15 @@ impl Poison {
         }
     }
 
-    /// Poisons with the error and returns it, unless the disk is merely full.
+    /// Poisons with the error and returns it, unless the disk is merely full, or the log's directory was renamed away
+    /// because its topic is deleted.
     pub(crate) fn by(&self, error: Error) -> Error {
-        if !matches!(error, Error::NoSpace { .. } | Error::Poisoned(_)) {
+        let harmless = match &error {
+            Error::NoSpace { .. } | Error::Poisoned(_) => true,
+            Error::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        };
+        if !harmless {
             self.set(error.to_string());
         }
         error

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::Log;
 use crate::disk::{Disk, File, remove_if_there};
 use crate::segment::{SNAPSHOT, file_path};
@@ -16,6 +18,8 @@ pub(super) struct FlushState {
     directory_synced: u64,
     epoch_changes: u64,
     epochs_synced: u64,
+    /// Which change the epochs' file holds. Plans that run at the same time write it in turn, and never an older one.
+    epochs_written: Arc<Mutex<u64>>,
     /// Written but not synced, each with the count of directory changes then.
     snapshots: Vec<(u64, PathBuf)>,
     /// Counts truncations: a flush from before one says nothing about what was written after it.
@@ -49,6 +53,7 @@ pub struct FlushPlan {
     files: Vec<(PathBuf, Arc<dyn File>)>,
     snapshots: Vec<PathBuf>,
     epochs: Option<Vec<(i32, i64)>>,
+    epochs_written: Arc<Mutex<u64>>,
     sync_directory: bool,
     failed: Option<Error>,
     flushed: Flushed,
@@ -93,8 +98,7 @@ impl FlushPlan {
             }
         }
         if let Some(epochs) = &self.epochs {
-            let path = self.dir.join(checkpoint::LEADER_EPOCH_FILE);
-            checkpoint::write_epochs(&*self.disk, &path, epochs).map_err(|e| self.poison.by(e))?;
+            self.write_epochs(epochs)?;
         }
         if self.sync_directory {
             self.synced(&self.dir, self.disk.sync_dir(&self.dir))?;
@@ -102,15 +106,29 @@ impl FlushPlan {
         Ok(self.flushed)
     }
 
+    fn write_epochs(&self, epochs: &[(i32, i64)]) -> Result<(), Error> {
+        let mut written = self.epochs_written.lock();
+        if *written < self.flushed.epoch_changes {
+            let path = self.dir.join(checkpoint::LEADER_EPOCH_FILE);
+            checkpoint::write_epochs(&*self.disk, &path, epochs).map_err(|e| self.poison.by(e))?;
+            *written = self.flushed.epoch_changes;
+        }
+        Ok(())
+    }
+
     /// Unlike a failed write, a failed fsync is final even when the disk is full: what it was for may be lost.
     fn synced(&self, path: &std::path::Path, result: io::Result<()>) -> Result<(), Error> {
         result.map_err(|source| {
+            let gone = source.kind() == io::ErrorKind::NotFound;
             let error = Error::Io {
                 action: "sync",
                 path: path.to_path_buf(),
                 source,
             };
-            self.poison.set(error.to_string());
+            // A topic that is being deleted takes its directory away.
+            if !gone {
+                self.poison.set(error.to_string());
+            }
             error
         })
     }
@@ -170,6 +188,7 @@ impl Log {
                 .map(|(_, path)| path.clone())
                 .collect(),
             epochs: epochs_dirty.then(|| self.epochs.clone()),
+            epochs_written: state.epochs_written.clone(),
             sync_directory: state.directory_changes != state.directory_synced,
             failed,
             flushed: Flushed {

@@ -1,9 +1,11 @@
 //! Failed writes and fsyncs, and a full disk.
 
-use storage::Error;
-use storage::memory::{Fault, MemoryDisk, Operation};
+use std::path::Path;
 
-use crate::house::{batch, flush, open, read_all, stored, unclean};
+use storage::memory::{Fault, MemoryDisk, Operation};
+use storage::{Disk, Error};
+
+use crate::house::{DIR, batch, flush, open, read_all, stored, unclean};
 
 #[test]
 fn a_full_disk_refuses_and_then_appends_work_again() {
@@ -65,4 +67,33 @@ fn a_failed_fsync_poisons_the_log_and_counts_nothing_as_durable() {
     ));
     assert!(matches!(log.truncate_to(0), Err(Error::Poisoned(_))));
     assert_eq!(log.recovery_point(), 3);
+}
+
+#[test]
+fn a_topic_deleted_under_a_flush_does_no_harm_to_its_neighbours() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    log.append(&[batch(0, 3, 0)], 0).unwrap();
+    let plan = log.flush_plan();
+    let doomed = Path::new("/logs/topic-0.0123-delete");
+    disk.rename(Path::new(DIR), doomed).unwrap();
+    assert!(plan.run().is_err());
+    assert_eq!(log.poison().reason(), None);
+}
+
+#[test]
+fn of_two_flushes_at_a_time_the_older_does_not_take_an_epoch_back() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    log.append(&[batch(0, 3, 1)], 0).unwrap();
+    let older = log.flush_plan();
+    log.append(&[batch(3, 3, 2)], 0).unwrap();
+    let newer = log.flush_plan();
+    for flushed in [newer.run().unwrap(), older.run().unwrap()] {
+        log.on_flushed(&flushed);
+    }
+    let path = Path::new(DIR).join(storage::checkpoint::LEADER_EPOCH_FILE);
+    let epochs = storage::checkpoint::read_epochs(&disk, &path).unwrap();
+    assert_eq!(epochs, [(1, 0), (2, 3)]);
+    assert_eq!(log.recovery_point(), 6);
 }

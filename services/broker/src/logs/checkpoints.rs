@@ -103,6 +103,7 @@ impl Logs {
 }
 
 fn write(disk: &dyn Disk, directory: &Directory, which: Checkpoint) -> Result<(), Error> {
+    let _turn = directory.writing.lock();
     let path = directory.path.join(which.file());
     let offsets = which.of(&mut directory.saved.lock()).clone();
     write_offsets(disk, &path, &offsets)

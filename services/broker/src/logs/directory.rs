@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 use storage::checkpoint::{self, CleanShutdown, MetaProperties, Offsets};
 use storage::{Disk, Error, Poison, Space, disk};
+use tracing::warn;
 use wire::Uuid;
 
 use super::OpenError;
@@ -29,6 +30,8 @@ pub(super) struct Directory {
     pub clean: Option<CleanShutdown>,
     pub meta: Mutex<Option<MetaProperties>>,
     pub saved: Mutex<Saved>,
+    /// Held while a checkpoint is written: each goes through a temporary file of one name.
+    pub writing: Mutex<()>,
     /// Whether it has been told that the directory is out of service.
     pub offline: AtomicBool,
     _lock: Box<dyn Send + Sync>,
@@ -81,6 +84,7 @@ impl Directory {
             clean,
             meta: Mutex::new(meta),
             saved: Mutex::new(Saved::read(disk, path)?),
+            writing: Mutex::new(()),
             offline: AtomicBool::new(false),
             _lock: lock,
         })
@@ -173,7 +177,14 @@ impl Directory {
 
 impl Saved {
     fn read(disk: &dyn Disk, dir: &Path) -> Result<Saved, Error> {
-        let read = |file: &str| checkpoint::read_offsets(disk, &dir.join(file));
+        let read = |file: &str| match checkpoint::read_offsets(disk, &dir.join(file)) {
+            // Without it more is checked, replicated or compacted again, and nothing is lost.
+            Err(error @ Error::Corrupt { .. }) => {
+                warn!(%error, "going on without a checkpoint");
+                Ok(Offsets::new())
+            }
+            read => read,
+        };
         Ok(Saved {
             recovery_points: read(checkpoint::RECOVERY_POINT_FILE)?,
             log_starts: read(checkpoint::LOG_START_FILE)?,

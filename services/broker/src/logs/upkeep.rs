@@ -1,7 +1,7 @@
 //! What is done to the logs while the broker runs, each on its own interval: fsyncs in the background, checkpoints,
 //! retention, the removal of deleted topics, and a look at the free space.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use engine::metadata::PartitionId;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
+use wire::Str;
 
 use super::checkpoints::Checkpoint;
 use super::{Directory, Logs};
@@ -88,6 +89,7 @@ impl Logs {
     /// Free space, directories out of service, deleted directories, sizes.
     async fn run_tick(self: Arc<Self>, partitions: Arc<Partitions>, metrics: Arc<Metrics>) {
         let mut ticks = ticks(TICK);
+        let mut shown = BTreeSet::new();
         loop {
             ticks.tick().await;
             for directory in &self.directories {
@@ -95,7 +97,7 @@ impl Logs {
             }
             self.close_failed(&partitions);
             self.remove_doomed().await;
-            measure(&partitions, &metrics);
+            measure(&partitions, &metrics, &mut shown);
         }
     }
 
@@ -245,15 +247,25 @@ fn flush_wanted(partition: &Partition, dirty_for: Duration) -> Wanted {
     })
 }
 
-fn measure(partitions: &Partitions, metrics: &Metrics) {
+/// Shows the size of each log, and forgets those that are gone.
+fn measure(partitions: &Partitions, metrics: &Metrics, shown: &mut BTreeSet<(Str, String)>) {
+    let mut present = BTreeSet::new();
     for partition in partitions.all() {
         let size = partition.with_log(|log, _| log.size_bytes());
-        let labels = [
-            partition.topic().as_str(),
-            &partition.id().index.to_string(),
-        ];
-        metrics.log_size.with_label_values(&labels).set(size as i64);
+        let labels = (partition.topic().clone(), partition.id().index.to_string());
+        metrics
+            .log_size
+            .with_label_values(&[labels.0.as_str(), &labels.1])
+            .set(size as i64);
+        present.insert(labels);
     }
+    for (topic, index) in shown.difference(&present) {
+        // Fails only for labels that were never shown.
+        let _ = metrics
+            .log_size
+            .remove_label_values(&[topic.as_str(), index]);
+    }
+    *shown = present;
 }
 
 fn ticks(every: Duration) -> tokio::time::Interval {
