@@ -31,11 +31,11 @@ def selected(only: str | None) -> list[str]:
     return names
 
 
-def build(settings: Settings, packages: list[str]) -> None:
-    say(f"build     {' '.join(packages)} ({settings.profile}); the first time takes minutes")
-    command = ["cargo", "build", "--locked"]
+def build(settings: Settings) -> None:
+    """Builds every program at once: a part of the workspace has other features, and is built twice."""
+    say(f"build     the broker and the services ({settings.profile}); the first time takes minutes")
+    command = ["cargo", "build", "--locked", "--workspace", "--bins"]
     command += ["--release"] if settings.profile == "release" else []
-    command += [word for package in packages for word in ("-p", package)]
     if subprocess.run(command, cwd=ROOT).returncode:
         raise Stop("cargo build failed; its messages are above")
 
@@ -53,7 +53,7 @@ def up(settings: Settings, only: str | None) -> None:
     install.announce(need)
     install.install(need)
     if own:
-        build(settings, list(parts.BINARIES))
+        build(settings)
     settings.data.mkdir(parents=True, exist_ok=True)
     privilege.check(settings)
     if running:
@@ -102,7 +102,7 @@ def summary(settings: Settings, wanted: list[str]) -> None:
     if wanted == parts.ALL:
         lines += ["", "Worth pasting, more than once:", ""]
         lines.append(f'psql "{environment["DATABASE_URL"]}" -c "select (select count(*) from web_logs) as web_logs, (select count(*) from orders) as orders"')
-        lines.append(f"curl -s '{environment['OPENSEARCH_URL']}/web-logs-*/_search?q=status_code:500&size=2&pretty'")
+        lines.append(f"curl -s '{environment['OPENSEARCH_URL']}/web-logs-*/_search?q=method:GET&sort=timestamp:desc&size=1&track_total_hits=true&pretty'")
         lines.append(
             f"curl -s --aws-sigv4 aws:amz:{settings.region}:s3 --user {settings.s3_key}:{settings.s3_secret}"
             f" -H '{ready.UNSIGNED}'"
@@ -160,7 +160,7 @@ def logs(settings: Settings, name: str | None) -> None:
 
 def run_millrace(settings: Settings, arguments: list[str]) -> None:
     """Runs the command line against this stack, with the addresses of `make env`."""
-    build(settings, ["millrace"])
+    build(settings)
     os.environ.update(settings.environment())
     binary = settings.bin_dir() / "millrace"
     os.execv(binary, [str(binary), *arguments])

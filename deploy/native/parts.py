@@ -63,16 +63,6 @@ SERVICES = ["weblog-generator", "bakery-producer", "etl", "archiver"]
 GROUPS = {"stores": STORES, "brokers": BROKERS, "services": SERVICES}
 ALL = BROKERS + STORES + SERVICES
 
-# package -> binary, built by cargo
-BINARIES = {
-    "millrace-broker": "millrace-broker",
-    "weblog-generator": "weblog-generator",
-    "bakery-producer": "bakery-producer",
-    "etl": "etl",
-    "archiver": "archiver",
-    "millrace": "millrace",
-}
-
 TOPICS = ["web-logs", "bk-orders"]
 
 

@@ -170,9 +170,9 @@ def in_s3(settings: Settings, topic: str, before: dict) -> None:
     keys = [key for key in before if key[0] == topic] or [(topic, n) for n in range(6)]
     for key in keys:
         partition, floor = key[1], before.get(key, 0)
-        folder = f"topics/{topic}/partition={partition}/"
-        after = f"{folder}{topic}+{partition}+{max(floor - 1, 0):010d}" if floor else folder
-        query = f"list-type=2&max-keys=1&prefix={quoted(folder)}&start-after={quoted(after)}"
+        chain = f"topics/{topic}/partition={partition}/{topic}+{partition}+"
+        after = f"{chain}{floor - 1:010d}.json.gz" if floor else chain
+        query = f"list-type=2&max-keys=1&prefix={quoted(chain)}&start-after={quoted(after)}"
         # AWS signs the parameters in alphabetical order, and this curl signs them as they stand.
         listing = s3(settings, f"{settings.bucket}?{query}")
         if "<Key>" in listing:

@@ -1,0 +1,82 @@
+"""Runs suites of tests and closes with the counts of each; fails if any test did.
+
+Everything is built once for the whole workspace: cargo would build most of it anew for each selection of
+packages, as each has other features.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Suites of real processes, which run their tests one at a time. All other packages are the suite "unit".
+PROCESSES = {"cluster", "compat", "e2e"}
+RESULT = re.compile(r"^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
+
+
+def cargo(*arguments: str) -> str:
+    done = subprocess.run(["cargo", *arguments, "--locked"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"cargo {' '.join(arguments)} failed")
+    return done.stdout
+
+
+def executables() -> list[tuple[str, str, Path]]:
+    """Package, executable and directory of every test program."""
+    found = []
+    for line in cargo("test", "--workspace", "--no-run", "--message-format=json-render-diagnostics").splitlines():
+        message = json.loads(line)
+        if message.get("reason") == "compiler-artifact" and message["profile"]["test"] and message["executable"]:
+            package = Path(message["manifest_path"]).parent
+            found.append((package.name, message["executable"], package))
+    return found
+
+
+def run(program: str, directory: Path, one_at_a_time: bool) -> tuple[str, int]:
+    """Runs one test program, showing its output, and gives that output and its status."""
+    command = [program, *(["--test-threads=1"] if one_at_a_time else [])]
+    environment = {**os.environ, "CARGO_MANIFEST_DIR": str(directory)}
+    text = []
+    with subprocess.Popen(
+        command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            text.append(line)
+    return "".join(text), process.returncode
+
+
+def run_suite(suite: str, programs: list[tuple[str, str, Path]]) -> tuple[str, bool]:
+    began, counts, failed = time.monotonic(), [0, 0, 0], False
+    for package, program, directory in programs:
+        if suite != (package if package in PROCESSES else "unit"):
+            continue
+        print(f"== {suite}: {package} ({Path(program).name})", flush=True)
+        text, status = run(program, directory, suite in PROCESSES)
+        result = RESULT.search(text)
+        if result:
+            counts = [count + int(found) for count, found in zip(counts, result.groups())]
+        failed |= status != 0
+    line = "{}: {} passed, {} failed, {} ignored ({:.0f} s)".format(suite, *counts, time.monotonic() - began)
+    return line + (" FAILED" if failed else ""), failed
+
+
+def main() -> None:
+    suites = sys.argv[1:]
+    os.environ["PROFILE"] = "dev"
+    print("== building the tests; the first time takes minutes", flush=True)
+    programs = executables()
+    if PROCESSES & set(suites):
+        cargo("build", "--workspace", "--bins")
+    results = [run_suite(suite, programs) for suite in suites]
+    print("\n" + "\n".join(line for line, _ in results))
+    sys.exit(any(failed for _, failed in results))
+
+
+if __name__ == "__main__":
+    main()
