@@ -240,7 +240,7 @@ def fetch_clients() -> None:
     """Apache Kafka's jars, and kafka-python in the same environment as the supervisor."""
     if KAFKA_LIBS.exists():
         return
-    run(parts.KAFKA_PYTHON, [VENV / "bin/pip", "install", "-q", parts.KAFKA_PYTHON])
+    run(parts.KAFKA_PYTHON, [VENV / "bin/pip", "install", "-q", parts.KAFKA_PYTHON, *parts.KAFKA_PYTHON_CODECS])
     fresh = KAFKA_LIBS.with_name(KAFKA_LIBS.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     command = ["mvn", "-B", "-ntp", "-q", "-C", "-f", Path(__file__).with_name("kafka-pom.xml")]

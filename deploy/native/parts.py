@@ -13,6 +13,8 @@ MAVEN_COPY_ALL = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-de
 KAFKA_VERSION = "4.3.1"
 LOG4J_VERSION = "2.25.4"
 KAFKA_PYTHON = "kafka-python==2.2.15"
+# The codecs that kafka-python leaves to other packages.
+KAFKA_PYTHON_CODECS = ("python-snappy==0.7.3", "lz4==4.4.5", "zstandard==0.25.0")
 CLIENT_PACKAGES = {"kcat": "kcat"}
 
 OPENSEARCH_MIN_JAVA = 21

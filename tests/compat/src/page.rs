@@ -56,6 +56,9 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].script, "one\ntwo\n");
         assert_eq!(found[0].printed, ["out"]);
-        assert_eq!((found[1].language.as_str(), found[1].printed.len()), ("python", 0));
+        assert_eq!(
+            (found[1].language.as_str(), found[1].printed.len()),
+            ("python", 0)
+        );
     }
 }

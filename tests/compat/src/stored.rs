@@ -4,10 +4,9 @@ use std::path::Path;
 
 use wire::batch::{BatchError, Compression, split};
 
-/// The codec of each batch that a broker has stored of a partition, in order.
-pub fn codecs_of(data: &Path, topic: &str, partition: i32) -> Vec<Compression> {
-    let directory = data.join(format!("{topic}-{partition}"));
-    let Ok(entries) = std::fs::read_dir(&directory) else {
+/// The codec of each batch in the directory of a partition, in order.
+pub fn codecs_of(directory: &Path) -> Vec<Compression> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
         return Vec::new();
     };
     let mut segments: Vec<_> = entries

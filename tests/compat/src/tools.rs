@@ -12,13 +12,31 @@ const LIMIT: &str = "180";
 
 /// Kafka's scripts and the classes that they start.
 const JAVA: &[(&str, &str)] = &[
-    ("kafka-broker-api-versions.sh", "org.apache.kafka.tools.BrokerApiVersionsCommand"),
+    (
+        "kafka-broker-api-versions.sh",
+        "org.apache.kafka.tools.BrokerApiVersionsCommand",
+    ),
     ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
-    ("kafka-console-consumer.sh", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
-    ("kafka-console-producer.sh", "org.apache.kafka.tools.ConsoleProducer"),
-    ("kafka-consumer-groups.sh", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
-    ("kafka-dump-log.sh", "org.apache.kafka.tools.DumpLogSegments"),
-    ("kafka-get-offsets.sh", "org.apache.kafka.tools.GetOffsetShell"),
+    (
+        "kafka-console-consumer.sh",
+        "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    ),
+    (
+        "kafka-console-producer.sh",
+        "org.apache.kafka.tools.ConsoleProducer",
+    ),
+    (
+        "kafka-consumer-groups.sh",
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    ),
+    (
+        "kafka-dump-log.sh",
+        "org.apache.kafka.tools.DumpLogSegments",
+    ),
+    (
+        "kafka-get-offsets.sh",
+        "org.apache.kafka.tools.GetOffsetShell",
+    ),
     ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
 ];
 
@@ -67,14 +85,28 @@ impl Tools {
     pub fn attempt(&self, script: &str) -> (bool, String) {
         let path = std::env::var("PATH").unwrap_or_default();
         let output = Command::new("timeout")
-            .args(["--kill-after=5", LIMIT, "bash", "-euo", "pipefail", "-c", script])
-            .env("PATH", format!("{}:{path}", self.directory.path().display()))
+            .args([
+                "--kill-after=5",
+                LIMIT,
+                "bash",
+                "-euo",
+                "pipefail",
+                "-c",
+                script,
+            ])
+            .env(
+                "PATH",
+                format!("{}:{path}", self.directory.path().display()),
+            )
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())
             .output()
             .expect("there is a shell");
         let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
     }
 }
 
@@ -90,8 +122,13 @@ fn cached(prefix: &str) -> PathBuf {
     let mut found: Vec<PathBuf> = entries
         .map(|entry| entry.path())
         .filter(|path| path.is_dir())
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)))
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+        })
         .collect();
     found.sort();
-    found.pop().expect("fetch the clients first: scripts/stack install clients")
+    found
+        .pop()
+        .expect("fetch the clients first: scripts/stack install clients")
 }

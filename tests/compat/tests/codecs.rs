@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use cluster::{Cluster, until};
+use anyhow::Result;
+use cluster::Cluster;
 use compat::{Tools, codecs_of};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -16,6 +17,9 @@ const CODECS: &[(&str, Compression)] = &[
     ("lz4", Compression::Lz4),
     ("zstd", Compression::Zstd),
 ];
+
+/// How long replication may take.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Compresses well: clients send a batch uncompressed when that makes it smaller.
 fn value() -> String {
@@ -30,23 +34,35 @@ fn create(tools: &Tools, cluster: &Cluster, topics: &[String]) {
         )
     });
     // One virtual machine after the other would take longer than everything else here.
-    tools.run(&format!("{}wait\n", create.map(|line| line.replace('\n', " &\n")).collect::<String>()));
+    tools.run(&format!(
+        "{}wait\n",
+        create
+            .map(|line| line.replace('\n', " &\n"))
+            .collect::<String>()
+    ));
 }
 
 fn topics(client: &str) -> Vec<String> {
-    CODECS.iter().map(|(codec, _)| format!("{client}-{codec}")).collect()
+    CODECS
+        .iter()
+        .map(|(codec, _)| format!("{client}-{codec}"))
+        .collect()
 }
 
 /// Every replica has the record in one batch of the codec, and a consumer reads it.
-fn check(tools: &Tools, cluster: &Cluster, client: &str) {
+fn check(tools: &Tools, cluster: &mut Cluster, client: &str) -> Result<()> {
     for (codec, expected) in CODECS {
         let topic = format!("{client}-{codec}");
-        for broker in cluster.brokers() {
-            until(&format!("broker {} has {topic} as {codec}", broker.id()), || {
-                let codecs = codecs_of(&broker.data(), &topic, 0);
-                assert!(codecs.iter().all(|found| found == expected), "{topic}: {codecs:?}");
-                !codecs.is_empty()
-            });
+        for id in 1..=3 {
+            let directory = cluster.node(id).partition_dir(&topic, 0);
+            cluster::until(LIMIT, &format!("broker {id} has {topic}"), || {
+                Ok(!codecs_of(&directory).is_empty())
+            })?;
+            let codecs = codecs_of(&directory);
+            assert!(
+                codecs.iter().all(|found| found == expected),
+                "{topic}: {codecs:?}"
+            );
         }
         let read = tools.run(&format!(
             "kcat -b {} -C -t {topic} -p 0 -o beginning -c 1 -q",
@@ -54,11 +70,12 @@ fn check(tools: &Tools, cluster: &Cluster, client: &str) {
         ));
         assert_eq!(read.trim_end(), value().trim_end(), "{topic}");
     }
+    Ok(())
 }
 
 #[test]
-fn what_each_client_compresses_is_stored_as_it_came() {
-    let cluster = Cluster::start(3);
+fn what_each_client_compresses_is_stored_as_it_came() -> Result<()> {
+    let mut cluster = Cluster::start()?;
     let tools = Tools::find();
     for client in ["librdkafka", "java", "python", "kcat"] {
         create(&tools, &cluster, &topics(client));
@@ -68,8 +85,9 @@ fn what_each_client_compresses_is_stored_as_it_came() {
     python(&tools, &cluster);
     kcat(&tools, &cluster);
     for client in ["librdkafka", "java", "python", "kcat"] {
-        check(&tools, &cluster, client);
+        check(&tools, &mut cluster, client)?;
     }
+    Ok(())
 }
 
 fn librdkafka(cluster: &Cluster) {

@@ -1,18 +1,20 @@
 //! docs/coming-from-kafka.md: each of its commands works, and prints what the page says.
 
+use anyhow::Result;
 use cluster::Cluster;
 use compat::{Tools, blocks};
 
 const PAGE: &str = include_str!("../../../docs/coming-from-kafka.md");
 
 #[test]
-fn each_command_of_the_page_works() {
-    let cluster = Cluster::start(3);
+fn each_command_of_the_page_works() -> Result<()> {
+    let mut cluster = Cluster::start()?;
     let tools = Tools::find();
-    let data = cluster.broker(1).data();
+    let bootstrap = cluster.bootstrap();
+    let partition = cluster.node(1).partition_dir("orders", 0);
+    let data = partition.parent().expect("a partition lies in a log directory");
     let here = |text: &str| {
-        text.replace("localhost:9092", &cluster.bootstrap())
-            .replace("/var/lib/millrace", &data.display().to_string())
+        text.replace("localhost:9092", &bootstrap).replace("/var/lib/millrace", &data.display().to_string())
     };
     for block in blocks(PAGE) {
         let script = here(&block.script);
@@ -22,7 +24,11 @@ fn each_command_of_the_page_works() {
             other => panic!("the page has a block of {other}, which nobody runs"),
         };
         for line in &block.printed {
-            assert!(output.contains(line.as_str()), "{script}\ndoes not print {line:?} but\n{output}");
+            assert!(
+                output.contains(line.as_str()),
+                "{script}\ndoes not print {line:?} but\n{output}"
+            );
         }
     }
+    Ok(())
 }
