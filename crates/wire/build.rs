@@ -43,8 +43,9 @@ fn main() {
 
 fn tables(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("the schema folder is readable");
-    let mut paths: Vec<_> =
-        entries.map(|entry| entry.expect("the schema folder is readable").path()).collect();
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("the schema folder is readable").path())
+        .collect();
     paths.sort();
     paths
 }
@@ -54,8 +55,10 @@ fn generate(messages: &[Message]) -> String {
     for message in messages {
         let module = rust::snake(&message.name);
         code += &format!("pub use {module}::{};\n", message.name);
-        code +=
-            &format!("#[doc = \"{} and its structures.\"]\npub mod {module} {{\n", message.name);
+        code += &format!(
+            "#[doc = \"{} and its structures.\"]\npub mod {module} {{\n",
+            message.name
+        );
         code += "use super::prelude::*;\n\n";
         for structure in message.structures() {
             code += &structs::generate(message, &structure);
@@ -79,16 +82,23 @@ fn implementations(message: &Message, messages: &[Message]) -> String {
         Kind::Request => {
             let api = name.strip_suffix("Request").expect("a request is named so");
             let response = format!("{api}Response");
-            assert!(messages.iter().any(|m| m.name == response), "{name} has no response");
-            let flexible =
-                message.flexible.map_or("None".to_owned(), |from| format!("Some({from})"));
+            assert!(
+                messages.iter().any(|m| m.name == response),
+                "{name} has no response"
+            );
+            let flexible = message
+                .flexible
+                .map_or("None".to_owned(), |from| format!("Some({from})"));
             format!(
                 "impl Request for {name} {{\nconst KEY: ApiKey = ApiKey::{api};\n{range}\
                  const FLEXIBLE_FROM: Option<i16> = {flexible};\ntype Response = super::{response};\n}}\n"
             )
         }
         Kind::Key => {
-            format!("impl RecordKey for {name} {{\nconst TYPE: i16 = {};\n}}\n", message.key)
+            format!(
+                "impl RecordKey for {name} {{\nconst TYPE: i16 = {};\n}}\n",
+                message.key
+            )
         }
         Kind::Value | Kind::Data => format!("impl Versioned for {name} {{\n{range}}}\n"),
         Kind::Response => String::new(),
@@ -99,7 +109,14 @@ fn implementations(message: &Message, messages: &[Message]) -> String {
 fn for_each(messages: &[Message]) -> String {
     let names: String = messages
         .iter()
-        .map(|m| format!("{} {} {}\n", rust::snake(&format!("{:?}", m.kind)), m.key, m.name))
+        .map(|m| {
+            format!(
+                "{} {} {}\n",
+                rust::snake(&format!("{:?}", m.kind)),
+                m.key,
+                m.name
+            )
+        })
         .collect();
     format!(
         "/// Calls the macro `$call` with `kind key Name` of every message, for tests that go through all of them.

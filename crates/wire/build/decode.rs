@@ -21,8 +21,10 @@ pub fn generate(message: &Message, structure: &Structure) -> String {
             versions.min, versions.max
         );
     }
-    code +=
-        &format!("let flexible = {};\nlet mut m = Self::default();\n", rust::is_flexible(message));
+    code += &format!(
+        "let flexible = {};\nlet mut m = Self::default();\n",
+        rust::is_flexible(message)
+    );
     for field in structure.fields.iter().filter(|f| f.tag.is_none()) {
         let statement = assignment(message, field, "r");
         code += &match rust::condition(field.versions, structure.versions) {
@@ -36,7 +38,11 @@ pub fn generate(message: &Message, structure: &Structure) -> String {
 }
 
 fn tags(message: &Message, structure: &Structure) -> String {
-    let tagged: Vec<_> = structure.fields.iter().filter(|f| f.tag.is_some()).collect();
+    let tagged: Vec<_> = structure
+        .fields
+        .iter()
+        .filter(|f| f.tag.is_some())
+        .collect();
     let body = if tagged.is_empty() {
         "r.skip_tags()?;\n".to_owned()
     } else {
@@ -45,8 +51,10 @@ fn tags(message: &Message, structure: &Structure) -> String {
             let tag = field.tag.expect("only tagged fields are here");
             let guard = rust::condition(field.versions, structure.versions)
                 .map_or(String::new(), |c| format!(" if {c}"));
-            arms +=
-                &format!("{tag}{guard} => {{\n{}Ok(true)\n}}\n", assignment(message, field, "r"));
+            arms += &format!(
+                "{tag}{guard} => {{\n{}Ok(true)\n}}\n",
+                assignment(message, field, "r")
+            );
         }
         format!("r.tags(|tag, r| match tag {{\n{arms}_ => Ok(false),\n}})?;\n")
     };

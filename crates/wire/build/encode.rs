@@ -32,12 +32,19 @@ fn tags(message: &Message, structure: &Structure) -> String {
         return String::new();
     }
     let mut puts = String::new();
-    let mut tagged: Vec<_> = structure.fields.iter().filter(|f| f.tag.is_some()).collect();
+    let mut tagged: Vec<_> = structure
+        .fields
+        .iter()
+        .filter(|f| f.tag.is_some())
+        .collect();
     tagged.sort_by_key(|f| f.tag);
     for field in &tagged {
         let version = rust::condition(field.versions, structure.versions)
             .map_or(String::new(), |c| format!("{c} && "));
-        let (set, tag) = (is_set(field), field.tag.expect("only tagged fields are here"));
+        let (set, tag) = (
+            is_set(field),
+            field.tag.expect("only tagged fields are here"),
+        );
         puts += &format!(
             "if {version}{set} {{\ntags.put({tag}, |w| {{\n{}Ok(())\n}})?;\n}}\n",
             statement(field)
@@ -54,7 +61,11 @@ fn tags(message: &Message, structure: &Structure) -> String {
 /// Whether the field differs from its default.
 fn is_set(field: &Field) -> String {
     let ident = rust::ident(field);
-    match (&field.kind, field.default.as_deref(), rust::is_option(field)) {
+    match (
+        &field.kind,
+        field.default.as_deref(),
+        rust::is_option(field),
+    ) {
         (_, Some("null"), _) | (Type::Records, ..) => format!("self.{ident}.is_some()"),
         (Type::Structure(_), _, false) => format!("self.{ident} != Default::default()"),
         (Type::Array(_) | Type::String | Type::Bytes, _, false) => {
@@ -70,7 +81,12 @@ fn is_set(field: &Field) -> String {
 fn statement(field: &Field) -> String {
     let flexible = if field.rigid { "false" } else { "flexible" };
     if !rust::is_option(field) {
-        return present(&field.kind, &format!("self.{}", rust::ident(field)), false, flexible);
+        return present(
+            &field.kind,
+            &format!("self.{}", rust::ident(field)),
+            false,
+            flexible,
+        );
     }
     let ident = rust::ident(field);
     let null = match &field.kind {
@@ -78,14 +94,23 @@ fn statement(field: &Field) -> String {
         Type::String => format!("w.nullable_string(None, {flexible})?;\n"),
         _ => format!("w.null_count({flexible});\n"),
     };
-    let condition = field.nullable.and_then(|nullable| rust::condition(nullable, field.versions));
+    let condition = field
+        .nullable
+        .and_then(|nullable| rust::condition(nullable, field.versions));
     let null = match condition {
         None => null,
         Some(c) => {
-            format!("if !({c}) {{\nreturn Err(EncodeError::Null(\"{}\"));\n}}\n{null}", field.name)
+            format!(
+                "if !({c}) {{\nreturn Err(EncodeError::Null(\"{}\"));\n}}\n{null}",
+                field.name
+            )
         }
     };
-    let mark = if matches!(field.kind, Type::Structure(_)) { "w.i8(1);\n" } else { "" };
+    let mark = if matches!(field.kind, Type::Structure(_)) {
+        "w.i8(1);\n"
+    } else {
+        ""
+    };
     let some = present(&field.kind, "value", true, flexible);
     format!("match &self.{ident} {{\nSome(value) => {{\n{mark}{some}}}\nNone => {{\n{null}}}\n}}\n")
 }

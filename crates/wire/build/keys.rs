@@ -7,7 +7,10 @@ pub fn generate(messages: &[Message]) -> String {
         (String::new(), String::new(), String::new(), String::new());
     let (mut versions, mut flexible) = (String::new(), String::new());
     for message in messages.iter().filter(|m| m.kind == Kind::Request) {
-        let name = message.name.strip_suffix("Request").expect("a request is named so");
+        let name = message
+            .name
+            .strip_suffix("Request")
+            .expect("a request is named so");
         let (key, range) = (message.key, message.versions);
         let stable = message.unstable.map_or(range.max, |unstable| unstable - 1);
         variants += &format!("{name} = {key},\n");
@@ -15,7 +18,9 @@ pub fn generate(messages: &[Message]) -> String {
         from += &format!("{key} => Some(ApiKey::{name}),\n");
         names += &format!("ApiKey::{name} => \"{name}\",\n");
         versions += &format!("ApiKey::{name} => ({}, {stable}),\n", range.min);
-        let first = message.flexible.map_or("None".to_owned(), |first| format!("Some({first})"));
+        let first = message
+            .flexible
+            .map_or("None".to_owned(), |first| format!("Some({first})"));
         flexible += &format!("ApiKey::{name} => {first},\n");
     }
     format!(

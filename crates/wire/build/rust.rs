@@ -10,7 +10,10 @@ pub fn condition(inner: Versions, outer: Versions) -> Option<String> {
         (true, false) => Some(format!("version >= {}", inner.min)),
         (false, true) => Some(format!("version <= {}", inner.max)),
         (true, true) if inner.min == inner.max => Some(format!("version == {}", inner.min)),
-        (true, true) => Some(format!("({}..={}).contains(&version)", inner.min, inner.max)),
+        (true, true) => Some(format!(
+            "({}..={}).contains(&version)",
+            inner.min, inner.max
+        )),
     }
 }
 
@@ -53,7 +56,13 @@ fn min_size_at(message: &Message, kind: &Type, version: i16) -> usize {
                 (Type::Structure(_), Some(_)) => 1,
                 (kind, _) => min_size_at(message, kind, version),
             };
-            structure.fields.iter().filter(present).map(size).sum::<usize>() + usize::from(flexible)
+            structure
+                .fields
+                .iter()
+                .filter(present)
+                .map(size)
+                .sum::<usize>()
+                + usize::from(flexible)
         }
     }
 }

@@ -5,15 +5,26 @@ use crate::schema::{Field, Message, Structure, Type};
 
 pub fn generate(message: &Message, structure: &Structure) -> String {
     let name = &structure.name;
-    let plain = structure.fields.iter().all(|field| default(field) == "Default::default()");
+    let plain = structure
+        .fields
+        .iter()
+        .all(|field| default(field) == "Default::default()");
     let derive_default = if plain { ", Default" } else { "" };
-    let derive_eq = if has_float(message, structure) { "" } else { ", Eq" };
+    let derive_eq = if has_float(message, structure) {
+        ""
+    } else {
+        ", Eq"
+    };
     let mut code = format!(
         "#[derive(Clone, Debug, PartialEq{derive_eq}{derive_default})]\npub struct {name} {{\n"
     );
     for field in &structure.fields {
         let kind = rust::type_name(&field.kind);
-        let kind = if rust::is_option(field) { format!("Option<{kind}>") } else { kind };
+        let kind = if rust::is_option(field) {
+            format!("Option<{kind}>")
+        } else {
+            kind
+        };
         code += &format!("pub {}: {kind},\n", rust::ident(field));
     }
     code += "}\n\n";
@@ -40,9 +51,12 @@ pub fn default(field: &Field) -> String {
 }
 
 fn has_float(message: &Message, structure: &Structure) -> bool {
-    structure.fields.iter().any(|field| match (&field.kind, field.kind.structure()) {
-        (Type::Plain(_, rust), _) => *rust == "f64",
-        (_, Some(name)) => has_float(message, &message.structure(name)),
-        _ => false,
-    })
+    structure
+        .fields
+        .iter()
+        .any(|field| match (&field.kind, field.kind.structure()) {
+            (Type::Plain(_, rust), _) => *rust == "f64",
+            (_, Some(name)) => has_float(message, &message.structure(name)),
+            _ => false,
+        })
 }

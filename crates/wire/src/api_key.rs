@@ -22,6 +22,10 @@ impl ApiKey {
     /// The version of the response header. ApiVersions always has 0: its client does not know yet what the broker
     /// speaks (KIP-511).
     pub const fn response_header_version(self, version: i16) -> i16 {
-        if self.is_flexible(version) && !matches!(self, ApiKey::ApiVersions) { 1 } else { 0 }
+        if self.is_flexible(version) && !matches!(self, ApiKey::ApiVersions) {
+            1
+        } else {
+            0
+        }
     }
 }

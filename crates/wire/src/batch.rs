@@ -46,14 +46,24 @@ impl Batch {
 
     pub fn verify_crc(&self) -> Result<(), BatchError> {
         let actual = crc32c::crc32c(&self.bytes[CRC_FROM..]);
-        if actual == self.header.crc { Ok(()) } else { Err(BatchError::Crc) }
+        if actual == self.header.crc {
+            Ok(())
+        } else {
+            Err(BatchError::Crc)
+        }
     }
 
     /// The same bytes under a header with the offset and epoch that the leader assigned.
     pub fn with_assigned(&self, base_offset: i64, leader_epoch: i32) -> Batch {
-        let header =
-            BatchHeader { base_offset, partition_leader_epoch: leader_epoch, ..self.header };
-        Batch { header, bytes: self.bytes.clone() }
+        let header = BatchHeader {
+            base_offset,
+            partition_leader_epoch: leader_epoch,
+            ..self.header
+        };
+        Batch {
+            header,
+            bytes: self.bytes.clone(),
+        }
     }
 
     /// The batch as `message.timestamp.type=LogAppendTime` stores it: the time in the header, a new CRC. Copies.
@@ -61,9 +71,15 @@ impl Batch {
         let header = self.header.with_log_append_time(now_ms);
         let mut bytes = BytesMut::from(&self.bytes[..]);
         header.write(&mut bytes);
-        let header = BatchHeader { crc: crc32c::crc32c(&bytes[CRC_FROM..]), ..header };
+        let header = BatchHeader {
+            crc: crc32c::crc32c(&bytes[CRC_FROM..]),
+            ..header
+        };
         bytes[CRC_AT..CRC_FROM].copy_from_slice(&header.crc.to_be_bytes());
-        Batch { header, bytes: bytes.freeze() }
+        Batch {
+            header,
+            bytes: bytes.freeze(),
+        }
     }
 
     /// The first 16 bytes as they are stored: base offset, length and leader epoch of the header.
@@ -77,7 +93,10 @@ impl Batch {
 
     /// The bytes to store and to send: the patched prefix and, uncopied, the rest.
     pub fn stored_chunks(&self) -> [Bytes; 2] {
-        [Bytes::copy_from_slice(&self.patched_prefix()), self.bytes.slice(PREFIX_LEN..)]
+        [
+            Bytes::copy_from_slice(&self.patched_prefix()),
+            self.bytes.slice(PREFIX_LEN..),
+        ]
     }
 
     /// The bytes to store in one piece. Copies unless the prefix already is as it must be.

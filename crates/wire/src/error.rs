@@ -61,7 +61,10 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { length, max } => {
-                write!(f, "a length of {length} is more than the {max} of its prefix")
+                write!(
+                    f,
+                    "a length of {length} is more than the {max} of its prefix"
+                )
             }
             Self::Null(field) => write!(f, "{field} must not be null at this version"),
             Self::Version(version) => write!(f, "version {version} does not exist"),

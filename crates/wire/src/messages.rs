@@ -36,9 +36,18 @@ mod tests {
             client_id: Some("ab".into()),
         };
         let mut w = Writer::new();
-        header.encode(&mut w, ApiKey::Metadata.request_header_version(12)).unwrap();
-        assert_eq!(w.finish_contiguous().as_ref(), [0, 3, 0, 12, 0, 0, 0, 7, 0, 2, b'a', b'b', 0]);
-        let key = OffsetCommitKey { group: "g".into(), topic: "t".into(), partition: 2 };
+        header
+            .encode(&mut w, ApiKey::Metadata.request_header_version(12))
+            .unwrap();
+        assert_eq!(
+            w.finish_contiguous().as_ref(),
+            [0, 3, 0, 12, 0, 0, 0, 7, 0, 2, b'a', b'b', 0]
+        );
+        let key = OffsetCommitKey {
+            group: "g".into(),
+            topic: "t".into(),
+            partition: 2,
+        };
         let bytes = key.to_bytes().unwrap();
         assert_eq!(bytes.as_ref(), [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 2]);
         assert_eq!(OffsetCommitKey::from_bytes(bytes), Ok(key));

@@ -9,10 +9,11 @@ use crate::{DecodeError, Records, Str, Uuid};
 
 /// Memory for decoded elements that any frame may take, whatever its size.
 const ELEMENT_BYTES_FLOOR: usize = 64 * 1024;
-/// Memory for decoded elements per byte of frame. An empty compact string is one byte on the wire and 32 in memory.
-const ELEMENT_BYTES_PER_BYTE: usize = 48;
-/// Memory for decoded elements that no frame may exceed. Two million partitions in a response stay below it.
-const ELEMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Memory for decoded elements per byte of frame. The widest that clients send is a topic's name of few letters: five
+/// bytes on the wire, 48 in memory.
+const ELEMENT_BYTES_PER_BYTE: usize = 16;
+/// Memory for decoded elements that no frame may exceed. Half a million partitions in a response stay below it.
+const ELEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Elements that a vector reserves before the first one has been decoded.
 const RESERVE_MAX: usize = 256;
 
@@ -93,21 +94,33 @@ impl Reader {
     }
 
     pub fn nullable_string(&mut self, flexible: bool) -> Result<Option<Str>, DecodeError> {
-        let length = if flexible { self.compact_length()? } else { self.length16()? };
-        length.map(|length| Str::from_utf8(self.take(length)?)).transpose()
+        let length = if flexible {
+            self.compact_length()?
+        } else {
+            self.length16()?
+        };
+        length
+            .map(|length| Str::from_utf8(self.take(length)?))
+            .transpose()
     }
 
     pub fn string(&mut self, flexible: bool) -> Result<Str, DecodeError> {
-        self.nullable_string(flexible)?.ok_or(DecodeError::Null("a string"))
+        self.nullable_string(flexible)?
+            .ok_or(DecodeError::Null("a string"))
     }
 
     pub fn nullable_bytes(&mut self, flexible: bool) -> Result<Option<Bytes>, DecodeError> {
-        let length = if flexible { self.compact_length()? } else { self.length32()? };
+        let length = if flexible {
+            self.compact_length()?
+        } else {
+            self.length32()?
+        };
         length.map(|length| self.take(length)).transpose()
     }
 
     pub fn bytes(&mut self, flexible: bool) -> Result<Bytes, DecodeError> {
-        self.nullable_bytes(flexible)?.ok_or(DecodeError::Null("a bytes field"))
+        self.nullable_bytes(flexible)?
+            .ok_or(DecodeError::Null("a bytes field"))
     }
 
     pub fn nullable_records(&mut self, flexible: bool) -> Result<Option<Records>, DecodeError> {
@@ -121,13 +134,23 @@ impl Reader {
         min_size: usize,
         mut element: impl FnMut(&mut Reader) -> Result<T, DecodeError>,
     ) -> Result<Option<Vec<T>>, DecodeError> {
-        let count = if flexible { self.compact_length()? } else { self.length32()? };
+        let count = if flexible {
+            self.compact_length()?
+        } else {
+            self.length32()?
+        };
         let Some(count) = count else { return Ok(None) };
         if count > self.bytes.len() / min_size.max(1) {
-            return Err(DecodeError::Count { count: count as i64, left: self.bytes.len() });
+            return Err(DecodeError::Count {
+                count: count as i64,
+                left: self.bytes.len(),
+            });
         }
         let memory = count.saturating_mul(size_of::<T>());
-        self.allowance = self.allowance.checked_sub(memory).ok_or(DecodeError::TooManyElements)?;
+        self.allowance = self
+            .allowance
+            .checked_sub(memory)
+            .ok_or(DecodeError::TooManyElements)?;
         let mut elements = Vec::with_capacity(count.min(RESERVE_MAX));
         for _ in 0..count {
             elements.push(element(self)?);
@@ -141,7 +164,8 @@ impl Reader {
         min_size: usize,
         element: impl FnMut(&mut Reader) -> Result<T, DecodeError>,
     ) -> Result<Vec<T>, DecodeError> {
-        self.nullable_array(flexible, min_size, element)?.ok_or(DecodeError::Null("an array"))
+        self.nullable_array(flexible, min_size, element)?
+            .ok_or(DecodeError::Null("an array"))
     }
 
     /// Calls `field` for each tagged field with a reader of exactly that field's bytes. `field` returns whether it
@@ -152,13 +176,19 @@ impl Reader {
     ) -> Result<(), DecodeError> {
         let count = self.unsigned_varint()?;
         if count as usize > self.bytes.len() / 2 {
-            return Err(DecodeError::Count { count: i64::from(count), left: self.bytes.len() });
+            return Err(DecodeError::Count {
+                count: i64::from(count),
+                left: self.bytes.len(),
+            });
         }
         for _ in 0..count {
             let tag = self.unsigned_varint()?;
             let size = self.unsigned_varint()?;
             let bytes = self.take(size as usize)?;
-            let mut content = Reader { bytes, allowance: self.allowance };
+            let mut content = Reader {
+                bytes,
+                allowance: self.allowance,
+            };
             let known = field(tag, &mut content)?;
             if known && content.remaining() != 0 {
                 return Err(DecodeError::TagSize { tag });
@@ -180,7 +210,11 @@ impl Reader {
 
     fn need(&self, needed: usize) -> Result<(), DecodeError> {
         let left = self.bytes.len();
-        if needed > left { Err(DecodeError::Truncated { needed, left }) } else { Ok(()) }
+        if needed > left {
+            Err(DecodeError::Truncated { needed, left })
+        } else {
+            Ok(())
+        }
     }
 
     /// At most `max` groups of seven bits, lowest first.
@@ -219,7 +253,10 @@ impl Reader {
         match count {
             -1 => Ok(None),
             0.. if count <= self.bytes.len() as i64 => Ok(Some(count as usize)),
-            _ => Err(DecodeError::Count { count, left: self.bytes.len() }),
+            _ => Err(DecodeError::Count {
+                count,
+                left: self.bytes.len(),
+            }),
         }
     }
 }
@@ -235,12 +272,18 @@ mod tests {
     #[test]
     fn variable_length_numbers() {
         assert_eq!(reader(&[0xac, 0x02]).unsigned_varint(), Ok(300));
-        assert_eq!(reader(&[0xff, 0xff, 0xff, 0xff, 0x0f]).unsigned_varint(), Ok(u32::MAX));
+        assert_eq!(
+            reader(&[0xff, 0xff, 0xff, 0xff, 0x0f]).unsigned_varint(),
+            Ok(u32::MAX)
+        );
         assert_eq!(
             reader(&[0xff, 0xff, 0xff, 0xff, 0x1f]).unsigned_varint(),
             Err(DecodeError::Varint)
         );
-        assert_eq!(reader(&[0x80; 6]).unsigned_varint(), Err(DecodeError::Varint));
+        assert_eq!(
+            reader(&[0x80; 6]).unsigned_varint(),
+            Err(DecodeError::Varint)
+        );
         assert_eq!(reader(&[0x01]).varint(), Ok(-1));
         assert_eq!(reader(&[0xff; 10]).varlong(), Err(DecodeError::Varint));
     }
@@ -252,7 +295,10 @@ mod tests {
             let mut bytes = count.to_be_bytes().to_vec();
             bytes.extend([0, 0]);
             let mut r = Reader::new(Bytes::from(bytes));
-            assert!(matches!(r.array(false, 1, |r| r.i8()), Err(DecodeError::Count { .. })));
+            assert!(matches!(
+                r.array(false, 1, |r| r.i8()),
+                Err(DecodeError::Count { .. })
+            ));
         }
     }
 

@@ -26,7 +26,10 @@ pub struct Header {
 /// Iterates over `count` records of an uncompressed (or decompressed) payload; fields share its memory. Ends after
 /// the first error; fewer or more bytes than the records have are an error too.
 pub fn iter(payload: Bytes, count: i32) -> Iter {
-    Iter { reader: Reader::new(payload), left: count }
+    Iter {
+        reader: Reader::new(payload),
+        left: count,
+    }
 }
 
 #[derive(Debug)]
@@ -68,7 +71,10 @@ impl Iter {
         }
         let mut headers = Vec::with_capacity(count.min(16));
         for _ in 0..count {
-            headers.push(Header { key: nullable(&mut r)??, value: nullable(&mut r)? });
+            headers.push(Header {
+                key: nullable(&mut r)??,
+                value: nullable(&mut r)?,
+            });
         }
         (r.remaining() == 0).then_some(Record {
             offset_delta,
@@ -113,13 +119,19 @@ impl BatchBuilder {
             base_sequence: -1,
             record_count: 0,
         };
-        BatchBuilder { header, payload: BytesMut::new() }
+        BatchBuilder {
+            header,
+            payload: BytesMut::new(),
+        }
     }
 
     /// Marks the batch as an idempotent producer's.
     pub fn producer(mut self, id: i64, epoch: i16, base_sequence: i32) -> BatchBuilder {
-        (self.header.producer_id, self.header.producer_epoch, self.header.base_sequence) =
-            (id, epoch, base_sequence);
+        (
+            self.header.producer_id,
+            self.header.producer_epoch,
+            self.header.base_sequence,
+        ) = (id, epoch, base_sequence);
         self
     }
 
@@ -202,11 +214,18 @@ impl BatchBuilder {
         let mut bytes = BytesMut::zeroed(HEADER_LEN);
         bytes.put_slice(payload);
         let batch_length = (bytes.len() - LENGTH_PREFIX) as i32;
-        let mut header = BatchHeader { batch_length, attributes, ..self.header };
+        let mut header = BatchHeader {
+            batch_length,
+            attributes,
+            ..self.header
+        };
         header.write(&mut bytes);
         header.crc = crc32c::crc32c(&bytes[21..]);
         header.write(&mut bytes);
-        Batch { header, bytes: bytes.freeze() }
+        Batch {
+            header,
+            bytes: bytes.freeze(),
+        }
     }
 }
 
@@ -228,7 +247,10 @@ mod tests {
     fn built(records: i32) -> Batch {
         let mut builder = BatchBuilder::new(1_000);
         for i in 0..records {
-            let header = Header { key: Bytes::from_static(b"h"), value: None };
+            let header = Header {
+                key: Bytes::from_static(b"h"),
+                value: None,
+            };
             builder.append_at(1_000 + i64::from(i), Some(b"key"), None, &[header]);
         }
         builder.build()
@@ -241,17 +263,35 @@ mod tests {
         assert_eq!(batch.verify_crc(), Ok(()));
         let records: Result<Vec<_>, _> = iter(batch.payload(), batch.header.record_count).collect();
         let records = records.unwrap();
-        assert_eq!(records.iter().map(|r| r.offset_delta).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(
+            records.iter().map(|r| r.offset_delta).collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
         assert_eq!(records[2].timestamp_delta, 2);
-        assert_eq!((records[1].key.as_deref(), &records[1].value), (Some(&b"key"[..]), &None));
-        assert_eq!(records[0].headers, [Header { key: Bytes::from_static(b"h"), value: None }]);
+        assert_eq!(
+            (records[1].key.as_deref(), &records[1].value),
+            (Some(&b"key"[..]), &None)
+        );
+        assert_eq!(
+            records[0].headers,
+            [Header {
+                key: Bytes::from_static(b"h"),
+                value: None
+            }]
+        );
     }
 
     #[test]
     fn assigned_offsets_keep_the_crc() {
         let batch = built(2).with_assigned(41, 7);
         let stored = Batch::parse(batch.stored_bytes()).unwrap();
-        assert_eq!((stored.header.base_offset, stored.header.partition_leader_epoch), (41, 7));
+        assert_eq!(
+            (
+                stored.header.base_offset,
+                stored.header.partition_leader_epoch
+            ),
+            (41, 7)
+        );
         assert_eq!(stored.verify_crc(), Ok(()));
         assert_eq!(batch.stored_chunks().concat(), stored.bytes);
         let stamped = stored.with_log_append_time(5);
@@ -266,7 +306,9 @@ mod tests {
         bytes.extend_from_slice(&built(2).bytes);
         let whole = bytes.clone().freeze();
         assert_eq!(
-            split(whole.clone()).map(|b| b.unwrap().header.record_count).collect::<Vec<_>>(),
+            split(whole.clone())
+                .map(|b| b.unwrap().header.record_count)
+                .collect::<Vec<_>>(),
             [1, 2]
         );
         let torn: Vec<_> = split(whole.slice(..whole.len() - 1)).collect();

@@ -54,7 +54,10 @@ impl From<Bytes> for Records {
 
 impl From<Vec<Bytes>> for Records {
     fn from(chunks: Vec<Bytes>) -> Records {
-        let mut records = Records { chunks: Vec::with_capacity(chunks.len()), len: 0 };
+        let mut records = Records {
+            chunks: Vec::with_capacity(chunks.len()),
+            len: 0,
+        };
         chunks.into_iter().for_each(|chunk| records.push(chunk));
         records
     }

@@ -8,8 +8,9 @@ const TABLES: &[&str] = include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 
 /// Every message of the tables, requests first, by ascending key.
 pub fn messages() -> Vec<Message> {
-    let parsed =
-        TABLES.iter().map(|table| parse(table).expect("the build script has read the same table"));
+    let parsed = TABLES
+        .iter()
+        .map(|table| parse(table).expect("the build script has read the same table"));
     let mut all: Vec<_> = parsed.flatten().collect();
     all.sort_by(|a, b| (a.kind, a.key, &a.name).cmp(&(b.kind, b.key, &b.name)));
     all
@@ -34,7 +35,14 @@ pub struct Generator<'a> {
 impl<'a> Generator<'a> {
     pub fn new(message: &'a Message, version: i16, seed: u64) -> Generator<'a> {
         let flexible = message.flexible.is_some_and(|from| version >= from);
-        Generator { message, version, flexible, state: seed, hostile: None, arrays: Vec::new() }
+        Generator {
+            message,
+            version,
+            flexible,
+            state: seed,
+            hostile: None,
+            arrays: Vec::new(),
+        }
     }
 
     /// Gives the array with this index a count of 2^31 - 1.
@@ -88,7 +96,9 @@ impl<'a> Generator<'a> {
     /// `set`: never null, empty or a default, for tagged fields are left out when they are.
     fn field(&mut self, field: &Field, set: bool, out: &mut Vec<u8>) {
         let version = self.version;
-        let nullable = field.nullable.is_some_and(|n| n.min <= version && version <= n.max);
+        let nullable = field
+            .nullable
+            .is_some_and(|n| n.min <= version && version <= n.max);
         let flexible = self.flexible && !field.rigid;
         let null = nullable && !set && self.hostile.is_none() && self.below(4) == 0;
         match &field.kind {
@@ -108,8 +118,11 @@ impl<'a> Generator<'a> {
     }
 
     fn array(&mut self, element: &Type, name: &str, set: bool, flexible: bool, out: &mut Vec<u8>) {
-        let count =
-            if set || self.hostile.is_some() { 1 + self.below(2) } else { self.below(3) } as u32;
+        let count = if set || self.hostile.is_some() {
+            1 + self.below(2)
+        } else {
+            self.below(3)
+        } as u32;
         let hostile = self.hostile == Some(self.arrays.len());
         self.arrays.push(name.to_owned());
         length(Some(if hostile { HUGE } else { count }), flexible, out);
@@ -122,7 +135,11 @@ impl<'a> Generator<'a> {
     }
 
     fn value(&mut self, kind: &Type, set: bool, flexible: bool, out: &mut Vec<u8>) {
-        let random = if set { 100 + self.below(27) } else { self.random() };
+        let random = if set {
+            100 + self.below(27)
+        } else {
+            self.random()
+        };
         match kind {
             Type::Plain(_, "bool") => out.push(if set { 1 } else { random as u8 & 1 }),
             Type::Plain(_, "f64") => out.extend((random as f64).to_be_bytes()),

@@ -43,7 +43,11 @@ impl fmt::Display for Uuid {
         let bits = u128::from(*self);
         let mut text = [0u8; 22];
         for (i, c) in text.iter_mut().enumerate() {
-            let six = if i < 21 { bits >> (122 - 6 * i) } else { bits << 4 };
+            let six = if i < 21 {
+                bits >> (122 - 6 * i)
+            } else {
+                bits << 4
+            };
             *c = ALPHABET[(six & 0x3f) as usize];
         }
         f.write_str(std::str::from_utf8(&text).expect("the alphabet is ASCII"))
@@ -79,7 +83,11 @@ impl FromStr for Uuid {
         let mut bits = 0u128;
         for (i, c) in text.iter().enumerate() {
             let six = ALPHABET.iter().position(|a| a == c).ok_or(ParseUuidError)? as u128;
-            bits = if i < 21 { bits << 6 | six } else { bits << 2 | six >> 4 };
+            bits = if i < 21 {
+                bits << 6 | six
+            } else {
+                bits << 2 | six >> 4
+            };
         }
         Ok(Uuid(bits.to_be_bytes()))
     }
@@ -101,7 +109,12 @@ mod tests {
 
     #[test]
     fn what_is_not_an_id_is_refused() {
-        for text in ["", "AAAA", "AAAAAAAAAAAAAAAAAAAAA!", "AAAAAAAAAAAAAAAAAAAAAAA"] {
+        for text in [
+            "",
+            "AAAA",
+            "AAAAAAAAAAAAAAAAAAAAA!",
+            "AAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
             assert_eq!(text.parse::<Uuid>(), Err(ParseUuidError));
         }
     }

@@ -32,7 +32,12 @@ impl Writer {
     pub fn new() -> Writer {
         let mut first = BytesMut::with_capacity(128);
         first.put_bytes(0, PREFIX_LEN);
-        Writer { first, chunks: Vec::new(), tail: BytesMut::new(), chained: 0 }
+        Writer {
+            first,
+            chunks: Vec::new(),
+            tail: BytesMut::new(),
+            chained: 0,
+        }
     }
 
     /// Bytes written so far.
@@ -53,8 +58,10 @@ impl Writer {
     /// The message with its size in front, as frames are on a connection.
     pub fn finish_frame(mut self) -> Result<Vec<Bytes>, EncodeError> {
         let length = self.len();
-        let size = i32::try_from(length)
-            .map_err(|_| EncodeError::TooLong { length, max: i32::MAX as usize })?;
+        let size = i32::try_from(length).map_err(|_| EncodeError::TooLong {
+            length,
+            max: i32::MAX as usize,
+        })?;
         self.first[..PREFIX_LEN].copy_from_slice(&size.to_be_bytes());
         Ok(self.into_chunks())
     }
@@ -191,7 +198,10 @@ impl Writer {
 
     /// The number of elements or bytes that follow.
     pub fn count(&mut self, count: usize, flexible: bool) -> Result<(), EncodeError> {
-        let too_long = EncodeError::TooLong { length: count, max: i32::MAX as usize };
+        let too_long = EncodeError::TooLong {
+            length: count,
+            max: i32::MAX as usize,
+        };
         let count = i32::try_from(count).map_err(|_| too_long)?;
         if flexible {
             self.unsigned_varint(count as u32 + 1)
@@ -203,7 +213,11 @@ impl Writer {
 
     /// The count that means null.
     pub fn null_count(&mut self, flexible: bool) {
-        if flexible { self.unsigned_varint(0) } else { self.i32(-1) }
+        if flexible {
+            self.unsigned_varint(0)
+        } else {
+            self.i32(-1)
+        }
     }
 
     pub fn tags(&mut self, tags: Tags) -> Result<(), EncodeError> {
@@ -211,8 +225,10 @@ impl Writer {
         for (tag, content) in tags.0 {
             self.unsigned_varint(tag);
             let length = content.len();
-            let size = u32::try_from(length)
-                .map_err(|_| EncodeError::TooLong { length, max: u32::MAX as usize })?;
+            let size = u32::try_from(length).map_err(|_| EncodeError::TooLong {
+                length,
+                max: u32::MAX as usize,
+            })?;
             self.unsigned_varint(size);
             content.finish().iter().for_each(|chunk| self.chain(chunk));
         }
@@ -220,8 +236,10 @@ impl Writer {
     }
 
     fn short_length(&mut self, length: usize, flexible: bool) -> Result<(), EncodeError> {
-        let short = i16::try_from(length)
-            .map_err(|_| EncodeError::TooLong { length, max: i16::MAX as usize })?;
+        let short = i16::try_from(length).map_err(|_| EncodeError::TooLong {
+            length,
+            max: i16::MAX as usize,
+        })?;
         if flexible {
             self.unsigned_varint(short as u32 + 1)
         } else {
@@ -240,7 +258,11 @@ impl Writer {
     }
 
     fn gather(&mut self) -> &mut BytesMut {
-        if self.chunks.is_empty() { &mut self.first } else { &mut self.tail }
+        if self.chunks.is_empty() {
+            &mut self.first
+        } else {
+            &mut self.tail
+        }
     }
 
     fn into_chunks(self) -> Vec<Bytes> {

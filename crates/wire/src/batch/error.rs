@@ -56,7 +56,10 @@ impl fmt::Display for BatchError {
             Self::Crc => write!(f, "the CRC of the batch does not match"),
             Self::Codec(codec) => write!(f, "compression codec {codec} does not exist"),
             Self::RecordCount => {
-                write!(f, "the record count does not fit the offsets or the size of the batch")
+                write!(
+                    f,
+                    "the record count does not fit the offsets or the size of the batch"
+                )
             }
             Self::Producer => write!(f, "producer id, epoch and sequence do not fit together"),
             Self::Control => write!(f, "clients must not write control batches"),

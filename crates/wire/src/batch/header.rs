@@ -80,7 +80,9 @@ impl BatchHeader {
             return Err(BatchError::Length);
         }
         // next_offset must exist, so the last offset is below i64::MAX.
-        let last = header.base_offset.checked_add(i64::from(header.last_offset_delta));
+        let last = header
+            .base_offset
+            .checked_add(i64::from(header.last_offset_delta));
         if header.base_offset < 0
             || header.last_offset_delta < 0
             || last.is_none_or(|last| last == i64::MAX)
@@ -92,7 +94,10 @@ impl BatchHeader {
 
     /// Writes the header over the front of `bytes`, which must hold at least [`HEADER_LEN`] bytes.
     pub fn write(&self, mut bytes: &mut [u8]) {
-        assert!(bytes.len() >= HEADER_LEN, "a header needs {HEADER_LEN} bytes");
+        assert!(
+            bytes.len() >= HEADER_LEN,
+            "a header needs {HEADER_LEN} bytes"
+        );
         bytes.put_i64(self.base_offset);
         bytes.put_i32(self.batch_length);
         bytes.put_i32(self.partition_leader_epoch);
@@ -137,7 +142,11 @@ impl BatchHeader {
         } else {
             self.producer_id == -1 && !self.is_transactional()
         };
-        if sane { Ok(()) } else { Err(BatchError::Producer) }
+        if sane {
+            Ok(())
+        } else {
+            Err(BatchError::Producer)
+        }
     }
 
     /// The whole batch, with its base offset and length fields.
@@ -264,7 +273,12 @@ mod tests {
         for (base_offset, last_offset_delta) in [(-1, 9), (0, -1), (i64::MAX - 9, 9), (i64::MAX, 1)]
         {
             let mut bytes = [0; HEADER_LEN];
-            BatchHeader { base_offset, last_offset_delta, ..header() }.write(&mut bytes);
+            BatchHeader {
+                base_offset,
+                last_offset_delta,
+                ..header()
+            }
+            .write(&mut bytes);
             assert_eq!(BatchHeader::parse(&bytes), Err(BatchError::RecordCount));
         }
     }
@@ -272,8 +286,14 @@ mod tests {
     #[test]
     fn a_clients_batch_must_be_coherent() {
         assert_eq!(refused(|_| ()), None);
-        assert_eq!(refused(|h| h.record_count = 9), Some(BatchError::RecordCount));
-        assert_eq!(refused(|h| h.batch_length -= 1), Some(BatchError::RecordCount));
+        assert_eq!(
+            refused(|h| h.record_count = 9),
+            Some(BatchError::RecordCount)
+        );
+        assert_eq!(
+            refused(|h| h.batch_length -= 1),
+            Some(BatchError::RecordCount)
+        );
         assert_eq!(
             refused(|h| (h.record_count, h.last_offset_delta) = (0, -1)),
             Some(BatchError::RecordCount)
@@ -283,9 +303,18 @@ mod tests {
             Some(BatchError::RecordCount)
         );
         assert_eq!(refused(|h| h.attributes = 5), Some(BatchError::Codec(5)));
-        assert_eq!(refused(|h| h.attributes = CONTROL), Some(BatchError::Control));
-        assert_eq!(refused(|h| h.attributes = LOG_APPEND_TIME), Some(BatchError::Timestamp));
-        assert_eq!(refused(|h| h.attributes = TRANSACTIONAL), Some(BatchError::Producer));
+        assert_eq!(
+            refused(|h| h.attributes = CONTROL),
+            Some(BatchError::Control)
+        );
+        assert_eq!(
+            refused(|h| h.attributes = LOG_APPEND_TIME),
+            Some(BatchError::Timestamp)
+        );
+        assert_eq!(
+            refused(|h| h.attributes = TRANSACTIONAL),
+            Some(BatchError::Producer)
+        );
         assert_eq!(refused(|h| h.producer_id = 7), Some(BatchError::Producer));
         assert_eq!(refused(|h| h.producer_id = -2), Some(BatchError::Producer));
         assert_eq!(
@@ -296,9 +325,19 @@ mod tests {
 
     #[test]
     fn sequences_wrap_at_the_end_of_i32() {
-        let h = BatchHeader { base_sequence: i32::MAX - 4, ..header() };
+        let h = BatchHeader {
+            base_sequence: i32::MAX - 4,
+            ..header()
+        };
         assert_eq!(h.last_sequence(), 4);
-        assert_eq!(BatchHeader { base_sequence: 0, ..header() }.last_sequence(), 9);
+        assert_eq!(
+            BatchHeader {
+                base_sequence: 0,
+                ..header()
+            }
+            .last_sequence(),
+            9
+        );
         assert_eq!(header().last_sequence(), -1);
     }
 }

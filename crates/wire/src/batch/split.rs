@@ -7,7 +7,10 @@ use super::{Batch, BatchError, BatchHeader};
 /// The batches of `records` in order, sharing its memory. Ends after the first error; bytes that end within a
 /// batch give [`BatchError::Partial`].
 pub fn split(records: Bytes) -> Split {
-    Split { rest: records, position: 0 }
+    Split {
+        rest: records,
+        position: 0,
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -29,7 +32,10 @@ impl Split {
             return Err(BatchError::Partial);
         }
         self.position += size;
-        Ok(Batch { header, bytes: self.rest.split_to(size) })
+        Ok(Batch {
+            header,
+            bytes: self.rest.split_to(size),
+        })
     }
 }
 

@@ -3,7 +3,10 @@
 use super::{Field, Kind, Message, Structure, Type, Versions};
 
 pub fn parse(text: &str) -> Result<Vec<Message>, String> {
-    let mut lines = Lines { lines: Vec::new(), next: 0 };
+    let mut lines = Lines {
+        lines: Vec::new(),
+        next: 0,
+    };
     for (number, line) in text.lines().enumerate() {
         let content = line.trim_start();
         if !content.is_empty() && !content.starts_with('#') {
@@ -39,7 +42,10 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The next line if it has this indentation.
     fn take(&mut self, indent: usize) -> Option<Line<'a>> {
-        let line = *self.lines.get(self.next).filter(|line| line.indent == indent)?;
+        let line = *self
+            .lines
+            .get(self.next)
+            .filter(|line| line.indent == indent)?;
         self.next += 1;
         Some(line)
     }
@@ -60,10 +66,15 @@ fn message(line: Line, lines: &mut Lines) -> Result<Message, String> {
         Some(key) => key.parse().map_err(|_| format!("`{key}` is not a key"))?,
         None => -1,
     };
-    let everything = Versions { min: 0, max: i16::MAX };
+    let everything = Versions {
+        min: 0,
+        max: i16::MAX,
+    };
     let (mut range, mut flexible, mut unstable) = (None, None, None);
     while let Some(word) = words.next() {
-        let value = words.next().ok_or_else(|| format!("`{word}` needs a value"))?;
+        let value = words
+            .next()
+            .ok_or_else(|| format!("`{word}` needs a value"))?;
         match word {
             "versions" => range = Some(versions(value, everything)?),
             "flexible" => flexible = Some(versions(value, everything)?.min),
@@ -83,7 +94,16 @@ fn message(line: Line, lines: &mut Lines) -> Result<Message, String> {
             None => all.push(field(line, lines, versions)?),
         }
     }
-    Ok(Message { kind, name, key, versions, flexible, unstable, fields: all, shared })
+    Ok(Message {
+        kind,
+        name,
+        key,
+        versions,
+        flexible,
+        unstable,
+        fields: all,
+        shared,
+    })
 }
 
 fn fields(lines: &mut Lines, indent: usize, outer: Versions) -> Result<Vec<Field>, String> {
@@ -97,7 +117,9 @@ fn fields(lines: &mut Lines, indent: usize, outer: Versions) -> Result<Vec<Field
 fn field(line: Line, lines: &mut Lines, outer: Versions) -> Result<Field, String> {
     let mut words = line.content.split(' ');
     let name = words.next().ok_or("a field has a name")?.to_owned();
-    let word = words.next().ok_or_else(|| format!("{name}: a field has a type"))?;
+    let word = words
+        .next()
+        .ok_or_else(|| format!("{name}: a field has a type"))?;
     let (word, null) = match word.split_once('?') {
         Some((word, null)) => (word, Some(null)),
         None => (word, None),
@@ -110,8 +132,12 @@ fn field(line: Line, lines: &mut Lines, outer: Versions) -> Result<Field, String
                 tag = Some(value.ok_or_else(|| format!("{name}: a tag is a number"))?);
             }
             "=" => {
-                default =
-                    Some(words.next().ok_or_else(|| format!("{name}: no default"))?.to_owned())
+                default = Some(
+                    words
+                        .next()
+                        .ok_or_else(|| format!("{name}: no default"))?
+                        .to_owned(),
+                )
             }
             "rigid" => rigid = true,
             word => range = versions(word, outer).map_err(|e| format!("{name}: {e}"))?,
@@ -163,11 +189,18 @@ fn kind(word: &str) -> Result<Type, String> {
 /// `3`, `3+` or `3-5`; the plus reaches to the end of `outer`.
 fn versions(word: &str, outer: Versions) -> Result<Versions, String> {
     let number = |text: &str| {
-        text.parse::<i16>().map_err(|_| format!("`{word}` is not a range of versions"))
+        text.parse::<i16>()
+            .map_err(|_| format!("`{word}` is not a range of versions"))
     };
     if let Some(min) = word.strip_suffix('+') {
-        return Ok(Versions { min: number(min)?, max: outer.max });
+        return Ok(Versions {
+            min: number(min)?,
+            max: outer.max,
+        });
     }
     let (min, max) = word.split_once('-').unwrap_or((word, word));
-    Ok(Versions { min: number(min)?, max: number(max)? })
+    Ok(Versions {
+        min: number(min)?,
+        max: number(max)?,
+    })
 }

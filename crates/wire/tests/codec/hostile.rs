@@ -19,7 +19,9 @@ fn a_count_of_two_billion_in_any_array_is_refused_with_flat_memory() {
             loop {
                 let mut generator = Generator::new(&message, version, 1).with_hostile_array(index);
                 let bytes = generator.write();
-                let Some(array) = generator.arrays.get(index) else { break };
+                let Some(array) = generator.arrays.get(index) else {
+                    break;
+                };
                 let outcome = recode(&message.name, Bytes::from(bytes), version);
                 assert!(
                     outcome.is_err(),
@@ -39,9 +41,15 @@ fn a_count_of_two_billion_in_any_array_is_refused_with_flat_memory() {
 /// The most memory that this process ever had resident.
 fn peak_memory_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
-    let line =
-        status.lines().find_map(|l| l.strip_prefix("VmHWM:")).expect("Linux reports the peak");
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("the peak is a number");
+    let line = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .expect("Linux reports the peak");
+    let kib: u64 = line
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .expect("the peak is a number");
     kib * 1024
 }
 

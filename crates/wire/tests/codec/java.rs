@@ -16,14 +16,28 @@ fn fixtures() -> Vec<(&'static str, i16, Bytes)> {
         let (name, version, hex) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
         let byte =
             |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("the fixture is hexadecimal");
-        Some((name, version, (0..hex.len()).step_by(2).map(byte).collect::<Vec<_>>().into()))
+        Some((
+            name,
+            version,
+            (0..hex.len())
+                .step_by(2)
+                .map(byte)
+                .collect::<Vec<_>>()
+                .into(),
+        ))
     };
-    FIXTURES.lines().map(|line| parse(line).expect("a line is name, version, bytes")).collect()
+    FIXTURES
+        .lines()
+        .map(|line| parse(line).expect("a line is name, version, bytes"))
+        .collect()
 }
 
 #[test]
 fn what_java_wrote_is_read_and_written_again() {
-    for (name, version, bytes) in fixtures().into_iter().filter(|(_, version, _)| *version >= 0) {
+    for (name, version, bytes) in fixtures()
+        .into_iter()
+        .filter(|(_, version, _)| *version >= 0)
+    {
         assert_eq!(
             recode(name, bytes.clone(), version),
             Ok((bytes, 0)),
@@ -36,7 +50,9 @@ fn what_java_wrote_is_read_and_written_again() {
 fn what_kafka_protocol_lacks_java_has_confirmed() {
     for name in UNKNOWN {
         assert!(
-            fixtures().iter().any(|(n, v, _)| format!("{n} {v}") == *name),
+            fixtures()
+                .iter()
+                .any(|(n, v, _)| format!("{n} {v}") == *name),
             "no fixture for {name}"
         );
     }
@@ -44,38 +60,74 @@ fn what_kafka_protocol_lacks_java_has_confirmed() {
 
 #[test]
 fn javas_fields_are_where_they_belong() {
-    let (_, version, bytes) =
-        fixtures().into_iter().find(|(n, v, _)| (*n, *v) == ("FetchResponse", 18)).unwrap();
+    let (_, version, bytes) = fixtures()
+        .into_iter()
+        .find(|(n, v, _)| (*n, *v) == ("FetchResponse", 18))
+        .unwrap();
     let response: wire::messages::FetchResponse =
         wire::Message::decode(&mut wire::Reader::new(bytes), version).unwrap();
     let partition = &response.responses[0].partitions[0];
     assert_eq!(
-        (response.session_id, partition.high_watermark, partition.log_start_offset),
+        (
+            response.session_id,
+            partition.high_watermark,
+            partition.log_start_offset
+        ),
         (99, 10, 2)
     );
-    assert_eq!((partition.diverging_epoch.epoch, partition.diverging_epoch.end_offset), (5, 8));
-    assert_eq!((partition.partition_index, &partition.aborted_transactions), (4, &None));
     assert_eq!(
-        (response.node_endpoints[0].host.as_str(), response.node_endpoints[0].port),
+        (
+            partition.diverging_epoch.epoch,
+            partition.diverging_epoch.end_offset
+        ),
+        (5, 8)
+    );
+    assert_eq!(
+        (partition.partition_index, &partition.aborted_transactions),
+        (4, &None)
+    );
+    assert_eq!(
+        (
+            response.node_endpoints[0].host.as_str(),
+            response.node_endpoints[0].port
+        ),
         ("h", 9092)
     );
-    assert_eq!(response.responses[0].topic_id.to_string(), "ASNFZ4mrze8RIjNEVWZ3iA");
+    assert_eq!(
+        response.responses[0].topic_id.to_string(),
+        "ASNFZ4mrze8RIjNEVWZ3iA"
+    );
 }
 
 #[test]
 fn javas_batches_are_coherent() {
-    let batches: Vec<_> =
-        fixtures().into_iter().filter(|(name, ..)| *name == "RecordBatch").collect();
+    let batches: Vec<_> = fixtures()
+        .into_iter()
+        .filter(|(name, ..)| *name == "RecordBatch")
+        .collect();
     let codecs = [Compression::None, Compression::Gzip];
     for ((_, _, bytes), codec) in batches.into_iter().zip(codecs) {
         let batch = Batch::parse(bytes).unwrap();
-        assert_eq!((batch.verify_crc(), batch.header.validate_from_client()), (Ok(()), Ok(())));
-        assert_eq!((batch.header.compression(), batch.header.record_count), (codec, 2));
-        assert_eq!((batch.header.producer_id, batch.header.producer_epoch), (4711, 3));
-        assert_eq!((batch.header.base_sequence, batch.header.last_sequence()), (17, 18));
+        assert_eq!(
+            (batch.verify_crc(), batch.header.validate_from_client()),
+            (Ok(()), Ok(()))
+        );
+        assert_eq!(
+            (batch.header.compression(), batch.header.record_count),
+            (codec, 2)
+        );
+        assert_eq!(
+            (batch.header.producer_id, batch.header.producer_epoch),
+            (4711, 3)
+        );
+        assert_eq!(
+            (batch.header.base_sequence, batch.header.last_sequence()),
+            (17, 18)
+        );
         if codec == Compression::None {
-            let records: Vec<_> =
-                wire::record::iter(batch.payload(), 2).map(Result::unwrap).collect();
+            let records: Vec<_> = wire::record::iter(batch.payload(), 2)
+                .map(Result::unwrap)
+                .collect();
             assert_eq!(records[0].key.as_deref(), Some(&b"key"[..]));
             assert_eq!(records[0].headers[1].value, None);
             assert_eq!(

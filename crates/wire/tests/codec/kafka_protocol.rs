@@ -18,7 +18,12 @@ fn every_message_comes_out_as_it_went_in() {
             for seed in 0..SEEDS {
                 let bytes = Bytes::from(Generator::new(&message, version, seed).write());
                 let again = recode(&message.name, bytes.clone(), version);
-                assert_eq!(again, Ok((bytes, 0)), "{} version {version} seed {seed}", message.name);
+                assert_eq!(
+                    again,
+                    Ok((bytes, 0)),
+                    "{} version {version} seed {seed}",
+                    message.name
+                );
             }
         }
     }
@@ -28,7 +33,10 @@ fn every_message_comes_out_as_it_went_in() {
 fn kafka_protocol_reads_and_writes_the_same_bytes() {
     let mut compared = 0;
     let mut unknown = BTreeSet::new();
-    for message in messages().iter().filter(|m| matches!(m.kind, Kind::Request | Kind::Response)) {
+    for message in messages()
+        .iter()
+        .filter(|m| matches!(m.kind, Kind::Request | Kind::Response))
+    {
         for version in message.versions.min..=message.versions.max {
             if !theirs_knows(message, version) {
                 unknown.insert(format!("{} {version}", message.name));
@@ -37,19 +45,29 @@ fn kafka_protocol_reads_and_writes_the_same_bytes() {
             for seed in 0..SEEDS {
                 let bytes = Bytes::from(Generator::new(message, version, seed).write());
                 let theirs = theirs(message, bytes.clone(), version);
-                if theirs.as_ref().is_err_and(|e| e.contains("specified version not supported")) {
+                if theirs
+                    .as_ref()
+                    .is_err_and(|e| e.contains("specified version not supported"))
+                {
                     unknown.insert(format!("{} {version}", message.name));
                     continue;
                 }
                 let theirs = theirs.unwrap_or_else(|e| {
                     panic!("{} version {version} seed {seed}: {e:#}", message.name)
                 });
-                assert_eq!(theirs, bytes, "{} version {version} seed {seed}", message.name);
+                assert_eq!(
+                    theirs, bytes,
+                    "{} version {version} seed {seed}",
+                    message.name
+                );
                 compared += 1;
             }
         }
     }
-    assert_eq!(unknown.iter().map(String::as_str).collect::<Vec<_>>(), UNKNOWN);
+    assert_eq!(
+        unknown.iter().map(String::as_str).collect::<Vec<_>>(),
+        UNKNOWN
+    );
     assert!(compared > 4000, "only {compared} messages were compared");
 }
 

@@ -20,6 +20,8 @@ fn recode_as<M: Message>(bytes: Bytes, version: i16) -> Result<(Bytes, usize), D
     let mut r = Reader::new(bytes);
     let message = M::decode(&mut r, version)?;
     let mut w = Writer::new();
-    message.encode(&mut w, version).expect("what was decoded can be encoded");
+    message
+        .encode(&mut w, version)
+        .expect("what was decoded can be encoded");
     Ok((w.finish_contiguous(), r.remaining()))
 }

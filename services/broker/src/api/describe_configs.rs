@@ -71,7 +71,7 @@ pub(super) fn settings(
     }
 }
 
-fn result(
+pub(super) fn result(
     asked: &DescribeConfigsResource,
     found: Result<Vec<Setting>, Refusal>,
     with_synonyms: bool,

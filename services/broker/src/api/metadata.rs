@@ -4,6 +4,7 @@
 //! A topic that is created on demand is in the same answer: the broker waits until its own image has it. Topics by
 //! id from version 12 on (KIP-516).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use engine::metadata::{Assignment, Command, Image, NewTopic, TopicState};
@@ -84,6 +85,7 @@ pub(super) struct Asked {
     cluster_operations: bool,
 }
 
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Topic {
     Name(Str),
     Id(Uuid),
@@ -93,6 +95,8 @@ enum Topic {
 
 impl Asked {
     pub(super) fn new(request: MetadataRequest, version: i16) -> Asked {
+        // Nobody is told the same thing twice, as in Kafka: the answer is not larger than the metadata.
+        let mut seen = BTreeSet::new();
         // Version 0 has no null: an empty list is every topic there.
         let listed = request
             .topics
@@ -105,7 +109,10 @@ impl Asked {
             (name, id) => Topic::Invalid(name, id),
         };
         Asked {
-            topics: listed.map(|topics| topics.into_iter().map(topic).collect()),
+            topics: listed.map(|topics| {
+                let topics = topics.into_iter().map(topic);
+                topics.filter(|topic| seen.insert(topic.clone())).collect()
+            }),
             may_create: version < 4 || request.allow_auto_topic_creation,
             topic_operations: request.include_topic_authorized_operations,
             cluster_operations: request.include_cluster_authorized_operations,

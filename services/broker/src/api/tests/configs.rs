@@ -182,3 +182,20 @@ fn only_this_broker_describes_itself() {
     );
     assert_eq!(describe(&world, 99, ""), Err(ErrorCode::InvalidRequest));
 }
+
+#[test]
+fn an_empty_list_of_keys_is_no_restriction() {
+    let mut world = World::with_brokers(1);
+    world.create("a", 1, 1);
+    let configs = |keys: Option<Vec<&'static str>>| {
+        let asked = DescribeConfigsResource {
+            resource_type: 2,
+            resource_name: "a".into(),
+            configuration_keys: keys.map(|keys| keys.into_iter().map(Into::into).collect()),
+        };
+        let found = describe_configs::settings(&world.image, &config(), &asked);
+        describe_configs::result(&asked, found, false).configs.len()
+    };
+    assert_eq!(configs(Some(Vec::new())), configs(None));
+    assert_eq!(configs(Some(vec!["retention.ms", "no.such"])), 1);
+}

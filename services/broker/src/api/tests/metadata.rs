@@ -80,6 +80,13 @@ fn topics_are_found_by_name_and_by_id() {
 }
 
 #[test]
+fn whoever_asks_twice_is_told_once() {
+    let world = World::with_brokers(1);
+    let asked = vec![topic(Some("a"), Uuid::ZERO); 1000];
+    assert_eq!(ask(&world, Some(asked), 12, "PLAINTEXT").topics.len(), 1);
+}
+
+#[test]
 fn a_leader_that_the_listener_does_not_reach_is_no_leader() {
     let mut world = World::with_brokers(3);
     world.create("a", 3, 3);
