@@ -1,9 +1,9 @@
 //! The cluster, its network and its clients, moved on step by step by a seed.
 
 use engine::epochs::EpochEnd;
-use engine::ids::{BrokerEpoch, BrokerId, Offset};
+use engine::ids::{BrokerEpoch, BrokerId, Offset, PartitionEpoch};
 use engine::metadata::{AlteredPartition, PartitionChange, Rejection};
-use engine::replica::{FetchPosition, Options, Reader};
+use engine::replica::{FetchPosition, IsrProposal, Options, Reader};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use wire::Uuid;
@@ -59,6 +59,7 @@ pub enum Message {
     Altered {
         to: usize,
         incarnation: u8,
+        asked_in: PartitionEpoch,
         result: Result<AlteredPartition, Rejection>,
     },
     Produce {
@@ -239,18 +240,21 @@ impl World {
                 epoch,
                 change,
             } => {
+                let asked_in = change.partition_epoch;
                 let result = self.controller.alter(self.brokers[from].id, epoch, change);
                 self.bus.push(Message::Altered {
                     to: from,
                     incarnation,
+                    asked_in,
                     result,
                 });
             }
             Message::Altered {
                 to,
                 incarnation,
+                asked_in,
                 result,
-            } => self.altered(to, incarnation, result),
+            } => self.altered(to, incarnation, asked_in, result),
             Message::Produce {
                 to,
                 header,
@@ -289,14 +293,21 @@ impl World {
         }
     }
 
-    fn altered(&mut self, to: usize, incarnation: u8, result: Result<AlteredPartition, Rejection>) {
+    fn altered(
+        &mut self,
+        to: usize,
+        incarnation: u8,
+        asked_in: PartitionEpoch,
+        result: Result<AlteredPartition, Rejection>,
+    ) {
         if !self.is_same_life(to, incarnation) {
             return;
         }
         let Some(life) = &mut self.brokers[to].life else {
             return;
         };
-        let Some(proposal) = life.proposal.take() else {
+        let answered = |p: &mut IsrProposal| p.partition_epoch == asked_in;
+        let Some(proposal) = life.proposal.take_if(answered) else {
             return;
         };
         if let Err(rejection) = result {
