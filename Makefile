@@ -4,7 +4,7 @@ SHELL := /bin/bash
 STACK_COMMAND := scripts/stack
 
 .PHONY: up down cluster cluster-down status env verify logs clean-data help \
-	test test-unit test-cluster test-compat test-e2e lint fmt
+	test test-unit test-cluster test-compat test-e2e sim lint fmt
 
 up: ## Start the whole mesh, and wait until records have reached every sink
 	@$(STACK_COMMAND) up
@@ -51,6 +51,9 @@ test-compat: ## Other people's Kafka clients and Kafka's own tools against three
 
 test-e2e: ## The whole mesh on real stores, with everything killed once
 	@scripts/test e2e
+
+sim: ## Simulated lives: SEEDS=500 FIRST=1
+	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
 
 lint: ## Formatting, clippy with warnings denied, and cargo-deny where it is installed
 	@scripts/lint

@@ -54,6 +54,12 @@ impl Cluster<'_> {
         self.hosts[&id].lose_power();
     }
 
+    /// The process of a broker dies; the machine goes on, and with it what was written.
+    pub fn kill(&mut self, id: i32) {
+        self.sim.crash(broker_name(id));
+        self.hosts[&id].disk().kill();
+    }
+
     /// The broker starts again on the disk it has.
     pub fn restart(&mut self, id: i32) {
         self.sim.bounce(broker_name(id));
@@ -89,6 +95,7 @@ fn properties(id: i32) -> BTreeMap<String, String> {
         ("http.listen", String::new()),
         ("log.min.free.bytes", "0".to_string()),
         ("offsets.topic.num.partitions", "3".to_string()),
+        ("broker.session.timeout.ms", "3000".to_string()),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_string(), value))

@@ -9,6 +9,7 @@
 
 mod client;
 mod cluster;
+pub mod lives;
 mod trace;
 pub mod workload;
 mod world;

@@ -80,28 +80,47 @@ pub async fn create_topic(all: &[i32]) -> anyhow::Result<()> {
     .await
 }
 
-/// The partition as the cluster sees it.
+/// The partition as the cluster sees it: of all that the brokers say, what is of the newest leader epoch, as Kafka's
+/// clients choose. A broker that is cut off goes on telling what it knew.
 pub async fn partition(all: &[i32]) -> anyhow::Result<MetadataResponsePartition> {
-    until_some(all, "find the leader", async |client| {
-        let topic = MetadataRequestTopic {
-            name: Some(TOPIC.into()),
-            ..MetadataRequestTopic::default()
-        };
-        let request = MetadataRequest {
-            topics: Some(vec![topic]),
-            allow_auto_topic_creation: false,
-            ..MetadataRequest::default()
-        };
-        let answer = client.call(request, 12).await?;
-        let partition = answer
-            .topics
-            .first()
-            .and_then(|topic| topic.partitions.first());
-        let partition = partition.context("the topic is not there yet")?.clone();
-        ensure!(partition.leader_id >= 0, "no leader");
-        Ok(partition)
-    })
-    .await
+    for _ in 0..TRIES {
+        let mut newest: Option<MetadataResponsePartition> = None;
+        for id in all {
+            let Ok(seen) = partition_at(*id).await else {
+                continue;
+            };
+            if newest
+                .as_ref()
+                .is_none_or(|n| n.leader_epoch < seen.leader_epoch)
+            {
+                newest = Some(seen);
+            }
+        }
+        match newest.filter(|p| p.leader_id >= 0) {
+            Some(partition) => return Ok(partition),
+            None => sleep(REST).await,
+        }
+    }
+    bail!("no leader was found")
+}
+
+async fn partition_at(id: i32) -> anyhow::Result<MetadataResponsePartition> {
+    let mut client = Client::connect(&broker_name(id), PORT).await?;
+    let topic = MetadataRequestTopic {
+        name: Some(TOPIC.into()),
+        ..MetadataRequestTopic::default()
+    };
+    let request = MetadataRequest {
+        topics: Some(vec![topic]),
+        allow_auto_topic_creation: false,
+        ..MetadataRequest::default()
+    };
+    let answer = client.call(request, 12).await?;
+    let partition = answer
+        .topics
+        .first()
+        .and_then(|topic| topic.partitions.first());
+    Ok(partition.context("the topic is not there yet")?.clone())
 }
 
 /// An idempotent producer that never gives a record up.
