@@ -48,7 +48,7 @@ impl Logs {
             }
         }
         let recovered = self.state.lock().recovered.remove(&name);
-        let log = match recovered {
+        let mut log = match recovered {
             Some(mut log) => {
                 log.set_config(config);
                 log
@@ -58,6 +58,12 @@ impl Logs {
                 self.make(place, &name, topic, config).await?
             }
         };
+        // What a recovery found counts for the high watermark only once it is durable.
+        if log.config().flush_messages == 1 && log.unflushed_messages() > 0 {
+            let plan = log.flush_plan();
+            let flushed = self.env.blocking(Pool::Sync, move || plan.run()).await?;
+            log.on_flushed(&flushed);
+        }
         let high_watermark = self
             .directory_of(&name)
             .and_then(|directory| directory.saved.lock().high_watermarks.get(&name).copied());

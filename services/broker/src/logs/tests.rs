@@ -1,7 +1,6 @@
 //! The log directories on a disk in memory: stops and crashes, strangers, deleted topics, failing and full disks.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +75,12 @@ impl Machine {
             image: Image::default(),
             settings: Vec::new(),
         };
+        machine.register(1);
+        machine
+    }
+
+    /// The broker's process starts, for the `start`th time.
+    fn register(&mut self, start: u128) {
         let endpoint = Endpoint {
             listener: "PLAINTEXT".into(),
             host: "localhost".into(),
@@ -83,22 +88,19 @@ impl Machine {
         };
         let registration = Registration {
             broker: BrokerId(1),
-            incarnation: Uuid::from(1),
+            incarnation: Uuid::from(start),
             directory: Uuid::from(1),
             cluster_id: None,
             clean_epoch: None,
             endpoints: vec![endpoint],
             rack: None,
         };
-        let Outcome::Registered { epoch, .. } = machine.run(Command::RegisterBroker(registration))
+        let Outcome::Registered { epoch, .. } = self.run(Command::RegisterBroker(registration))
         else {
             panic!("a registration is answered with an epoch");
         };
-        machine.run(Command::UnfenceBroker {
-            broker: BrokerId(1),
-            epoch,
-        });
-        machine
+        let broker = BrokerId(1);
+        self.run(Command::UnfenceBroker { broker, epoch });
     }
 
     fn run(&mut self, command: Command) -> Outcome {
@@ -265,6 +267,30 @@ async fn checkpoints_outlive_a_crash() {
         (partition.log_end(), partition.high_watermark()),
         (Offset(1), Offset(1))
     );
+}
+
+#[tokio::test]
+async fn what_a_recovery_found_is_durable_before_it_counts() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[("flush.messages", "1")]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    assert_eq!(
+        partition.high_watermark(),
+        Offset(0),
+        "nobody has flushed it"
+    );
+    drop((running, partition));
+    machine.disk.kill();
+    machine.register(2);
+    let partition = machine.start().await.partition("t");
+    assert_eq!(
+        (partition.log_end(), partition.high_watermark()),
+        (Offset(1), Offset(1))
+    );
+    machine.disk.crash(4);
+    assert_eq!(machine.start().await.partition("t").log_end(), Offset(1));
 }
 
 #[tokio::test]
