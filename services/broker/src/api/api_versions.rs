@@ -46,7 +46,6 @@ fn table() -> Vec<ApiVersion> {
             api_key: offered.api as i16,
             min_version: offered.min,
             max_version: offered.max,
-            ..ApiVersion::default()
         })
         .collect()
 }

@@ -18,7 +18,7 @@ use wire::{ErrorCode, Records};
 
 use super::log::PartitionLog;
 use super::slot::{Options, Slot};
-use crate::env::{BoxFuture, Env, Listener, Outside, Pool, Stream};
+use crate::env::{BoxFuture, Env, Listener, Outside, Plane, Pool, Stream};
 
 /// How long anything in these tests may take.
 const SOON: Duration = Duration::from_secs(10);
@@ -127,7 +127,7 @@ fn start(log: &Arc<FakeLog>, env: &Env) -> Arc<Slot> {
         expiry_check: Duration::from_secs(600),
     };
     let slot = Slot::new(0, LeaderEpoch(1), env.clone());
-    tokio::spawn(slot.clone().run(log.clone(), options));
+    env.spawn(Plane::Data, "slot", slot.clone().run(log.clone(), options));
     slot
 }
 

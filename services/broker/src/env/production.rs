@@ -1,5 +1,8 @@
 //! The real world: two tokio runtimes, the system's sockets and clocks, bounded blocking pools.
 
+// What is forbidden elsewhere is what this file provides.
+#![allow(clippy::disallowed_methods)]
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The start: every log in the directories is opened, and checked where the last stop was not in order.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ impl Logs {
     }
 }
 
-fn report(path: &PathBuf, clean: bool, recovery: &Recovery) {
+fn report(path: &Path, clean: bool, recovery: &Recovery) {
     match &recovery.cut {
         Some(cut) => warn!(
             log = %path.display(), offset = cut.offset, bytes = cut.bytes, reason = cut.reason,

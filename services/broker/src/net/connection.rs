@@ -4,7 +4,6 @@
 //! its append happens when it starts, so appends keep the order of their requests, while the waits
 //! for replicas run side by side.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -194,15 +193,9 @@ pub(super) fn report(ended: Result<(), Ended>, peer: SocketAddr, listener: &str)
 }
 
 /// Runs `serve` as a task body that never fails.
-pub(super) fn task(
-    shared: Shared,
-    stream: Stream,
-    peer: Peer,
-) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let (address, listener) = (peer.address, peer.listener.clone());
-        let began: Instant = shared.broker.env.now();
-        report(serve(shared, stream, peer).await, address, &listener);
-        tracing::trace!(peer = %address, lasted = ?began.elapsed(), "connection ended");
-    }
+pub(super) async fn task(shared: Shared, stream: Stream, peer: Peer) {
+    let (address, listener) = (peer.address, peer.listener.clone());
+    let began: Instant = shared.broker.env.now();
+    report(serve(shared, stream, peer).await, address, &listener);
+    tracing::trace!(peer = %address, lasted = ?began.elapsed(), "connection ended");
 }

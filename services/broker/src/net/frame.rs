@@ -188,6 +188,7 @@ impl FrameReader {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // a test is the outside
 mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;

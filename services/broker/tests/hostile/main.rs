@@ -1,5 +1,8 @@
 //! A broker process under requests that nobody sane sends. It stays alive, its memory stays flat.
 
+// A test is the outside.
+#![allow(clippy::disallowed_methods)]
+
 mod batches;
 mod process;
 

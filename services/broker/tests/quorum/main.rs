@@ -1,5 +1,8 @@
 //! The metadata quorum over real sockets, each node on a runtime and an in-memory disk of its own.
 
+// A test is the outside.
+#![allow(clippy::disallowed_methods)]
+
 mod faults;
 mod harness;
 mod single;
