@@ -1,20 +1,25 @@
 //! docs/coming-from-kafka.md: each of its commands works, and prints what the page says.
 
 use anyhow::Result;
-use cluster::Cluster;
+use cluster::{Cluster, Settings};
 use compat::{Tools, blocks};
 
 const PAGE: &str = include_str!("../../../docs/coming-from-kafka.md");
 
 #[test]
 fn each_command_of_the_page_works() -> Result<()> {
-    let mut cluster = Cluster::start()?;
+    // As many partitions of __consumer_offsets as a cluster has that nobody configured.
+    let settings = Settings::default().property("offsets.topic.num.partitions", "50");
+    let mut cluster = Cluster::with(settings)?;
     let tools = Tools::find();
     let bootstrap = cluster.bootstrap();
     let partition = cluster.node(1).partition_dir("orders", 0);
-    let data = partition.parent().expect("a partition lies in a log directory");
+    let data = partition
+        .parent()
+        .expect("a partition lies in a log directory");
     let here = |text: &str| {
-        text.replace("localhost:9092", &bootstrap).replace("/var/lib/millrace", &data.display().to_string())
+        text.replace("localhost:9092", &bootstrap)
+            .replace("/var/lib/millrace", &data.display().to_string())
     };
     for block in blocks(PAGE) {
         let script = here(&block.script);
