@@ -5,6 +5,7 @@ mod append;
 mod flush;
 mod lookup;
 mod open;
+mod opening;
 mod read;
 mod retention;
 mod truncate;

@@ -36,6 +36,10 @@ impl Log {
             self.next_offset = offset.min(header.base_offset);
             self.active_mut().truncate(&*disk, position, offset)?;
         }
+        if self.next_offset < self.log_start {
+            // The batch that went held the log start.
+            return self.start_over(self.log_start);
+        }
         let end = self.next_offset;
         self.recovery_point = self.recovery_point.min(end);
         self.epochs.retain(|(_, start)| *start < end);

@@ -1,10 +1,11 @@
 //! Random lives of a log against a model, with crashes that lose and tear what was not synced.
 
 use proptest::prelude::*;
+use storage::OpenState;
 use storage::memory::MemoryDisk;
 use wire::batch::Batch;
 
-use crate::house::{batch, clean, flush, open, read_all, stored, unclean};
+use crate::house::{batch, clean, config, flush, open_with, read_all, stored, unclean};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -14,6 +15,8 @@ enum Step {
     },
     /// To this fraction (in 1/16) of the log.
     Truncate(i64),
+    /// Of the log's start, to this fraction (in 1/16) of the log.
+    Advance(i64),
     Flush,
     /// The checkpoint of recovery points is written.
     Checkpoint,
@@ -26,6 +29,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (1..6usize, 1..8i64).prop_map(|(batches, records)| Step::Append { batches, records }),
         1 => (0..16i64).prop_map(Step::Truncate),
+        1 => (0..16i64).prop_map(Step::Advance),
         3 => Just(Step::Flush),
         2 => Just(Step::Checkpoint),
         2 => any::<u64>().prop_map(Step::Crash),
@@ -41,82 +45,118 @@ struct Model {
     batches: Vec<Batch>,
     durable: i64,
     checkpoint: i64,
+    start: i64,
+    end: i64,
     epoch: i32,
 }
 
 impl Model {
-    fn end(&self) -> i64 {
-        self.batches.last().map_or(0, |b| b.header.next_offset())
+    /// Drops what ends at `offset` or later; `offset` is at or above the log start.
+    fn truncate(&mut self, offset: i64) {
+        if offset < self.end {
+            self.batches.retain(|b| b.header.last_offset() < offset);
+            let kept = self.batches.last().map(|b| b.header.next_offset());
+            self.end = kept.unwrap_or(self.start).max(self.start);
+            self.durable = self.durable.min(self.end);
+        }
     }
 
-    /// Drops what ends at `offset` or later.
-    fn truncate(&mut self, offset: i64) {
-        self.batches.retain(|b| b.header.last_offset() < offset);
-        self.durable = self.durable.min(self.end());
+    fn at(&self, part: i64) -> i64 {
+        self.start + (self.end - self.start) * part / 16
+    }
+
+    fn after_crash(&self) -> OpenState {
+        OpenState {
+            log_start: self.start,
+            ..unclean(self.checkpoint)
+        }
+    }
+
+    /// After a crash: what is left is a first part of what was written, with all that was durable.
+    fn recover(&mut self, log: &storage::Log) {
+        assert!(log.next_offset() >= self.durable);
+        let written = self.visible();
+        let left = stored(&read_all(log));
+        assert_eq!(left, stored(&written[..left.len()]));
+        self.batches = written[..left.len()].to_vec();
+        let end = self.batches.last().map(|b| b.header.next_offset());
+        self.end = end.unwrap_or(self.start);
+    }
+
+    /// The batches that can be read.
+    fn visible(&self) -> Vec<Batch> {
+        let visible = |b: &&Batch| b.header.last_offset() >= self.start;
+        self.batches.iter().filter(visible).cloned().collect()
     }
 }
 
-fn run(steps: &[Step]) {
+fn run(steps: &[Step], cache_bytes: u64) {
     let disk = MemoryDisk::new();
-    let (mut log, _) = open(&disk, unclean(0));
+    let open = |start| open_with(&disk, start, config(), cache_bytes).0;
+    let mut log = open(unclean(0));
     let mut model = Model::default();
     for step in steps {
         match step {
             Step::Append { batches, records } => {
                 model.epoch += 1;
-                let next = model.end();
                 let new: Vec<_> = (0..*batches as i64)
-                    .map(|i| batch(next + i * records, *records, model.epoch))
+                    .map(|i| batch(model.end + i * records, *records, model.epoch))
                     .collect();
                 log.append(&new, 0).unwrap();
+                model.end += *batches as i64 * records;
                 model.batches.extend(new);
             }
             Step::Truncate(part) => {
-                let offset = model.end() * part / 16;
+                let offset = model.at(*part);
                 log.truncate_to(offset).unwrap();
                 model.truncate(offset);
             }
+            Step::Advance(part) => {
+                model.start = model.at(*part);
+                log.advance_log_start(model.start)
+                    .unwrap()
+                    .remove()
+                    .unwrap();
+            }
             Step::Flush => {
                 flush(&mut log);
-                model.durable = model.end();
+                model.durable = model.end;
             }
             Step::Checkpoint => model.checkpoint = log.recovery_point(),
             Step::Crash(seed) => {
                 disk.crash(*seed);
-                log = recover(&disk, &mut model);
+                log = open(model.after_crash());
+                model.recover(&log);
             }
             Step::Kill => {
                 disk.kill();
-                let written = model.end();
-                log = recover(&disk, &mut model);
-                assert_eq!(log.next_offset(), written);
+                log = open(model.after_crash());
+                assert_eq!(log.next_offset(), model.end);
+                model.recover(&log);
             }
             Step::CleanRestart => {
                 let flushed = log.close_plan().unwrap().run().unwrap();
                 (model.durable, model.checkpoint) = (flushed.offset, flushed.offset);
                 disk.kill();
-                log = open(&disk, clean()).0;
+                log = open(OpenState {
+                    log_start: model.start,
+                    ..clean()
+                });
             }
         }
         check(&log, &model);
     }
 }
 
-/// Opens the log after a crash: what is left is a first part of what was written, with all that was durable.
-fn recover(disk: &MemoryDisk, model: &mut Model) -> storage::Log {
-    let (log, recovery) = open(disk, unclean(model.checkpoint));
-    assert!(recovery.next_offset >= model.durable, "{recovery:?}");
-    let left = stored(&read_all(&log));
-    assert_eq!(left, stored(&model.batches[..left.len()]));
-    model.batches.truncate(left.len());
-    log
-}
-
 fn check(log: &storage::Log, model: &Model) {
-    assert_eq!(log.next_offset(), model.end());
-    assert_eq!(stored(&read_all(log)), stored(&model.batches));
+    assert_eq!(
+        (log.log_start(), log.next_offset()),
+        (model.start, model.end)
+    );
+    let visible = model.visible();
+    assert_eq!(stored(&read_all(log)), stored(&visible));
     let mut epochs: Vec<(i32, i64)> = Vec::new();
-    for batch in &model.batches {
+    for batch in &visible {
         let header = batch.header;
         if epochs
             .last()
@@ -125,10 +165,19 @@ fn check(log: &storage::Log, model: &Model) {
             epochs.push((header.partition_leader_epoch, header.base_offset));
         }
     }
-    assert_eq!(log.epochs(), epochs);
-    for offset in [0, model.end() / 2, model.end() - 1] {
+    // The epoch that the log start is in may begin there, or be forgotten with its last batch.
+    let after = |epochs: &[(i32, i64)]| -> Vec<(i32, i64)> {
+        epochs
+            .iter()
+            .filter(|(_, start)| *start > model.start)
+            .copied()
+            .collect()
+    };
+    assert_eq!(after(log.epochs()), after(&epochs));
+    for offset in [model.start, (model.start + model.end) / 2, model.end - 1] {
         let found = log.offset_for_timestamp(offset).unwrap().run().unwrap();
-        let expected = (offset.max(0) < model.end()).then_some(offset.max(0));
+        let expected = offset.max(model.start);
+        let expected = (expected < model.end).then_some(expected);
         assert_eq!(found.map(|found| found.offset), expected);
     }
 }
@@ -137,7 +186,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_log_keeps_what_was_durable_and_never_invents(steps in steps()) {
-        run(&steps);
+    fn a_log_keeps_what_was_durable_and_never_invents(
+        steps in steps(), cache_bytes in prop_oneof![Just(0), Just(3000), Just(1 << 20)],
+    ) {
+        run(&steps, cache_bytes);
     }
 }

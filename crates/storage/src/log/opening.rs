@@ -1,0 +1,251 @@
+//! The files of a log while it is being opened: which segments there are, and which of their batches are whole.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::Log;
+use super::flush::FlushState;
+use super::open::{Cut, OpenState};
+use crate::Error;
+use crate::cache::{CacheBudget, LogCache};
+use crate::config::LogConfig;
+use crate::disk::{Disk, Entry, remove_if_there};
+use crate::producers::ProducerTable;
+use crate::segment::scan::{Found, Scanner};
+use crate::segment::{EXTENSIONS, FileSizes, INDEX, LOG, SNAPSHOT, Segment, TIMEINDEX, file_path};
+
+/// A log while it is being opened.
+pub(super) struct Opening {
+    pub disk: Arc<dyn Disk>,
+    pub dir: PathBuf,
+    /// Base offset → sizes of the segment's files.
+    pub files: BTreeMap<i64, FileSizes>,
+    /// Offsets of the producer snapshots, sorted.
+    pub snapshots: Vec<i64>,
+    pub config: LogConfig,
+    pub start: OpenState,
+    pub cut: Option<Cut>,
+}
+
+impl Opening {
+    /// Sorts the directory's files, and removes what an interrupted deletion or write left.
+    pub fn list(&mut self) -> Result<(), Error> {
+        let entries = self.disk.list(&self.dir);
+        for entry in entries.map_err(|e| Error::io("list", &self.dir, e))? {
+            if entry.name.ends_with(".deleted") || entry.name.ends_with(".tmp") {
+                remove_if_there(&*self.disk, &self.dir.join(&entry.name))?;
+            } else {
+                self.sort_in(&entry);
+            }
+        }
+        // An index without its log is of no use; the segment's own files are made anew over it.
+        self.files.retain(|_, sizes| sizes.log != u64::MAX);
+        Ok(())
+    }
+
+    fn sort_in(&mut self, entry: &Entry) {
+        let Some((name, extension)) = entry.name.split_once('.') else {
+            return;
+        };
+        let Ok(offset) = name.parse::<i64>() else {
+            return;
+        };
+        let absent = FileSizes {
+            log: u64::MAX,
+            ..FileSizes::default()
+        };
+        match extension {
+            LOG => self.files.entry(offset).or_insert(absent).log = entry.len,
+            INDEX => self.files.entry(offset).or_insert(absent).index = Some(entry.len),
+            TIMEINDEX => self.files.entry(offset).or_insert(absent).time_index = Some(entry.len),
+            SNAPSHOT => self.snapshots.push(offset),
+            _ => {}
+        }
+    }
+
+    /// The segments, the log end, and from which segment on they were checked.
+    pub fn segments(&mut self) -> Result<(Vec<Segment>, i64, Option<i64>), Error> {
+        let bases: Vec<i64> = self.files.keys().copied().collect();
+        if bases.is_empty() {
+            let base = self.start.log_start;
+            let segment = Segment::create(&*self.disk, &self.dir, base, self.start.now_ms)?;
+            return Ok((vec![segment], base, Some(base)));
+        }
+        if self.start.clean
+            && let Some((segments, next)) = self.trusted(&bases)?
+        {
+            return Ok((segments, next, None));
+        }
+        // The segment that ends at the recovery point is checked too: its indexes may not be synced.
+        let point = self.start.recovery_point;
+        let checked = bases.partition_point(|base| *base < point).max(1) - 1;
+        let mut segments = Vec::with_capacity(bases.len());
+        for base in &bases[..checked] {
+            segments.push(self.open_or_index(*base)?);
+        }
+        let mut next = bases[checked];
+        for (i, base) in bases.iter().enumerate().skip(checked) {
+            if let Some(reason) = self.misplaced(*base, next, i == checked) {
+                self.cut_from(&bases[i..], next, 0, reason)?;
+                break;
+            }
+            let (segment, end) = self.check(*base)?;
+            segments.push(segment);
+            next = end;
+            if self.cut.is_some() {
+                self.cut_from(&bases[i + 1..], next, 0, String::new())?;
+                break;
+            }
+        }
+        Ok((segments, next, Some(bases[checked])))
+    }
+
+    /// Why a segment cannot follow what ends at `next`.
+    fn misplaced(&self, base: i64, next: i64, first: bool) -> Option<String> {
+        // Compaction leaves gaps, but only below the recovery point.
+        let gap = base > next && base > self.start.recovery_point;
+        let wrong = !first && (base < next || gap);
+        wrong.then(|| format!("the next segment begins at {base}, not at {next}"))
+    }
+
+    /// All segments as they are, and the log end; `None` if the end is not as a clean shutdown leaves it.
+    fn trusted(&mut self, bases: &[i64]) -> Result<Option<(Vec<Segment>, i64)>, Error> {
+        let mut segments = Vec::with_capacity(bases.len());
+        for base in bases {
+            segments.push(self.open_or_index(*base)?);
+        }
+        let Some(last) = segments.last_mut() else {
+            return Ok(None);
+        };
+        last.note_tail(&*self.disk)?;
+        let start = last.index.last(&*self.disk)?;
+        let mut position = start.map_or(0, |entry| u64::from(entry.position));
+        let mut next = last.base_offset;
+        let file = last.file(&*self.disk)?;
+        let mut scanner = Scanner::sparse(&*file, last.size);
+        loop {
+            match scanner.header(position) {
+                Ok(Found::Batch(header)) => {
+                    next = header.next_offset();
+                    position += header.size_bytes() as u64;
+                }
+                Ok(Found::End) => return Ok(Some((segments, next))),
+                Ok(Found::Broken(why)) => {
+                    warn!(dir = %self.dir.display(), %why, "checking a log that was shut down cleanly");
+                    return Ok(None);
+                }
+                Err(e) => return Err(Error::io("read", last.path(), e)),
+            }
+        }
+    }
+
+    /// A segment that is trusted; an index that is missing is made anew.
+    fn open_or_index(&mut self, base: i64) -> Result<Segment, Error> {
+        let sizes = self.files[&base];
+        match Segment::existing(&self.dir, base, sizes, self.start.now_ms) {
+            Some(segment) => Ok(segment),
+            None => self.check(base).map(|(segment, _)| segment),
+        }
+    }
+
+    /// Reads a whole segment, makes its indexes anew, and cuts it where it is not whole.
+    fn check(&mut self, base: i64) -> Result<(Segment, i64), Error> {
+        let (disk, dir) = (&*self.disk, &self.dir);
+        let size = self.files[&base].log;
+        let mut segment = Segment::unindexed(disk, dir, base, size, self.start.now_ms)?;
+        let file = segment.file(disk)?;
+        let io = |e| Error::io("read", &file_path(dir, base, LOG), e);
+        let mut scanner = Scanner::sequential(&*file, size);
+        let (mut position, mut next) = (0, base);
+        let broken = loop {
+            let header = match scanner.header(position).map_err(io)? {
+                Found::Batch(header) => header,
+                Found::End => break None,
+                Found::Broken(why) => break Some(why.to_string()),
+            };
+            if header.base_offset < next || header.last_offset() - base > i64::from(i32::MAX) {
+                break Some(format!("offset {} after {next}", header.base_offset));
+            }
+            if !scanner.crc_matches(position, &header).map_err(io)? {
+                break Some("the CRC does not match".to_string());
+            }
+            segment.note(disk, &header, position, &self.config)?;
+            position += header.size_bytes() as u64;
+            next = header.next_offset();
+        };
+        if let Some(reason) = broken {
+            // Durable at once: what was cut must not come back behind what is appended next.
+            let truncated = file.truncate(position).and_then(|()| file.sync_data());
+            truncated.map_err(|e| Error::io("truncate", segment.path(), e))?;
+            segment.size = position;
+            self.cut_from(&[], next, size - position, reason)?;
+        }
+        segment.seal(&*self.disk)?;
+        Ok((segment, next))
+    }
+
+    /// Notes the cut at `offset` and removes the segments after it.
+    fn cut_from(
+        &mut self,
+        later: &[i64],
+        offset: i64,
+        bytes: u64,
+        reason: String,
+    ) -> Result<(), Error> {
+        let cut = self.cut.get_or_insert(Cut {
+            offset,
+            bytes: 0,
+            reason,
+        });
+        cut.bytes += bytes;
+        for base in later {
+            cut.bytes += self.files[base].log;
+        }
+        // From the end, so that an interruption leaves no hole.
+        for base in later.iter().rev() {
+            for extension in EXTENSIONS {
+                remove_if_there(&*self.disk, &file_path(&self.dir, *base, extension))?;
+            }
+        }
+        self.snapshots.retain(|snapshot| !later.contains(snapshot));
+        let synced = self.disk.sync_dir(&self.dir);
+        synced.map_err(|e| Error::io("sync", &self.dir, e))
+    }
+
+    pub fn log(
+        &self,
+        segments: Vec<Segment>,
+        next: i64,
+        budget: Arc<CacheBudget>,
+    ) -> Result<Log, Error> {
+        let first = segments.first().map_or(0, |s| s.base_offset);
+        let point = self.start.recovery_point.min(next);
+        let recovery_point = if self.start.clean && self.cut.is_none() {
+            next
+        } else {
+            point
+        };
+        let mut flush = FlushState::default();
+        flush.directory_changed();
+        flush.epochs_changed();
+        Ok(Log {
+            disk: self.disk.clone(),
+            dir: self.dir.clone(),
+            config: self.config.clone(),
+            poison: self.start.poison.clone(),
+            space: self.start.space.clone(),
+            cache: LogCache::new(budget),
+            segments,
+            log_start: self.start.log_start.max(first),
+            next_offset: next,
+            recovery_point,
+            claimed_recovery_point: self.start.recovery_point.max(recovery_point),
+            producers: ProducerTable::default(),
+            epochs: Vec::new(),
+            flush,
+        })
+    }
+}
