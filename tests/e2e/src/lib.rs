@@ -1,6 +1,6 @@
 //! A native stack of a test's own: free ports, its own data directory, dev builds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,16 @@ impl Stack {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
+    }
+
+    /// What `make env` prints: the addresses and keys of the stores and the brokers.
+    pub fn environment(&self) -> Result<BTreeMap<String, String>> {
+        let text = self.run(&["env"])?;
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        let plain = |value: &str| value.trim_matches(['\'', '"']).to_string();
+        Ok(pairs
+            .map(|(name, value)| (name.to_string(), plain(value)))
+            .collect())
     }
 
     fn status(&self) -> Result<Vec<Value>> {

@@ -2,3 +2,5 @@
 
 mod mesh;
 mod ports;
+mod stores;
+mod verify;
