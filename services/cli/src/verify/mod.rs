@@ -4,6 +4,7 @@
 //! once, read_committed, in chunks. For each chunk every sink is asked what it stores for just those offsets, so memory
 //! stays bounded however long the log is.
 
+mod checked;
 mod compare;
 mod counters;
 mod dead_letters;
@@ -16,25 +17,20 @@ mod s3;
 mod source;
 mod store;
 
-use std::collections::BTreeSet;
 use std::io::stdout;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
 use pipeline::KafkaOptions;
 use rdkafka::consumer::BaseConsumer;
 
-use compare::{Expected, compare, is_complete};
+use checked::{Checked, Patience};
 use counters::Counters;
 use dead_letters::DeadLetters;
-use findings::{Findings, Kind};
-use report::{Progress, Report, SinkReport, TopicReport};
-use source::{Chunk, Range, Reader, Topic};
-use store::{Fields, Store};
-
-/// How often a sink that lags is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+use report::{Progress, Report, TopicReport};
+use source::{Range, Reader, Topic};
+use store::Store;
 
 /// Proves that every record reached PostgreSQL, OpenSearch and S3 exactly once.
 ///
@@ -108,7 +104,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let consumer = source::consumer(&options.kafka)?;
-    let deadline = Instant::now() + options.wait;
+    let mut patience = Patience::new(options.wait);
     let mut fixed = Vec::new();
     for name in &options.topics {
         fixed.push((
@@ -132,7 +128,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                     consumer: &consumer,
                     topic: &topic,
                     letters,
-                    deadline,
+                    patience: &mut patience,
                     sinks,
                 };
                 report.topics.push(run.run(&mut progress).await?);
@@ -153,12 +149,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
 }
 
-/// A sink's store, and what was found in it.
-struct Checked {
-    store: Box<dyn Store>,
-    report: SinkReport,
-}
-
 async fn connect(options: &Options) -> Vec<Checked> {
     let mut all: Vec<Box<dyn Store>> = Vec::new();
     for sink in Sink::ALL.iter().filter(|sink| options.sinks.contains(sink)) {
@@ -168,12 +158,7 @@ async fn connect(options: &Options) -> Vec<Checked> {
             Sink::S3 => Box::new(s3::S3::connect(options.s3.clone()).await),
         });
     }
-    all.into_iter()
-        .map(|store| Checked {
-            report: SinkReport::new(store.name()),
-            store,
-        })
-        .collect()
+    all.into_iter().map(Checked::new).collect()
 }
 
 /// The verification of one topic.
@@ -181,7 +166,7 @@ struct Verification<'a> {
     consumer: &'a BaseConsumer,
     topic: &'a Topic,
     letters: DeadLetters,
-    deadline: Instant,
+    patience: &'a mut Patience,
     sinks: Vec<Checked>,
 }
 
@@ -189,7 +174,7 @@ impl Verification<'_> {
     async fn run(mut self, progress: &mut Progress) -> anyhow::Result<TopicReport> {
         let topic = self.topic;
         for sink in &mut self.sinks {
-            sink.begin(topic, self.deadline).await;
+            sink.begin(topic, self.patience).await;
         }
         let mut report = TopicReport::new(topic);
         for range in &topic.ranges {
@@ -211,7 +196,7 @@ impl Verification<'_> {
         progress: &mut Progress,
     ) -> anyhow::Result<()> {
         for sink in &mut self.sinks {
-            sink.below(self.topic, range).await;
+            sink.below(self.topic, range, self.patience).await;
         }
         let mut reader = Reader::start(self.consumer, &self.topic.name, range)?;
         let mut verified_from = range.start;
@@ -233,121 +218,13 @@ impl Verification<'_> {
                     &chunk,
                     verified_from,
                     &mut self.letters,
-                    self.deadline,
+                    self.patience,
                 )
                 .await?;
             }
             progress.advance(&self.topic.name, range.partition, chunk.below - chunk.from);
         }
         Ok(())
-    }
-}
-
-impl Checked {
-    async fn begin(&mut self, topic: &Topic, deadline: Instant) {
-        loop {
-            match self.store.begin(topic).await {
-                Ok(problems) => {
-                    return problems
-                        .into_iter()
-                        .for_each(|problem| self.report.findings.add_structural(problem));
-                }
-                Err(_) if Instant::now() < deadline => tokio::time::sleep(ASK_AGAIN).await,
-                Err(error) => return self.fail(&error),
-            }
-        }
-    }
-
-    /// The store cannot be read: that is a finding, and the other sinks are still verified.
-    fn fail(&mut self, error: &anyhow::Error) {
-        self.report.unreadable = Some(format!("{error:#}"));
-    }
-
-    async fn below(&mut self, topic: &Topic, range: Range) {
-        if self.report.unreadable.is_some() {
-            return;
-        }
-        match self.store.below(topic, range).await {
-            Ok(below) => {
-                let findings = &mut self.report.findings;
-                below.doubled.iter().for_each(|offset| {
-                    findings.add(Kind::Doubled, range.partition, *offset, || None)
-                });
-                self.report.gaps.extend(below.gaps);
-            }
-            Err(error) => self.fail(&error),
-        }
-    }
-
-    /// Compares a chunk with what the store holds, waiting while records are missing and there is time.
-    async fn check(
-        &mut self,
-        topic: &Topic,
-        partition: i32,
-        chunk: &Chunk,
-        verified_from: i64,
-        letters: &mut DeadLetters,
-        deadline: Instant,
-    ) -> anyhow::Result<()> {
-        if self.report.unreadable.is_some() {
-            return Ok(());
-        }
-        let one = |record: &pipeline::Record| {
-            (record.offset, self.store.expect(topic, partition, record))
-        };
-        let expected: Expected = chunk.records.iter().map(one).collect();
-        let mut again = false;
-        let (stored, dead) = loop {
-            let loaded = self
-                .store
-                .load(topic, partition, chunk.from, chunk.below, again)
-                .await;
-            let dead = letters.between(self.store.name(), partition, chunk.from, chunk.below);
-            let has_time = Instant::now() < deadline;
-            match loaded {
-                Ok(loaded) => {
-                    loaded
-                        .problems
-                        .into_iter()
-                        .for_each(|problem| self.report.findings.add_structural(problem));
-                    if is_complete(&expected, &loaded.stored, &dead) || !has_time {
-                        break (loaded.stored, dead);
-                    }
-                }
-                Err(error) if !has_time => {
-                    self.fail(&error);
-                    return Ok(());
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(ASK_AGAIN).await;
-            tokio::task::block_in_place(|| letters.read_on())?;
-            again = true;
-        };
-        self.compare(partition, chunk, verified_from, &expected, stored, &dead);
-        Ok(())
-    }
-
-    fn compare(
-        &mut self,
-        partition: i32,
-        chunk: &Chunk,
-        verified_from: i64,
-        expected: &Expected,
-        stored: Vec<(i64, Fields)>,
-        dead: &BTreeSet<i64>,
-    ) {
-        // What comes for offsets that were looked at before is a second copy of them.
-        let (late, stored): (Vec<_>, Vec<_>) = stored
-            .into_iter()
-            .partition(|(offset, _)| *offset < chunk.from);
-        let findings: &mut Findings = &mut self.report.findings;
-        for (offset, _) in late.iter().filter(|(offset, _)| *offset >= verified_from) {
-            findings.add(Kind::Doubled, partition, *offset, || None);
-        }
-        let tally = compare(findings, partition, expected, stored, dead);
-        self.report.stored += tally.stored;
-        self.report.dead += tally.dead;
     }
 }
 

@@ -1,0 +1,279 @@
+//! Reading the archiver's objects: their names, their metadata, their lines.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{
+    Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+};
+use aws_sdk_s3::error::DisplayErrorContext;
+use clap::Args;
+use futures::StreamExt;
+
+/// Largest content of an object that is read: 64 MiB and one record, unpacked.
+const MAX_OBJECT_BYTES: u64 = 96 << 20;
+/// Objects being read at a time.
+const CONCURRENT_READS: usize = 8;
+
+/// Where the archive is.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Options {
+    /// Endpoint of the S3 store [default: AWS]
+    #[arg(long, env = "S3_ENDPOINT_URL", value_name = "URL")]
+    s3_endpoint_url: Option<String>,
+
+    /// The archive's bucket
+    #[arg(
+        long,
+        env = "S3_BUCKET",
+        value_name = "NAME",
+        default_value = "millrace"
+    )]
+    s3_bucket: String,
+
+    /// The archiver's topics.dir
+    #[arg(
+        long,
+        env = "S3_TOPICS_DIR",
+        value_name = "PATH",
+        default_value = "topics"
+    )]
+    s3_topics_dir: String,
+}
+
+/// One object, by what its name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Object {
+    pub start: i64,
+    pub is_gzip: bool,
+}
+
+/// An object as it was read, or why it could not be.
+pub struct Fetched {
+    pub key: String,
+    pub start: i64,
+    pub content: anyhow::Result<(Metadata, Vec<u8>)>,
+}
+
+#[derive(Debug)]
+pub struct Metadata {
+    pub next: i64,
+    pub count: usize,
+    pub offsets: Vec<(i64, i64)>,
+    pub gap: Vec<(i64, i64)>,
+    pub cluster_id: String,
+    pub topic_id: String,
+}
+
+/// The objects of one archive.
+pub struct Objects {
+    client: Client,
+    options: Options,
+}
+
+impl Objects {
+    pub async fn connect(options: Options) -> Objects {
+        let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
+            .load()
+            .await;
+        let mut config = aws_sdk_s3::config::Builder::from(&shared)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if shared.region().is_none() {
+            config = config.region(Region::new("us-east-1"));
+        }
+        if shared.credentials_provider().is_none() {
+            config =
+                config.credentials_provider(Credentials::new("none", "none", None, None, "absent"));
+        }
+        if let Some(url) = &options.s3_endpoint_url {
+            config = config.endpoint_url(url).force_path_style(true);
+        }
+        Objects {
+            client: Client::from_conf(config.build()),
+            options,
+        }
+    }
+
+    fn prefix(&self, topic: &str, partition: i32) -> String {
+        format!(
+            "{}/{topic}/partition={partition}/{topic}+{partition}+",
+            self.options.s3_topics_dir
+        )
+    }
+
+    pub fn key(&self, topic: &str, partition: i32, object: Object) -> String {
+        let extension = if object.is_gzip { ".json.gz" } else { ".json" };
+        format!(
+            "{}{:010}{extension}",
+            self.prefix(topic, partition),
+            object.start
+        )
+    }
+
+    /// All objects of a partition from start offset `from` on, in the order of numbers.
+    pub async fn list(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+    ) -> anyhow::Result<Vec<Object>> {
+        let prefix = self.prefix(topic, partition);
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.options.s3_bucket)
+            .prefix(&prefix);
+        let mut pages = request.into_paginator().send();
+        let mut objects = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| readable("list", &prefix, &error))?;
+            for key in page
+                .contents
+                .into_iter()
+                .flatten()
+                .filter_map(|object| object.key)
+            {
+                let name = key.strip_prefix(&prefix).unwrap_or_default();
+                let is_gzip = name.ends_with(".gz");
+                let digits = name
+                    .strip_suffix(".gz")
+                    .unwrap_or(name)
+                    .strip_suffix(".json");
+                let start = digits.and_then(|digits| digits.parse::<i64>().ok());
+                match start.map(|start| Object { start, is_gzip }) {
+                    Some(object) if self.key(topic, partition, object) == key => {
+                        objects.push(object)
+                    }
+                    _ => bail!("object {key} has a name that the archiver does not give"),
+                }
+            }
+        }
+        objects.retain(|object| object.start >= from);
+        objects.sort_unstable();
+        Ok(objects)
+    }
+
+    pub async fn head(&self, key: &str) -> anyhow::Result<Metadata> {
+        let found = self
+            .client
+            .head_object()
+            .bucket(&self.options.s3_bucket)
+            .key(key)
+            .send()
+            .await;
+        let found = found.map_err(|error| readable("HEAD", key, &error))?;
+        metadata(key, &found.metadata.unwrap_or_default())
+    }
+
+    async fn get(&self, key: &str) -> anyhow::Result<(Metadata, Vec<u8>)> {
+        let found = self
+            .client
+            .get_object()
+            .bucket(&self.options.s3_bucket)
+            .key(key)
+            .send()
+            .await;
+        let found = found.map_err(|error| readable("GET", key, &error))?;
+        let metadata = metadata(key, found.metadata.as_ref().unwrap_or(&HashMap::new()))?;
+        if found.content_length.unwrap_or(0).unsigned_abs() > MAX_OBJECT_BYTES {
+            bail!("object {key} is larger than the archiver makes them");
+        }
+        let body = found
+            .body
+            .collect()
+            .await
+            .with_context(|| format!("GET {key}"))?
+            .to_vec();
+        if !key.ends_with(".gz") {
+            return Ok((metadata, body));
+        }
+        let mut text = Vec::new();
+        let unpacked = flate2::read::MultiGzDecoder::new(&body[..])
+            .take(MAX_OBJECT_BYTES)
+            .read_to_end(&mut text);
+        unpacked.with_context(|| format!("object {key} is not gzip"))?;
+        Ok((metadata, text))
+    }
+
+    /// Gets the objects, a few at a time, in order.
+    pub async fn get_all(&self, topic: &str, partition: i32, objects: Vec<Object>) -> Vec<Fetched> {
+        let get = |object: Object| async move {
+            let key = self.key(topic, partition, object);
+            let content = self.get(&key).await;
+            Fetched {
+                key,
+                start: object.start,
+                content,
+            }
+        };
+        futures::stream::iter(objects)
+            .map(get)
+            .buffered(CONCURRENT_READS)
+            .collect()
+            .await
+    }
+}
+
+fn metadata(key: &str, fields: &HashMap<String, String>) -> anyhow::Result<Metadata> {
+    let field = |name: &str| {
+        let value = fields.get(name).map(String::as_str);
+        value.with_context(|| {
+            format!("object {key} has no metadata {name}: the archiver did not write it")
+        })
+    };
+    let bad = |name: &str| format!("object {key} has a broken metadata {name}");
+    Ok(Metadata {
+        next: field("millrace-next-offset")?
+            .parse()
+            .with_context(|| bad("next-offset"))?,
+        count: field("millrace-record-count")?
+            .parse()
+            .with_context(|| bad("record-count"))?,
+        offsets: ranges(field("millrace-offset-ranges")?).with_context(|| bad("offset-ranges"))?,
+        gap: ranges(
+            fields
+                .get("millrace-retention-gap")
+                .map_or("", String::as_str),
+        )
+        .with_context(|| bad("retention-gap"))?,
+        cluster_id: field("millrace-cluster-id")?.to_owned(),
+        topic_id: field("millrace-topic-id")?.to_owned(),
+    })
+}
+
+fn ranges(text: &str) -> anyhow::Result<Vec<(i64, i64)>> {
+    let parts = text.split(',').filter(|part| !part.is_empty());
+    let one = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        anyhow::Ok((first.parse()?, last.parse()?))
+    };
+    parts.map(one).collect()
+}
+
+fn readable<E, R>(
+    operation: &str,
+    key: &str,
+    error: &aws_sdk_s3::error::SdkError<E, R>,
+) -> anyhow::Error
+where
+    E: std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    anyhow::anyhow!("S3 {operation} {key}: {}", DisplayErrorContext(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        assert_eq!(ranges("0-4,7").expect("ranges"), [(0, 4), (7, 7)]);
+        assert_eq!(ranges("").expect("no ranges"), []);
+        assert!(ranges("x").is_err());
+    }
+}
