@@ -10,7 +10,7 @@ use wire::batch::BatchHeader;
 
 use crate::controller::PARTITION;
 use crate::disk::Disk;
-use crate::world::{FetchAnswer, Produced};
+use crate::network::{FetchAnswer, Produced};
 
 /// Batches in one answer.
 const ANSWER_MAX: usize = 3;

@@ -13,6 +13,7 @@ mod controller;
 mod disk;
 mod faults;
 mod invariants;
+mod network;
 mod world;
 
 use world::World;

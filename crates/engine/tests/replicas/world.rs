@@ -1,77 +1,16 @@
 //! The cluster, its network and its clients, moved on step by step by a seed.
 
-use engine::epochs::EpochEnd;
-use engine::ids::{BrokerEpoch, BrokerId, Offset, PartitionEpoch};
-use engine::metadata::{AlteredPartition, PartitionChange, Rejection};
-use engine::replica::{FetchPosition, IsrProposal, Options, Reader};
+use engine::ids::BrokerId;
+use engine::replica::{Options, Reader};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use wire::Uuid;
-use wire::batch::BatchHeader;
 
 use crate::broker::Broker;
 use crate::clients::{Consumer, Producer};
 use crate::controller::Controller;
 use crate::invariants::Invariants;
-
-/// A producer's batch on a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Produced {
-    pub producer: usize,
-    pub connection: u32,
-    pub name: u32,
-}
-
-#[derive(Clone, Debug)]
-pub enum FetchAnswer {
-    Records {
-        headers: Vec<BatchHeader>,
-        high_watermark: Offset,
-    },
-    Diverging(EpochEnd),
-    OutOfRange,
-}
-
-/// What is on its way. Brokers are numbered from 0 here.
-pub enum Message {
-    Image {
-        to: usize,
-        version: usize,
-    },
-    Fetch {
-        from: usize,
-        to: usize,
-        epoch: BrokerEpoch,
-        asked: FetchPosition,
-    },
-    Fetched {
-        to: usize,
-        incarnation: u8,
-        asked: FetchPosition,
-        answer: FetchAnswer,
-    },
-    Alter {
-        from: usize,
-        incarnation: u8,
-        epoch: BrokerEpoch,
-        change: PartitionChange,
-    },
-    Altered {
-        to: usize,
-        incarnation: u8,
-        asked_in: PartitionEpoch,
-        result: Result<AlteredPartition, Rejection>,
-    },
-    Produce {
-        to: usize,
-        header: BatchHeader,
-        produced: Produced,
-    },
-    Acknowledge {
-        produced: Produced,
-        good: bool,
-    },
-}
+use crate::network::{Message, Produced};
 
 pub struct World {
     pub rng: SmallRng,
@@ -86,10 +25,10 @@ pub struct World {
     /// How much goes wrong in this life, of 100 steps.
     wildness: u32,
     /// How often a message to or from the controller is passed over, of 100 times.
-    controller_delay: u32,
+    pub controller_delay: u32,
     announced: usize,
     names: u32,
-    truncations: u64,
+    pub truncations: u64,
 }
 
 const BROKERS: i32 = 3;
@@ -184,152 +123,6 @@ impl World {
 
     pub fn any_broker(&mut self) -> usize {
         self.rng.random_range(0..self.brokers.len())
-    }
-
-    fn deliver_any(&mut self) {
-        if self.bus.is_empty() {
-            return;
-        }
-        let mut at = self.rng.random_range(0..self.bus.len());
-        // One connection keeps its order.
-        if let Message::Produce { produced, .. } = &self.bus[at] {
-            let (producer, connection) = (produced.producer, produced.connection);
-            let same = |m: &Message| {
-                matches!(m, Message::Produce { produced, .. }
-                    if produced.producer == producer && produced.connection == connection)
-            };
-            at = self.bus.iter().position(same).unwrap_or(at);
-        }
-        let slow = matches!(
-            self.bus[at],
-            Message::Alter { .. } | Message::Altered { .. } | Message::Image { .. }
-        );
-        if slow && self.rng.random_range(0..100) < self.controller_delay {
-            return;
-        }
-        let message = self.bus.remove(at);
-        self.deliver(message);
-    }
-
-    pub fn deliver(&mut self, message: Message) {
-        let now_ms = self.now_ms;
-        match message {
-            Message::Image { to, version } => {
-                let image = self.controller.version(version).clone();
-                self.brokers[to].on_image(version, &image, now_ms);
-            }
-            Message::Fetch {
-                from,
-                to,
-                epoch,
-                asked,
-            } => self.serve(from, to, epoch, asked),
-            Message::Fetched {
-                to,
-                incarnation,
-                asked,
-                answer,
-            } => {
-                if self.is_same_life(to, incarnation) && self.brokers[to].follow(&asked, &answer) {
-                    self.truncations += 1;
-                }
-            }
-            Message::Alter {
-                from,
-                incarnation,
-                epoch,
-                change,
-            } => {
-                let asked_in = change.partition_epoch;
-                let result = self.controller.alter(self.brokers[from].id, epoch, change);
-                self.bus.push(Message::Altered {
-                    to: from,
-                    incarnation,
-                    asked_in,
-                    result,
-                });
-            }
-            Message::Altered {
-                to,
-                incarnation,
-                asked_in,
-                result,
-            } => self.altered(to, incarnation, asked_in, result),
-            Message::Produce {
-                to,
-                header,
-                produced,
-            } => {
-                if let Some(answer) = self.brokers[to].produce(&header, produced, now_ms) {
-                    self.bus.push(Message::Acknowledge {
-                        produced,
-                        good: answer.is_ok(),
-                    });
-                }
-            }
-            Message::Acknowledge { produced, good } => self.acknowledge(produced, good),
-        }
-    }
-
-    fn is_same_life(&self, broker: usize, incarnation: u8) -> bool {
-        self.brokers[broker]
-            .life
-            .as_ref()
-            .is_some_and(|life| life.incarnation == incarnation)
-    }
-
-    fn serve(&mut self, from: usize, to: usize, epoch: BrokerEpoch, asked: FetchPosition) {
-        let follower = self.brokers[from].id;
-        let Some(incarnation) = self.brokers[from].life.as_ref().map(|l| l.incarnation) else {
-            return;
-        };
-        if let Some(answer) = self.brokers[to].serve(follower, epoch, &asked, self.now_ms) {
-            self.bus.push(Message::Fetched {
-                to: from,
-                incarnation,
-                asked,
-                answer,
-            });
-        }
-    }
-
-    fn altered(
-        &mut self,
-        to: usize,
-        incarnation: u8,
-        asked_in: PartitionEpoch,
-        result: Result<AlteredPartition, Rejection>,
-    ) {
-        if !self.is_same_life(to, incarnation) {
-            return;
-        }
-        let Some(life) = &mut self.brokers[to].life else {
-            return;
-        };
-        let answered = |p: &mut IsrProposal| p.partition_epoch == asked_in;
-        let Some(proposal) = life.proposal.take_if(answered) else {
-            return;
-        };
-        if let Err(rejection) = result {
-            let stale = matches!(
-                rejection,
-                Rejection::InvalidUpdateVersion | Rejection::FencedLeaderEpoch
-            );
-            life.replica.on_isr_refused(&proposal, stale);
-        }
-    }
-
-    fn acknowledge(&mut self, produced: Produced, good: bool) {
-        let target = self.any_broker();
-        let producer = &mut self.producers[produced.producer];
-        if producer.connection != produced.connection {
-            return;
-        }
-        if good {
-            producer.on_acknowledged(produced.name);
-        } else {
-            producer.reconnect(target);
-        }
     }
 
     fn fetch_any(&mut self) {
@@ -439,36 +232,6 @@ impl World {
             && self.rng.random_bool(0.3)
         {
             self.brokers[at].disk.high_watermark = life.replica.high_watermark().0;
-        }
-    }
-
-    fn lose_any(&mut self) {
-        if self.bus.is_empty() {
-            return;
-        }
-        let at = self.rng.random_range(0..self.bus.len());
-        match self.bus.remove(at) {
-            // The metadata log is never lost, only late.
-            image @ Message::Image { .. } => self.bus.push(image),
-            Message::Produce { produced, .. } | Message::Acknowledge { produced, .. } => {
-                self.cut(produced)
-            }
-            _ => {}
-        }
-    }
-
-    /// A connection that loses one message loses all that follow.
-    fn cut(&mut self, lost: Produced) {
-        self.bus.retain(|message| match message {
-            Message::Produce { produced, .. } | Message::Acknowledge { produced, .. } => {
-                produced.producer != lost.producer || produced.connection != lost.connection
-            }
-            _ => true,
-        });
-        let target = self.any_broker();
-        let producer = &mut self.producers[lost.producer];
-        if producer.connection == lost.connection {
-            producer.reconnect(target);
         }
     }
 
