@@ -9,7 +9,7 @@ use storage::{Log, ProducerEntry};
 use crate::config::TopicConfig;
 
 /// Whether the topic asks for an fsync before a record counts.
-pub(super) fn flushes_each(topic: &TopicConfig) -> bool {
+fn flushes_each(topic: &TopicConfig) -> bool {
     topic.flush_messages == 1
 }
 

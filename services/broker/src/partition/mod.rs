@@ -103,6 +103,7 @@ impl Partition {
             }
             transition
         });
+        self.flush_if_due();
         if transition != Transition::None {
             tracing::debug!(
                 topic = %self.topic, partition = self.id.index, ?transition,
@@ -116,6 +117,18 @@ impl Partition {
             );
         }
         transition
+    }
+
+    /// What a crash or another configuration has left without an fsync keeps a follower from fetching on, and a
+    /// leader's high watermark from passing it.
+    fn flush_if_due(&self) {
+        let is_due = {
+            let s = self.state.lock();
+            s.replica.options().flush_each && s.replica.flushed() < s.replica.log_end()
+        };
+        if is_due {
+            self.flush_due.request(self.id);
+        }
     }
 
     /// Takes in a changed topic configuration.
@@ -132,9 +145,7 @@ impl Partition {
             s.replica
                 .on_options(convert::options(config, lag_max_ms), now_ms);
         });
-        if convert::flushes_each(config) {
-            self.flush_due.request(self.id);
-        }
+        self.flush_if_due();
     }
 
     /// Stops serving: the topic is deleted, or the broker stops.

@@ -27,6 +27,8 @@ use crate::quorum::Quorum;
 const VERSION: i16 = 17;
 /// Beyond what was asked for: the first batch of a partition may be larger than any limit.
 const ANSWER_MAX_BYTES: usize = 128 << 20;
+/// Rest of a partition whose own log has failed.
+const LOG_BACKOFF: Duration = Duration::from_secs(2);
 /// Between two looks for something to fetch, should a wake-up ever be missed.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -255,7 +257,7 @@ impl Fetcher {
                 tracing::error!(
                     topic = %partition.topic(), partition = partition.id().index, %error, "cannot fsync"
                 );
-                self.let_rest(partition.id());
+                self.let_rest_long(partition.id());
             }
         }
     }
@@ -292,10 +294,15 @@ impl Fetcher {
                     topic = %partition.topic(), partition = partition.id().index, leader = self.leader.0, %error,
                     "cannot take what the leader has sent"
                 );
-                self.let_rest(partition.id());
+                self.let_rest_long(partition.id());
                 false
             }
         }
+    }
+
+    /// The log itself refuses: a full disk, for example, does not get room within milliseconds.
+    fn let_rest_long(&mut self, id: PartitionId) {
+        self.resting.insert(id, self.env.now() + LOG_BACKOFF);
     }
 
     fn let_rest(&mut self, id: PartitionId) {

@@ -6,6 +6,8 @@
 
 mod response;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

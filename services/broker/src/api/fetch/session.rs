@@ -64,6 +64,7 @@ pub struct Sessions {
 }
 
 /// One request's use of its session, or of none.
+#[derive(Debug)]
 pub struct Session {
     id: i32,
     items: Vec<Item>,
