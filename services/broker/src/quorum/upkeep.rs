@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::node::Node;
 use crate::env::Pool;
 
+/// Before the reserve is made.
+const AFTER_START: Duration = Duration::from_secs(3);
 /// Between two looks at the reserve.
 const RESERVE_CHECK: Duration = Duration::from_secs(60);
 
@@ -13,16 +15,19 @@ impl Node {
     /// Keeps the file that makes room for the metadata log on a full disk.
     pub(super) async fn keep_reserve(self: Arc<Self>) {
         let Some(log) = self.log.clone() else { return };
+        // A start has better things to write. Not on the log's own pool: its fsyncs would wait behind this one.
+        let mut wait = AFTER_START;
         loop {
+            tokio::time::sleep(wait).await;
+            wait = RESERVE_CHECK;
             let filling = log.clone();
-            if let Err(error) = self
+            let filled = self
                 .env
-                .blocking(Pool::Control, move || filling.fill_reserve())
-                .await
-            {
+                .blocking(Pool::Read, move || filling.fill_reserve())
+                .await;
+            if let Err(error) = filled {
                 tracing::warn!(%error, "no reserve for the metadata log");
             }
-            tokio::time::sleep(RESERVE_CHECK).await;
         }
     }
 }
