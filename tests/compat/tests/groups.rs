@@ -264,3 +264,17 @@ fn a_static_member_comes_back_without_a_rebalance() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn nobody_but_the_coordinators_writes_into_their_topic() -> Result<()> {
+    let mut cluster = start()?;
+    coordinator(&mut cluster, "any")?;
+    cluster.wait_in_sync("__consumer_offsets")?;
+    let (_, output) = Tools::find().attempt(&format!(
+        "printf 'k:v\\n' | kcat -b {} -P -t __consumer_offsets -p 0 -K :",
+        cluster.bootstrap()
+    ));
+    assert!(output.contains("Invalid topic"), "{output}");
+    assert_eq!(cluster.offset("__consumer_offsets", 0, -1)?, 0);
+    Ok(())
+}

@@ -22,6 +22,7 @@ use wire::{ErrorCode, Records, Str};
 
 use super::RequestContext;
 use super::partition_lookup::{LeaderHint, LeaderHints, TopicKey, find};
+use super::topics;
 use crate::partition::{Appended, CommitWait, Partition};
 use crate::server::Broker;
 
@@ -123,6 +124,10 @@ fn append(
 ) -> Outcome {
     let acks = acks?;
     let partition = find(broker, image, topic, data.index)?;
+    if topics::is_internal(partition.topic()) {
+        // The coordinators hold in memory what stands there: nobody else may write it.
+        return Err(ErrorCode::InvalidTopicException.into());
+    }
     let batch = the_batch(data.records)?;
     let (size, records) = (batch.bytes.len() as u64, batch.header.record_count);
     let appended = partition.append(batch, acks).map_err(|failure| {
