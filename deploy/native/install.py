@@ -176,13 +176,14 @@ def sudo() -> list[str] | None:
     return ["sudo"] if shutil.which("sudo") else None
 
 
-def run(what: str, command: list, **options) -> None:
+def run(what: str | None, command: list, **options) -> None:
     """Runs one client of a registry; its output is shown only when it fails."""
-    say(f"get       {what}")
+    if what:
+        say(f"get       {what}")
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-30:])
-        raise Stop(f"{what}: `{' '.join(map(str, command))}` failed:\n{tail}")
+        raise Stop(f"`{' '.join(map(str, command))}` failed:\n{tail}")
 
 
 def install(need: Need) -> None:
@@ -223,7 +224,7 @@ def unpack_servers(packages: list[str]) -> None:
     specs = [f"{name}={version}" for name, version in wanted]
     run(f"servers {' '.join(packages)}", ["apt-get", "-o", "APT::Sandbox::User=root", "download", *specs], cwd=archives)
     for archive in sorted(archives.glob("*.deb")):
-        run(f"unpack {archive.name}", ["dpkg", "-x", archive, DEBS])
+        run(None, ["dpkg", "-x", archive, DEBS])
     shutil.rmtree(archives)
 
 

@@ -43,6 +43,8 @@ def prefix(settings: Settings) -> list[str]:
     command = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
     if shut_in(settings.data / "x") or shut_in(CACHE / "x"):
         command += ["--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override"]
+        # Without it access(2), which initdb asks about its own binary, would not count the capability.
+        command += ["--securebits=+no_setuid_fixup"]
     else:
         command += ["--inh-caps=-all"]
     return [*command, "--no-new-privs", "--"]
