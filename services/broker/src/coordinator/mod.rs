@@ -74,7 +74,7 @@ impl Groups {
     /// Takes up and gives up partitions as the metadata say, for as long as the broker runs.
     pub fn start(self: &Arc<Groups>) -> JoinHandle<()> {
         let groups = self.clone();
-        self.env.spawn(Plane::Control, "groups", async move {
+        self.env.spawn(Plane::Data, "groups", async move {
             let mut changes = groups.partitions.changes();
             let mut topics = BTreeSet::new();
             loop {

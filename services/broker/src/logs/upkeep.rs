@@ -34,8 +34,9 @@ impl Logs {
     pub fn keep(self: &Arc<Self>, partitions: &Arc<Partitions>, metrics: &Arc<Metrics>) -> Upkeep {
         let env = &self.env;
         let mut tasks = vec![
+            // Nothing that takes a partition's lock runs on the control plane: a hanging disk may hold it.
             env.spawn(
-                Plane::Control,
+                Plane::Data,
                 "log-tick",
                 self.clone().run_tick(partitions.clone(), metrics.clone()),
             ),

@@ -55,7 +55,8 @@ impl Replication {
         let lag_max = config.replication.lag_time_max;
         let gauges = gauges::run(partitions.clone(), quorum.clone(), metrics.clone());
         Replication(vec![
-            env.spawn(Plane::Control, "partition-gauges", gauges),
+            // A hanging disk may hold a partition's lock, which the control plane must never wait for.
+            env.spawn(Plane::Data, "partition-gauges", gauges),
             env.spawn(
                 Plane::Data,
                 "partitions",
