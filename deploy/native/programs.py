@@ -211,7 +211,8 @@ def service(settings: Settings, name: str) -> Program:
         text = template.read_text().replace("http://127.0.0.1:19000", f"http://{settings.address('s3')}")
         config = write(settings.data / "config/s3_conn_config.json", text)
         arguments = ["--config", str(config), *arguments]
-    environment = {**settings.environment(), "METRICS_ADDR": settings.address(name)}
+    # A name that stays lets a service that was killed have its partitions back at once.
+    environment = {**settings.environment(), "METRICS_ADDR": settings.address(name), "INSTANCE_ID": name}
     return Program(name, [str(settings.bin_dir() / name), *arguments], environment)
 
 

@@ -97,6 +97,7 @@ async fn prepare(
     let objects = connect(options, connector, readiness).await?;
     let letters = DeadLetters::new("s3", &options.kafka, registry)?;
     let mut settings = Settings::new(options.kafka.clone(), group_id, connector.topics.clone());
+    settings.instance_id = options.instance_id.clone();
     settings.limits = BatchLimits {
         max_records: connector.flush_size,
         max_bytes: MAX_OBJECT_BYTES,

@@ -43,6 +43,11 @@ pub struct Options {
     #[arg(long, env = "ARCHIVER_GROUP_ID", value_name = "GROUP")]
     pub group_id: Option<String>,
 
+    /// A name of this process, of its own and the same at each start (Kafka's group.instance.id): then a process that was
+    /// killed gets its partitions back at once when it is started again, instead of after ten seconds
+    #[arg(long, env = "INSTANCE_ID", value_name = "NAME")]
+    pub instance_id: Option<String>,
+
     /// Bucket, over s3.bucket.name in the file. Where the file has none, S3_BUCKET is taken.
     #[arg(long, value_name = "NAME")]
     pub bucket: Option<String>,

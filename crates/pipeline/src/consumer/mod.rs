@@ -121,6 +121,9 @@ pub trait Writer: Send + 'static {
 pub struct Settings {
     pub kafka: KafkaOptions,
     pub group_id: String,
+    /// A name of this process that stays the same when it is started again (group.instance.id): then it gets its
+    /// partitions back at once, where a nameless member that was killed holds them until its session ends.
+    pub instance_id: Option<String>,
     pub topics: Vec<String>,
     pub limits: BatchLimits,
     /// For records received but not yet in a batch, over all partitions.
@@ -133,6 +136,7 @@ impl Settings {
         Settings {
             kafka,
             group_id: group_id.into(),
+            instance_id: None,
             topics,
             limits: BatchLimits::default(),
             buffer_bytes: 64 << 20,

@@ -64,9 +64,12 @@ impl<S: Sink> Router<S> {
         readiness: Readiness,
     ) -> anyhow::Result<Router<S>> {
         let (context, rebalances) = Context::new();
-        let config = settings
+        let mut config = settings
             .kafka
             .consumer(&settings.group_id, &settings.group_id);
+        if let Some(instance_id) = &settings.instance_id {
+            config.set("group.instance.id", instance_id);
+        }
         let consumer: StreamConsumer<Context> = config
             .create_with_context(context)
             .context("cannot create a Kafka consumer")?;
