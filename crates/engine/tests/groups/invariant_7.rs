@@ -4,15 +4,14 @@
 //! Members with minds of their own join, sync, beat, commit, leave and fall silent in any order, while the log
 //! commits late, refuses writes, and coordinators crash with any part of what was not committed.
 
-mod group_world;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::group::{Config, Reply};
-use group_world::{World, join_request};
 use proptest::prelude::*;
 use wire::messages::JoinGroupResponse;
 use wire::{ErrorCode, Str};
+
+use crate::world::{World, join_request};
 
 const GROUP: &str = "g";
 const PARTITIONS: usize = 4;

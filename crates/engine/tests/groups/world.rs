@@ -1,7 +1,5 @@
 //! A coordinator with its log, driven step by step: the log may hold back, fail or forget what was not committed.
 
-#![allow(unreachable_pub)]
-
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
@@ -199,7 +197,6 @@ impl World {
         let assignments = assign.iter().map(|(id, bytes)| SyncGroupRequestAssignment {
             member_id: Str::copy_from(id),
             assignment: Bytes::copy_from_slice(bytes),
-            ..Default::default()
         });
         let request = SyncGroupRequest {
             group_id: Str::copy_from(group),
@@ -311,7 +308,6 @@ pub fn join_request(group: &str, member: &str, topics: &[&str]) -> JoinGroupRequ
         protocols: vec![JoinGroupRequestProtocol {
             name: "range".into(),
             metadata: metadata.into(),
-            ..Default::default()
         }],
         ..Default::default()
     }

@@ -1,10 +1,9 @@
 //! Scenarios of the classic group protocol, told as a client sees them.
 
-mod group_world;
-
 use engine::group::{Config, Reply};
-use group_world::{World, join_request};
 use wire::ErrorCode;
+
+use crate::world::{World, join_request};
 
 fn code(error: ErrorCode) -> i16 {
     error.code()
