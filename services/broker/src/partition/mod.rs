@@ -131,6 +131,15 @@ impl Partition {
         }
     }
 
+    /// Forgets idempotent producers that have been silent for `producer.id.expiration.ms`.
+    pub(crate) fn expire_producers(&self) {
+        let now_ms = self.env.wall_ms();
+        let mut s = self.state.lock();
+        let patience_ms = i64::try_from(s.log.config().producer_expiration_ms).unwrap_or(i64::MAX);
+        s.replica
+            .expire_producers(now_ms.saturating_sub(patience_ms));
+    }
+
     /// Takes in a changed topic configuration.
     pub(crate) fn on_config(
         &self,

@@ -12,9 +12,11 @@ mod session;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::ids::BrokerId;
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::Config;
 use crate::env::{Env, Plane};
@@ -22,6 +24,9 @@ use crate::metrics::Metrics;
 use crate::partition::{Partition, Partitions, run_flusher};
 use crate::quorum::Quorum;
 use fetcher::{Assigned, Fetcher};
+
+/// Between two looks for producers that have been silent for too long, as in Kafka.
+const EXPIRY_CHECK: Duration = Duration::from_secs(600);
 
 /// The tasks that keep the partitions with the metadata and with their leaders; they end when this is dropped.
 pub struct Replication(Vec<JoinHandle<()>>);
@@ -59,6 +64,11 @@ impl Replication {
             env.spawn(Plane::Data, "partition-gauges", gauges),
             env.spawn(
                 Plane::Data,
+                "producer-expiry",
+                run_expiry(partitions.clone()),
+            ),
+            env.spawn(
+                Plane::Data,
                 "partitions",
                 partitions.clone().run(quorum.clone()),
             ),
@@ -75,6 +85,18 @@ impl Replication {
                 isr::run_ticks(partitions.clone(), lag_max),
             ),
         ])
+    }
+}
+
+/// Forgets silent producers, until the task is dropped.
+async fn run_expiry(partitions: Arc<Partitions>) {
+    let mut ticks = interval(EXPIRY_CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for partition in partitions.all() {
+            partition.expire_producers();
+        }
     }
 }
 
