@@ -77,10 +77,11 @@ impl Stack {
     }
 
     /// Runs a test program whose tests are ignored elsewhere because they need these parts.
-    pub fn cargo_test(&self, package: &str, test: &str) -> Result<()> {
-        let script = r#"set -a; eval "$(scripts/stack env)" && exec cargo test --locked -p "$0" --test "$1" -- --ignored"#;
+    /// The whole workspace is selected, as scripts/suites.py does: one package alone would be built anew.
+    pub fn cargo_test(&self, test: &str) -> Result<()> {
+        let script = r#"set -a; eval "$(scripts/stack env)" && exec cargo test --locked --workspace --test "$0" -- --ignored"#;
         let output = Command::new("bash")
-            .args(["-c", script, package, test])
+            .args(["-c", script, test])
             .current_dir(&self.root)
             .env("PROFILE", "dev")
             .env("PORTS", "free")
@@ -90,7 +91,7 @@ impl Stack {
             .output()?;
         ensure!(
             output.status.success(),
-            "{package} {test}: {}\n{}\n{}",
+            "{test}: {}\n{}\n{}",
             output.status,
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)

@@ -56,8 +56,8 @@ fn nothing_is_lost_or_doubled_whatever_is_killed() -> Result<()> {
         all.difference(&running)
     );
     // whose consumer loop and sinks keep their promises one by one
-    stack.cargo_test("pipeline", "consumer")?;
-    stack.cargo_test("etl", "sinks")?;
+    stack.cargo_test("consumer")?;
+    stack.cargo_test("sinks")?;
 
     // When services die in the middle of their work, a broker dies, and each store is away for a while
     for service in ["etl", "archiver"] {
