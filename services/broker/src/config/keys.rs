@@ -133,7 +133,7 @@ pub const KEYS: &[Key] = &[
     derived("controller.listener.names", Kind::List),
     // Metadata quorum.
     derived("controller.quorum.voters", Kind::List),
-    int("controller.quorum.election.timeout.ms", 50, "1000"),
+    int("controller.quorum.election.timeout.ms", 50, "1500"),
     int("broker.heartbeat.interval.ms", 10, "500"),
     int("broker.session.timeout.ms", 100, "9000"),
     long("initial.broker.registration.timeout.ms", 0, "60000"),

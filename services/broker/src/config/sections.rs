@@ -60,8 +60,8 @@ impl NetConfig {
 pub struct QuorumConfig {
     /// `controller.quorum.voters`; this node alone if absent.
     pub voters: Vec<Voter>,
-    /// A follower that hears nothing for this long, up to twice as long, starts an election
-    /// (`controller.quorum.election.timeout.ms`, 1 s).
+    /// A silent active controller is replaced after about this long; one whose death is seen, after
+    /// about half of it (`controller.quorum.election.timeout.ms`, 1.5 s).
     pub election_timeout: Duration,
     /// Between heartbeats of a broker (`broker.heartbeat.interval.ms`, 500 ms).
     pub heartbeat: Duration,
