@@ -11,6 +11,7 @@ mod prelude {
     pub(super) use bytes::Bytes;
 }
 
+// Generated: not every message uses every import, and its shape is the generator's, not a person's.
 #[allow(unused_imports, clippy::all)]
 mod generated {
     use super::prelude;
