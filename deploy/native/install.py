@@ -15,7 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import parts
+from . import golang, parts
 from .settings import CACHE, Stop, say
 
 DEBS = CACHE / "debian"
@@ -92,6 +92,8 @@ def missing_packages(need: Need) -> list[str]:
     tools = dict(parts.BUILD_PACKAGES) if need.build else {}
     tools |= parts.RUN_PACKAGES if need.stores else {}
     tools |= {**parts.CLIENT_PACKAGES, "mvn": "maven"} if need.clients else {}
+    if need.clients and golang.suitable() is None:
+        tools["go"] = "golang-go"
     packages = [package for tool, package in tools.items() if not shutil.which(tool)]
     if need.build and not Path("/usr/include/zlib.h").exists():
         packages.append("zlib1g-dev")
@@ -155,6 +157,8 @@ def announce(need: Need) -> None:
         plan.append(f"from Maven Central (5-20 s, 55 MB): s3proxy {parts.S3PROXY_VERSION}")
     if need.clients and not KAFKA_LIBS.exists():
         plan.append(f"for the tests, from Maven Central and PyPI (30 s, 130 MB): Apache Kafka {parts.KAFKA_VERSION}, {parts.KAFKA_PYTHON}")
+    if need.clients:
+        plan += golang.plan()
     for line in plan:
         say(f"will get  {line}")
 
@@ -238,7 +242,8 @@ def make_venv(need: Need) -> None:
 
 
 def fetch_clients() -> None:
-    """Apache Kafka's jars, and kafka-python in the same environment as the supervisor."""
+    """The program of the Go client; Apache Kafka's jars, and kafka-python in the same environment as the supervisor."""
+    golang.build(run)
     if KAFKA_LIBS.exists():
         return
     run(parts.KAFKA_PYTHON, [VENV / "bin/pip", "install", "-q", parts.KAFKA_PYTHON, *parts.KAFKA_PYTHON_CODECS])

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::Running;
+
 /// Longest that one script may take.
 const LIMIT: &str = "180";
 
@@ -64,6 +66,11 @@ impl Tools {
             &directory.path().join("python"),
             &format!("#!/bin/sh\nexec '{}' \"$@\"\n", python.display()),
         );
+        let go = cached("go").join("bin/franz-go");
+        install(
+            &directory.path().join("franz-go"),
+            &format!("#!/bin/sh\nexec '{}' \"$@\"\n", go.display()),
+        );
         Tools { directory }
     }
 
@@ -83,30 +90,32 @@ impl Tools {
 
     /// Runs a shell script; whether it succeeded, and what it printed on both streams.
     pub fn attempt(&self, script: &str) -> (bool, String) {
-        let path = std::env::var("PATH").unwrap_or_default();
-        let output = Command::new("timeout")
-            .args([
-                "--kill-after=5",
-                LIMIT,
-                "bash",
-                "-euo",
-                "pipefail",
-                "-c",
-                script,
-            ])
-            .env(
-                "PATH",
-                format!("{}:{path}", self.directory.path().display()),
-            )
-            .env("LC_ALL", "C.UTF-8")
-            .stdin(Stdio::null())
-            .output()
-            .expect("there is a shell");
+        let output = self.shell(script).output().expect("there is a shell");
         let text = [output.stdout, output.stderr].concat();
         (
             output.status.success(),
             String::from_utf8_lossy(&text).into_owned(),
         )
+    }
+
+    /// Starts one command that goes on by itself until it is stopped.
+    pub fn start(&self, command: &str) -> Running {
+        Running::start(self.shell(&format!("exec {command}"))).expect("there is a shell")
+    }
+
+    fn shell(&self, script: &str) -> Command {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=5", LIMIT])
+            .args(["bash", "-euo", "pipefail", "-c", script])
+            .env(
+                "PATH",
+                format!("{}:{path}", self.directory.path().display()),
+            )
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null());
+        command
     }
 }
 

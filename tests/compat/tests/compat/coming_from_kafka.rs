@@ -4,7 +4,7 @@ use anyhow::Result;
 use cluster::{Cluster, Settings};
 use compat::{Tools, blocks};
 
-const PAGE: &str = include_str!("../../../docs/coming-from-kafka.md");
+const PAGE: &str = include_str!("../../../../docs/coming-from-kafka.md");
 
 #[test]
 fn each_command_of_the_page_works() -> Result<()> {

@@ -18,35 +18,14 @@ const CODECS: &[(&str, Compression)] = &[
     ("zstd", Compression::Zstd),
 ];
 
+const CLIENTS: &[&str] = &["librdkafka", "java", "python", "kcat", "franz-go"];
+
 /// How long replication may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Compresses well: clients send a batch uncompressed when that makes it smaller.
 fn value() -> String {
     "millrace ".repeat(200)
-}
-
-fn create(tools: &Tools, cluster: &Cluster, topics: &[String]) {
-    let create = topics.iter().map(|topic| {
-        format!(
-            "kafka-topics.sh --bootstrap-server {} --create --topic {topic} --partitions 1\n",
-            cluster.bootstrap()
-        )
-    });
-    // One virtual machine after the other would take longer than everything else here.
-    tools.run(&format!(
-        "{}wait\n",
-        create
-            .map(|line| line.replace('\n', " &\n"))
-            .collect::<String>()
-    ));
-}
-
-fn topics(client: &str) -> Vec<String> {
-    CODECS
-        .iter()
-        .map(|(codec, _)| format!("{client}-{codec}"))
-        .collect()
 }
 
 /// Every replica has the record in one batch of the codec, and a consumer reads it.
@@ -77,14 +56,17 @@ fn check(tools: &Tools, cluster: &mut Cluster, client: &str) -> Result<()> {
 fn what_each_client_compresses_is_stored_as_it_came() -> Result<()> {
     let mut cluster = Cluster::start()?;
     let tools = Tools::find();
-    for client in ["librdkafka", "java", "python", "kcat"] {
-        create(&tools, &cluster, &topics(client));
+    for client in CLIENTS {
+        for (codec, _) in CODECS {
+            cluster.create_topic(&format!("{client}-{codec}"), 1, 3, &[])?;
+        }
     }
     librdkafka(&cluster);
     java(&tools, &cluster);
     python(&tools, &cluster);
     kcat(&tools, &cluster);
-    for client in ["librdkafka", "java", "python", "kcat"] {
+    franz_go(&tools, &cluster);
+    for client in CLIENTS {
         check(&tools, &mut cluster, client)?;
     }
     Ok(())
@@ -137,4 +119,13 @@ fn kcat(tools: &Tools, cluster: &Cluster) {
             cluster.bootstrap()
         ));
     }
+}
+
+fn franz_go(tools: &Tools, cluster: &Cluster) {
+    // It reads back what it has written, too.
+    tools.run(&format!(
+        "franz-go produce {} franz-go '{}'",
+        cluster.bootstrap(),
+        value()
+    ));
 }

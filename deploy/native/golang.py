@@ -1,0 +1,115 @@
+"""The Go client of the tests: a Go that is new enough, and the program built with it, all under `.cache/go`.
+
+Since 1.21 the go command fetches the version that a module asks for by itself. Debian 12's is older: with it the same
+toolchain is fetched as what it is, a module, whose checksum stands in parts.py.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import parts
+from .settings import CACHE, ROOT, Stop
+
+SOURCE = ROOT / "tests/compat/franz-go"
+HOME = CACHE / "go"
+PROGRAM = HOME / "bin/franz-go"
+# The first go command that takes care of its own version.
+SELF_UPDATING = (1, 21)
+
+
+def architecture() -> str:
+    machine = platform.machine()
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def toolchain() -> Path:
+    """Where the fetched Go lies or will lie."""
+    return HOME / f"{parts.GO_VERSION}-{architecture()}"
+
+
+def version(go: Path | str) -> tuple[int, ...]:
+    text = subprocess.run([go, "version"], capture_output=True, text=True, env=environment("local")).stdout
+    found = re.search(r"go version go(\d+)\.(\d+)", text)
+    return tuple(map(int, found.groups())) if found else (0,)
+
+
+def suitable() -> tuple[Path | str, str] | None:
+    """A go command that can build the program, and what it is told about toolchains."""
+    own = toolchain() / "bin/go"
+    if own.exists():
+        return own, "local"
+    installed = shutil.which("go")
+    if installed and version(installed) >= SELF_UPDATING:
+        return installed, "auto"
+    return None
+
+
+def environment(which: str) -> dict[str, str]:
+    """Nothing is written outside of `.cache/go`; where modules come from is the owner's choice, how they are built not."""
+    return {
+        **{key: value for key, value in os.environ.items() if key not in ("GOROOT", "GOFLAGS", "GOWORK")},
+        "GOTOOLCHAIN": which,
+        "GOPATH": str(HOME / "path"),
+        "GOMODCACHE": str(HOME / "modules"),
+        "GOCACHE": str(HOME / "build"),
+        # What is read-only cannot be removed with `.cache/`.
+        "GOFLAGS": "-modcacherw",
+        "CGO_ENABLED": "0",
+    }
+
+
+def is_fresh() -> bool:
+    """Whether the program is newer than everything that it is made of."""
+    if not PROGRAM.exists():
+        return False
+    built = PROGRAM.stat().st_mtime
+    return all(file.stat().st_mtime < built for file in SOURCE.iterdir())
+
+
+def plan() -> list[str]:
+    """What will be brought here, and how long that usually takes."""
+    if is_fresh() or (suitable() and (HOME / "modules").exists()):
+        return []
+    lines = [f"for the tests, Go modules into .cache/ (30 s, 30 MB): franz-go {parts.FRANZ_GO_VERSION}"]
+    if suitable() is None:
+        lines.append(f"to build them, a Go that is new enough, into .cache/ (20 s, 75 MB): {parts.GO_VERSION}")
+    return lines
+
+
+def build(run) -> None:
+    """Builds the client, with `run` of the installer; go.sum holds the checksums of everything that it is made of."""
+    if is_fresh():
+        return
+    if suitable() is None:
+        fetch_toolchain(run)
+    go, which = suitable()
+    command = [go, "build", "-trimpath", "-buildvcs=false", "-o", PROGRAM, "."]
+    run(f"franz-go {parts.FRANZ_GO_VERSION}, the Go client", command, cwd=SOURCE, env=environment(which))
+
+
+def fetch_toolchain(run) -> None:
+    """Go as the module golang.org/toolchain. An old go command fetches and checks it, but neither makes its programs
+    executable nor gives the module files in it, which a module may not hold, their names back."""
+    name = f"v0.0.1-{parts.GO_VERSION}.linux-{architecture()}"
+    if architecture() not in parts.GO_CHECKSUMS:
+        raise Stop(f"Go 1.21 or newer is needed on {architecture()}: install it, and run this again.")
+    fetched = HOME / "fetched.json"
+    HOME.mkdir(parents=True, exist_ok=True)
+    command = f'go mod download -json "golang.org/toolchain@{name}" > "{fetched}"'
+    run(f"{parts.GO_VERSION} (Debian's go is older)", ["sh", "-c", command], cwd=HOME, env=environment("local"))
+    module = json.loads(fetched.read_text())
+    fetched.unlink()
+    if module["Sum"] != parts.GO_CHECKSUMS[architecture()]:
+        raise Stop(f"golang.org/toolchain@{name} has the checksum {module['Sum']}, not the one in deploy/native/parts.py")
+    unpacked = Path(module["Dir"])
+    for program in [*unpacked.glob("bin/*"), *unpacked.glob("pkg/tool/*/*")]:
+        program.chmod(0o755)
+    for file in unpacked.rglob("_go.mod"):
+        file.rename(file.with_name("go.mod"))
+    unpacked.rename(toolchain())
+    Path(module["Zip"]).unlink()

@@ -1,0 +1,10 @@
+//! Other people's clients and tools against three real brokers.
+
+mod admin;
+mod codecs;
+mod coming_from_kafka;
+mod cooperative;
+mod cooperative_java;
+mod dump_log;
+mod franz_go;
+mod groups;
