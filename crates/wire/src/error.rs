@@ -11,6 +11,8 @@ pub enum DecodeError {
     Count { count: i64, left: usize },
     /// The decoded elements would take more memory than a frame of this size may ask for.
     TooManyElements,
+    /// A string that is longer than any may be, in bytes.
+    TooLong { length: usize },
     /// A variable-length number with more bytes than its type allows.
     Varint,
     /// Text that is not UTF-8.
@@ -33,6 +35,7 @@ impl fmt::Display for DecodeError {
                 write!(f, "a count of {count} cannot be in the {left} bytes left")
             }
             Self::TooManyElements => write!(f, "the elements would take too much memory"),
+            Self::TooLong { length } => write!(f, "a string of {length} bytes is too long"),
             Self::Varint => write!(f, "a variable-length number is too long"),
             Self::Utf8 => write!(f, "a string is not UTF-8"),
             Self::Null(field) => write!(f, "{field} must not be null"),

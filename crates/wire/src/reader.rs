@@ -14,6 +14,8 @@ const ELEMENT_BYTES_FLOOR: usize = 64 * 1024;
 const ELEMENT_BYTES_PER_BYTE: usize = 16;
 /// Memory for decoded elements that no frame may exceed. Half a million partitions in a response stay below it.
 const ELEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The longest string, bytes.
+const STRING_MAX: usize = i16::MAX as usize;
 /// Elements that a vector reserves before the first one has been decoded.
 const RESERVE_MAX: usize = 256;
 
@@ -99,9 +101,14 @@ impl Reader {
         } else {
             self.length16()?
         };
-        length
-            .map(|length| Str::from_utf8(self.take(length)?))
-            .transpose()
+        let Some(length) = length else {
+            return Ok(None);
+        };
+        // A compact length could be larger, but no more than an old one may a string be: Kafka refuses it, too.
+        if length > STRING_MAX {
+            return Err(DecodeError::TooLong { length });
+        }
+        Ok(Some(Str::from_utf8(self.take(length)?)?))
     }
 
     pub fn string(&mut self, flexible: bool) -> Result<Str, DecodeError> {
@@ -286,6 +293,17 @@ mod tests {
         );
         assert_eq!(reader(&[0x01]).varint(), Ok(-1));
         assert_eq!(reader(&[0xff; 10]).varlong(), Err(DecodeError::Varint));
+    }
+
+    #[test]
+    fn a_compact_string_may_not_be_longer_than_an_old_one() {
+        for (length, is_read) in [(32_767u32, true), (32_768, false)] {
+            let mut w = crate::Writer::new();
+            w.unsigned_varint(length + 1);
+            w.raw(&vec![b'x'; length as usize]);
+            let mut r = Reader::new(w.finish_contiguous());
+            assert_eq!(r.string(true).is_ok(), is_read, "{length}");
+        }
     }
 
     #[test]
