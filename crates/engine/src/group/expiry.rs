@@ -14,6 +14,11 @@ impl Shard {
         let ids: Vec<Str> = self.groups.keys().cloned().collect();
         for id in ids {
             self.step(now, &id, false, out, |group, durable, cx| {
+                // What is being written may renew an offset that looks expired here, and would stand before its
+                // deletion in the log: an acknowledged commit would be gone. The next look comes soon enough.
+                if group.undecided_writes > 0 {
+                    return;
+                }
                 let mut kept = 0;
                 let mut records = Vec::new();
                 for (topic, partition, offset) in durable.offsets_of(&group.id) {

@@ -16,6 +16,7 @@ mod admin;
 mod durable;
 mod effects;
 mod expiry;
+mod held;
 mod join;
 mod leave;
 mod member;
@@ -57,6 +58,9 @@ pub struct Config {
     pub max_member_bytes: usize,
     /// Members that may hold an id without having joined, over all groups of the partition.
     pub max_pending_members: usize,
+    /// Most bytes that members and handed-out ids may take, over all groups of the partition: joins cost a client
+    /// nothing, and what they bring is kept until sessions end.
+    pub max_held_bytes: usize,
     /// `offset.metadata.max.bytes`
     pub max_offset_metadata_bytes: usize,
     /// `offsets.retention.minutes`, in milliseconds.
@@ -74,6 +78,7 @@ impl Default for Config {
             max_size: i32::MAX as usize,
             max_member_bytes: 1 << 20,
             max_pending_members: 10_000,
+            max_held_bytes: 64 << 20,
             max_offset_metadata_bytes: 4_096,
             offsets_retention_ms: 7 * 24 * 3_600_000,
             new_member_join_timeout_ms: 300_000,

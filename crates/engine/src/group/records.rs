@@ -72,8 +72,11 @@ impl Record {
         const FRAMING: usize = 64;
         let bytes = match self {
             Record::Group { group, value } => {
-                let member =
-                    |m: &MemberSnapshot| 2 * FRAMING + m.subscription.len() + m.assignment.len();
+                let member = |m: &MemberSnapshot| {
+                    let instance = m.instance_id.as_ref().map_or(0, |id| id.len());
+                    let names = m.member_id.len() + instance + m.client_id.len();
+                    2 * FRAMING + names + m.subscription.len() + m.assignment.len()
+                };
                 group.len()
                     + value
                         .iter()

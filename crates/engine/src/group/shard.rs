@@ -8,6 +8,7 @@ use wire::messages::{HeartbeatRequest, LeaveGroupRequest, LeaveGroupResponse, Sy
 use wire::{ErrorCode, Str};
 
 use super::effects::{Effects, Reply, Token, Write};
+use super::held::Held;
 use super::join::{JoinCall, refused};
 use super::state::{Cx, Group};
 use super::{Config, Durable, Now, Record};
@@ -110,6 +111,8 @@ pub struct Shard {
     pub(super) groups: BTreeMap<Str, Group>,
     writes: Writes,
     timers: BTreeSet<(u64, Str)>,
+    /// What members take in memory, over all groups.
+    held: Held,
 }
 
 impl Shard {
@@ -121,6 +124,7 @@ impl Shard {
             groups: BTreeMap::new(),
             writes: Writes::default(),
             timers: BTreeSet::new(),
+            held: Held::default(),
         };
         for (id, saved) in shard.durable.groups() {
             shard
@@ -169,6 +173,9 @@ impl Shard {
         let Some(group) = self.groups.get_mut(id) else {
             return;
         };
+        let held = group.held();
+        self.held = self.held.updated(group.counted, held);
+        group.counted = held;
         if group.is_idle() && !self.durable.holds(id) {
             if let Some(at) = group.timer_ms {
                 self.timers.remove(&(at, group.id.clone()));
@@ -287,7 +294,8 @@ impl Shard {
             .iter()
             .map(|p| p.name.len() + p.metadata.len())
             .sum();
-        let pending = || self.groups.values().map(|g| g.pending.len()).sum::<usize>();
+        let is_flooded =
+            request.member_id.is_empty() && self.held.pending >= self.config.max_pending_members;
         if request.group_id.is_empty() {
             Err(ErrorCode::InvalidGroupId)
         } else if !allowed.contains(&request.session_timeout_ms) {
@@ -297,11 +305,22 @@ impl Shard {
         } else if bytes > self.config.max_member_bytes {
             // As Kafka answers when the group's record would be too large.
             Err(ErrorCode::UnknownServerError)
-        } else if request.member_id.is_empty() && pending() >= self.config.max_pending_members {
+        } else if is_flooded || !self.has_memory_for(call) {
             Err(ErrorCode::CoordinatorNotAvailable)
         } else {
             Ok(())
         }
+    }
+
+    /// A member that only repeats itself always has room.
+    fn has_memory_for(&self, call: &JoinCall<'_>) -> bool {
+        let group = self.groups.get(&call.request.group_id);
+        let before = group
+            .and_then(|g| g.members.get(&call.request.member_id))
+            .map_or(0, |m| m.held_bytes());
+        let grown = call.held_bytes().saturating_sub(before);
+        before > 0 && grown <= call.request.group_id.len()
+            || self.held.bytes + grown <= self.config.max_held_bytes
     }
 
     pub fn sync(&mut self, now: Now, token: Token, request: &SyncGroupRequest, out: &mut Effects) {

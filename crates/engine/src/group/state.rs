@@ -7,6 +7,7 @@ use wire::messages::SyncGroupResponse;
 use wire::{ErrorCode, Str};
 
 use super::effects::{Effects, Reply};
+use super::held::Held;
 use super::member::Member;
 use super::shard::Writes;
 use super::{Config, GroupSnapshot, Now, Token, subscription};
@@ -67,6 +68,8 @@ pub(super) struct Group {
     pub undecided_writes: usize,
     /// When the shard looks at this group again; never later than any deadline above.
     pub timer_ms: Option<u64>,
+    /// What the shard has counted of this group.
+    pub counted: Held,
 }
 
 /// What a step may use beside the group itself.
@@ -99,6 +102,7 @@ impl Group {
             sync_write: None,
             undecided_writes: 0,
             timer_ms: None,
+            counted: Held::default(),
         }
     }
 

@@ -255,3 +255,67 @@ fn a_group_of_one_protocol_refuses_members_of_another_and_is_not_larger_than_all
         code(ErrorCode::InconsistentGroupProtocol)
     );
 }
+
+#[test]
+fn an_offset_that_is_being_renewed_does_not_expire() {
+    // Given an offset past its retention, and a commit of it that is in the log but not committed
+    let mut world = World::new(Config::default());
+    let old = world.commit("g", "", -1, "t", 0, 1);
+    assert!(world.committed_ok(old));
+    world.advance(8 * 24 * 3_600_000);
+    world.hold_commits();
+    let renewed = world.commit("g", "", -1, "t", 0, 2);
+
+    // When the coordinator looks for expired offsets just then
+    world.expire();
+    world.commit_all();
+
+    // Then the commit that was acknowledged is there
+    assert!(world.committed_ok(renewed));
+    let offset = world.shard().durable().offset("g", &"t".into(), 0);
+    assert_eq!(offset.map(|o| o.offset), Some(2));
+}
+
+#[test]
+fn members_take_no_more_memory_than_they_may() {
+    // Given room for three members with a KiB of metadata each
+    let mut world = World::new(Config {
+        max_held_bytes: 6 << 10,
+        ..Config::default()
+    });
+    let large = "x".repeat(1 << 10);
+    let join = |world: &mut World, group: &str, member: &str| {
+        let token = world.join(join_request(group, member, &[&large]));
+        let Some(Reply::Join(answer)) = world.reply(token) else {
+            return (ErrorCode::None, String::new());
+        };
+        let error = ErrorCode::from_code(answer.error_code).expect("a known code");
+        (error, answer.member_id.to_string())
+    };
+
+    // When clients join group after group
+    let mut members = Vec::new();
+    let refused = (0..100).find_map(|i| {
+        let group = format!("g{i}");
+        let (error, id) = join(&mut world, &group, "");
+        if error == ErrorCode::MemberIdRequired {
+            let (error, _) = join(&mut world, &group, &id);
+            members.push((group, id));
+            return (error != ErrorCode::None).then_some(error);
+        }
+        Some(error)
+    });
+
+    // Then the first that do not fit are told to come again, and who is in stays in
+    assert_eq!(refused, Some(ErrorCode::CoordinatorNotAvailable));
+    assert!((2..10).contains(&members.len()), "{}", members.len());
+    let (group, id) = members[0].clone();
+    assert_eq!(join(&mut world, &group, &id).0, ErrorCode::None);
+
+    // And when they are gone there is room again
+    members.iter().for_each(|(group, id)| {
+        world.leave(group, id);
+    });
+    world.advance(300_000);
+    assert_eq!(join(&mut world, "other", "").0, ErrorCode::MemberIdRequired);
+}

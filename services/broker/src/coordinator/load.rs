@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::group::{Durable, Record, RecordError};
+use engine::ids::LeaderEpoch;
 use tokio::time::{Instant, sleep};
 use wire::batch::{Batch, BatchError, split};
 use wire::{ErrorCode, record};
@@ -30,7 +31,12 @@ enum Error {
 /// committed first: then nothing that the coordinator builds on can be taken back.
 ///
 /// A partition that cannot be read is tried again for as long as it is led here: giving up would lose its groups.
-pub(super) async fn load(index: i32, log: &dyn PartitionLog, buffer_bytes: usize) -> Durable {
+pub(super) async fn load(
+    index: i32,
+    log: &dyn PartitionLog,
+    epoch: LeaderEpoch,
+    buffer_bytes: usize,
+) -> Durable {
     let began = Instant::now();
     let end = log.end_offset();
     log.committed(end).await;
@@ -41,10 +47,14 @@ pub(super) async fn load(index: i32, log: &dyn PartitionLog, buffer_bytes: usize
     while offset < end {
         match step(log, offset, buffer_bytes, &mut durable, &mut skipped).await {
             Ok(next) if next > offset => offset = next,
+            // Committed, and yet nothing is there: compaction has removed the last records.
+            Ok(_) if log.high_watermark(epoch).is_some_and(|hw| hw >= end) => break,
             Ok(_) => sleep(RETRY).await,
             Err(error) => {
                 tracing::error!(partition = index, offset, %error, "cannot load groups and offsets; trying again");
                 sleep(RETRY).await;
+                // What was to be read may have been deleted meanwhile.
+                offset = offset.max(log.start_offset());
             }
         }
         if told.elapsed() >= PROGRESS {

@@ -18,8 +18,9 @@ pub trait PartitionLog: Send + Sync + 'static {
     /// The offset after the last record, committed or not.
     fn end_offset(&self) -> i64;
 
-    /// The offset after the last committed record.
-    fn high_watermark(&self) -> i64;
+    /// The offset after the last committed record; none once this broker leads no longer, or in another epoch: what
+    /// stands at an offset may then be another leader's record.
+    fn high_watermark(&self, epoch: LeaderEpoch) -> Option<i64>;
 
     /// Resolves when the high watermark is `offset` or higher, or the partition is no longer led here.
     fn committed(&self, offset: i64) -> BoxFuture<'_, ()>;

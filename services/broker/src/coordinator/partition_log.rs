@@ -24,8 +24,8 @@ impl PartitionLog for Arc<Partition> {
         self.log_end().0
     }
 
-    fn high_watermark(&self) -> i64 {
-        Partition::high_watermark(self).0
+    fn high_watermark(&self, epoch: LeaderEpoch) -> Option<i64> {
+        self.high_watermark_in(epoch).map(|offset| offset.0)
     }
 
     fn committed(&self, offset: i64) -> BoxFuture<'_, ()> {

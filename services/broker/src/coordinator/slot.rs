@@ -119,24 +119,23 @@ impl Slot {
     }
 
     async fn serve(&self, log: &dyn PartitionLog, options: &Options) {
-        let durable = load(self.index, log, options.load_buffer_bytes).await;
+        let durable = load(self.index, log, self.epoch, options.load_buffer_bytes).await;
         self.activate(Shard::new(options.group.clone(), durable, self.now()));
         let mut undecided: VecDeque<(u64, i64)> = VecDeque::new();
         let mut next_expiry = self.env.now() + options.expiry_check;
         loop {
             self.append_writes(log, &mut undecided);
-            self.settle_committed(log.high_watermark(), &mut undecided);
+            let Some(high_watermark) = log.high_watermark(self.epoch) else {
+                // Led here no longer: whether the records survive is up to the next leader.
+                return self.close();
+            };
+            self.settle_committed(high_watermark, &mut undecided);
             let wake_at = self.arm(next_expiry);
             let first = undecided.front().map(|(_, next_offset)| *next_offset);
             tokio::select! {
                 biased;
                 () = self.work.notified() => {}
-                () = log.committed(first.unwrap_or(i64::MAX)), if first.is_some() => {
-                    if first.is_some_and(|next_offset| log.high_watermark() < next_offset) {
-                        // Led here no longer: whether the records survive is up to the next leader.
-                        return self.close();
-                    }
-                }
+                () = log.committed(first.unwrap_or(i64::MAX)), if first.is_some() => {}
                 () = sleep_until(wake_at) => {
                     if self.env.now() >= next_expiry {
                         next_expiry = self.env.now() + options.expiry_check;
@@ -171,20 +170,35 @@ impl Slot {
             if writes.is_empty() {
                 return;
             }
-            let tickets = writes.iter().map(|write| write.ticket);
-            match encode(&writes, self.env.wall_ms()).and_then(|batch| self.append(log, batch)) {
-                Ok(Some(next_offset)) => {
-                    undecided.extend(tickets.map(|ticket| (ticket, next_offset)))
-                }
-                Ok(None) => self.tell(|shard, now, out| {
-                    tickets.for_each(|ticket| shard.on_committed(now, ticket, out));
-                }),
-                Err(error) => {
-                    let error = for_clients(error);
-                    self.tell(|shard, now, out| {
-                        tickets.for_each(|ticket| shard.on_failed(now, ticket, error, out));
-                    });
-                }
+            self.append_batch(log, &writes, undecided);
+        }
+    }
+
+    /// Appends writes as one batch. One that cannot be written for what is in it must not take its neighbours with
+    /// it: then each is tried by itself.
+    fn append_batch(
+        &self,
+        log: &dyn PartitionLog,
+        writes: &[Write],
+        undecided: &mut VecDeque<(u64, i64)>,
+    ) {
+        let tickets = writes.iter().map(|write| write.ticket);
+        let appended = encode(writes, self.env.wall_ms()).and_then(|batch| self.append(log, batch));
+        // Without records of its own a write is decided with those before it.
+        let before = undecided.back().map(|(_, next_offset)| *next_offset);
+        match appended.map(|next_offset| next_offset.or(before)) {
+            Ok(Some(next_offset)) => undecided.extend(tickets.map(|ticket| (ticket, next_offset))),
+            Ok(None) => self.tell(|shard, now, out| {
+                tickets.for_each(|ticket| shard.on_committed(now, ticket, out));
+            }),
+            Err(error) if writes.len() > 1 && is_of_content(error) => writes
+                .chunks(1)
+                .for_each(|one| self.append_batch(log, one, undecided)),
+            Err(error) => {
+                let error = for_clients(error);
+                self.tell(|shard, now, out| {
+                    tickets.for_each(|ticket| shard.on_failed(now, ticket, error, out));
+                });
             }
         }
     }
@@ -304,6 +318,14 @@ fn encode(writes: &[Write], wall_ms: i64) -> Result<Option<wire::batch::Batch>, 
         builder.append(Some(&key), value.as_deref());
     }
     Ok((!builder.is_empty()).then(|| builder.build()))
+}
+
+/// Whether a batch was refused for its records, and another might be taken.
+fn is_of_content(error: ErrorCode) -> bool {
+    matches!(
+        error,
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::UnknownServerError
+    )
 }
 
 /// What group clients are told when the partition refuses a write, as in Kafka: what a retry can cure and where.

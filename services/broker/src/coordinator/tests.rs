@@ -27,6 +27,12 @@ struct FakeLog {
     batches: Mutex<Vec<Batch>>,
     high_watermark: watch::Sender<i64>,
     refusal: Mutex<Option<ErrorCode>>,
+    /// In which epoch this broker leads.
+    epoch: Mutex<LeaderEpoch>,
+    /// A batch that is larger is refused, bytes.
+    max_bytes: Mutex<usize>,
+    /// Offsets at the end whose records compaction has removed.
+    removed: Mutex<i64>,
 }
 
 impl FakeLog {
@@ -35,6 +41,9 @@ impl FakeLog {
             batches: Mutex::default(),
             high_watermark: watch::Sender::new(0),
             refusal: Mutex::default(),
+            epoch: Mutex::new(LeaderEpoch(1)),
+            max_bytes: Mutex::new(usize::MAX),
+            removed: Mutex::default(),
         })
     }
 
@@ -47,6 +56,9 @@ impl PartitionLog for FakeLog {
     fn append(&self, batch: Batch, epoch: LeaderEpoch) -> Result<i64, ErrorCode> {
         if let Some(error) = *self.refusal.lock() {
             return Err(error);
+        }
+        if batch.bytes.len() > *self.max_bytes.lock() {
+            return Err(ErrorCode::MessageTooLarge);
         }
         let mut batches = self.batches.lock();
         let base = batches.last().map_or(0, |last| last.header.next_offset());
@@ -62,11 +74,12 @@ impl PartitionLog for FakeLog {
 
     fn end_offset(&self) -> i64 {
         let batches = self.batches.lock();
-        batches.last().map_or(0, |last| last.header.next_offset())
+        let end = batches.last().map_or(0, |last| last.header.next_offset());
+        end + *self.removed.lock()
     }
 
-    fn high_watermark(&self) -> i64 {
-        *self.high_watermark.borrow()
+    fn high_watermark(&self, epoch: LeaderEpoch) -> Option<i64> {
+        (*self.epoch.lock() == epoch).then(|| *self.high_watermark.borrow())
     }
 
     fn committed(&self, offset: i64) -> BoxFuture<'_, ()> {
@@ -174,6 +187,17 @@ async fn error_of(answer: tokio::sync::oneshot::Receiver<Reply>) -> i16 {
     }
 }
 
+async fn appended(log: &FakeLog, offset: i64) {
+    let reached = async {
+        while log.end_offset() < offset {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, reached)
+        .await
+        .expect("it is appended");
+}
+
 #[tokio::test]
 async fn a_commit_is_acknowledged_when_the_high_watermark_passes_it_and_survives_a_move() {
     let (log, env) = (FakeLog::new(), env());
@@ -264,4 +288,61 @@ async fn what_the_partition_refuses_is_answered_with_what_helps_the_client() {
         .expect("it is appended");
     log.commit_all();
     assert_eq!(error_of(accepted).await, 0);
+}
+
+#[tokio::test]
+async fn what_another_leader_has_committed_acknowledges_nothing_here() {
+    // Given a commit that is appended and not yet committed
+    let (log, env) = (FakeLog::new(), env());
+    let slot = start(&log, &env);
+    loaded(&slot).await;
+    let unanswered = commit(&slot, "a", 7);
+    appended(&log, 1).await;
+
+    // When another broker leads, and its records have replaced ours before this coordinator hears of it
+    *log.epoch.lock() = LeaderEpoch(2);
+    log.high_watermark.send_replace(9);
+
+    // Then the commit is not acknowledged
+    assert_eq!(error_of(unanswered).await, ErrorCode::NotCoordinator.code());
+}
+
+#[tokio::test]
+async fn a_write_that_is_too_large_does_not_take_others_with_it() {
+    // Given a partition that takes small batches
+    let (log, env) = (FakeLog::new(), env());
+    let slot = start(&log, &env);
+    loaded(&slot).await;
+    *log.max_bytes.lock() = 200;
+
+    // When a large commit comes together with a small one
+    let large: &'static str = Box::leak("x".repeat(300).into_boxed_str());
+    let (refused, accepted) = (commit(&slot, large, 1), commit(&slot, "b", 2));
+    appended(&log, 1).await;
+    log.commit_all();
+
+    // Then only the large one is refused
+    assert_eq!(
+        error_of(refused).await,
+        ErrorCode::UnknownServerError.code()
+    );
+    assert_eq!(error_of(accepted).await, 0);
+}
+
+#[tokio::test]
+async fn a_slot_loads_a_partition_whose_last_records_compaction_has_removed() {
+    let (log, env) = (FakeLog::new(), env());
+    let slot = start(&log, &env);
+    loaded(&slot).await;
+    let first = commit(&slot, "a", 7);
+    appended(&log, 1).await;
+    log.commit_all();
+    assert_eq!(error_of(first).await, 0);
+    slot.close();
+
+    *log.removed.lock() = 3;
+    log.commit_all();
+    let next = start(&log, &env);
+    loaded(&next).await;
+    assert_eq!(next.look(|shard| shard.durable().counts()), Ok((0, 1)));
 }

@@ -25,6 +25,13 @@ impl Partition {
         Ok(appended.next_offset)
     }
 
+    /// The high watermark, while this broker leads the partition in `epoch`.
+    pub fn high_watermark_in(&self, epoch: LeaderEpoch) -> Option<Offset> {
+        let s = self.state.lock();
+        let leads = !s.closed && s.replica.is_leader() && s.replica.leader_epoch() == epoch;
+        leads.then(|| s.replica.high_watermark())
+    }
+
     /// Returns when everything below `offset` is committed, or this broker no longer leads the partition.
     pub async fn committed(self: &Arc<Self>, offset: Offset) {
         let wait = {
