@@ -35,6 +35,7 @@ impl Image {
     /// Places `count` partitions, of which the first has index `first`, with `factor` replicas each.
     pub(super) fn place(
         &self,
+        load: &Load,
         first: usize,
         count: usize,
         factor: usize,
@@ -53,21 +54,33 @@ impl Image {
         }
         let live = by_rack_in_turns(live.iter().map(|b| b.as_ref()));
         let rest = by_rack_in_turns(rest.iter().map(|b| b.as_ref()));
-        let start = self.least_preferred(&live);
+        let start = load.least(&live);
         Ok((0..count)
             .map(|i| place_one(&live, &rest, start + i, (first + i) / live.len(), factor))
             .collect())
     }
+}
 
-    /// Where in the list the broker stands that is the preferred leader of the fewest partitions.
-    fn least_preferred(&self, live: &[Candidate<'_>]) -> usize {
-        let mut load = BTreeMap::<BrokerId, usize>::new();
-        for (_, partition) in self.partitions() {
-            if let Some(broker) = partition.preferred() {
-                *load.entry(broker).or_default() += 1;
-            }
+/// Of how many partitions each broker is the preferred leader. Counted once for a command, however many topics it has.
+pub(super) struct Load(BTreeMap<BrokerId, usize>);
+
+impl Load {
+    pub fn of(image: &Image) -> Load {
+        let mut load = Load(BTreeMap::new());
+        image.partitions().for_each(|(_, p)| load.add(&p.replicas));
+        load
+    }
+
+    /// One more partition.
+    pub fn add(&mut self, replicas: &[BrokerId]) {
+        if let Some(preferred) = replicas.first() {
+            *self.0.entry(*preferred).or_default() += 1;
         }
-        let of = |c: &Candidate<'_>| load.get(&c.id).copied().unwrap_or(0);
+    }
+
+    /// Where in the list the broker stands that has the fewest.
+    fn least(&self, live: &[Candidate<'_>]) -> usize {
+        let of = |c: &Candidate<'_>| self.0.get(&c.id).copied().unwrap_or(0);
         (0..live.len()).min_by_key(|i| of(&live[*i])).unwrap_or(0)
     }
 }

@@ -1,9 +1,11 @@
 //! Topics: created, extended, deleted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wire::{Str, Uuid};
 
+use super::placement::Load;
 use super::{
     Assignment, CreatedTopic, Image, MAX_NEW_PARTITIONS, NewPartitions, NewTopic, Outcome,
     PartitionState, Rejection, Resource, TopicId, TopicState,
@@ -20,12 +22,20 @@ impl Image {
             Assignment::Given(replicas) => replicas.len(),
         });
         check_total(asked)?;
+        let mut counted = Counted::of(self);
         Ok(Outcome::Created(
-            topics.iter().map(|t| self.create_topic(t)).collect(),
+            topics
+                .iter()
+                .map(|t| self.create_topic(t, &mut counted))
+                .collect(),
         ))
     }
 
-    fn create_topic(&mut self, new: &NewTopic) -> Result<CreatedTopic, Rejection> {
+    fn create_topic(
+        &mut self,
+        new: &NewTopic,
+        counted: &mut Counted,
+    ) -> Result<CreatedTopic, Rejection> {
         check_name(&new.name)?;
         if let Some(topic) = self.topic(&new.name) {
             // The same id: this command has been proposed twice, and the first has done it.
@@ -35,7 +45,7 @@ impl Image {
                 Err(Rejection::TopicExists(new.name.to_string()))
             };
         }
-        self.check_collision(&new.name)?;
+        counted.check_collision(&new.name)?;
         if new.id.is_zero() || self.topic_by_id(new.id).is_some() {
             return Err(Rejection::InvalidRequest(
                 "a new topic needs a new id".into(),
@@ -45,7 +55,7 @@ impl Image {
             Assignment::Spread {
                 partitions,
                 replication_factor,
-            } => self.spread(*partitions, *replication_factor)?,
+            } => self.spread(&counted.load, *partitions, *replication_factor)?,
             Assignment::Given(replicas) => self.checked_assignment(replicas, None)?,
         };
         let partitions = assignment
@@ -57,6 +67,7 @@ impl Image {
             name: new.name.clone(),
             partitions,
         };
+        counted.add(&topic);
         let answer = created(&topic);
         Arc::make_mut(&mut self.names).insert(topic.name.clone(), topic.id);
         Arc::make_mut(&mut self.topics).insert(topic.id, Arc::new(topic));
@@ -70,6 +81,7 @@ impl Image {
 
     fn spread(
         &self,
+        load: &Load,
         partitions: i32,
         replication_factor: i16,
     ) -> Result<Vec<Vec<BrokerId>>, Rejection> {
@@ -87,21 +99,7 @@ impl Image {
                     "Replication factor must be larger than 0.".into(),
                 )
             })?;
-        self.place(0, count, factor)
-    }
-
-    /// Two names that differ only in "." and "_" would share the names of their metrics.
-    fn check_collision(&self, name: &str) -> Result<(), Rejection> {
-        let plain = |n: &str| n.replace('.', "_");
-        if !name.contains(['.', '_']) {
-            return Ok(());
-        }
-        match self.names.keys().find(|other| plain(other) == plain(name)) {
-            Some(other) => Err(Rejection::InvalidTopic(format!(
-                "Topic '{name}' collides with existing topic: {other}"
-            ))),
-            None => Ok(()),
-        }
+        self.place(load, 0, count, factor)
     }
 
     /// Checks an assignment given by a client. `factor`: how many replicas the topic's other partitions have.
@@ -181,12 +179,16 @@ impl Image {
         topics: &[NewPartitions],
     ) -> Result<Outcome, Rejection> {
         check_total(topics.iter().map(|t| usize::try_from(t.count).unwrap_or(0)))?;
+        let mut load = Load::of(self);
         Ok(Outcome::Each(
-            topics.iter().map(|t| self.extend_topic(t)).collect(),
+            topics
+                .iter()
+                .map(|t| self.extend_topic(t, &mut load))
+                .collect(),
         ))
     }
 
-    fn extend_topic(&mut self, new: &NewPartitions) -> Result<(), Rejection> {
+    fn extend_topic(&mut self, new: &NewPartitions, load: &mut Load) -> Result<(), Rejection> {
         let topic = self
             .topic(&new.topic)
             .ok_or(Rejection::UnknownTopicOrPartition)?
@@ -207,7 +209,7 @@ impl Image {
         let added = count - before;
         let factor = topic.replication_factor();
         let assignment = match &new.assignment {
-            None => self.place(before, added, factor)?,
+            None => self.place(load, before, added, factor)?,
             Some(given) if given.len() == added => self.checked_assignment(given, Some(factor))?,
             Some(given) => {
                 let why = format!(
@@ -221,9 +223,50 @@ impl Image {
         for replicas in assignment {
             next.partitions.push(self.new_partition(replicas)?);
         }
+        next.partitions[before..]
+            .iter()
+            .for_each(|p| load.add(&p.replicas));
         Arc::make_mut(&mut self.topics).insert(next.id, Arc::new(next));
         Ok(())
     }
+}
+
+/// What the creation of each topic asks of all that are there: counted once for a command of many.
+struct Counted {
+    load: Load,
+    /// The names, with "_" for each ".", and one of those that it stands for.
+    plain: BTreeMap<String, Str>,
+}
+
+impl Counted {
+    fn of(image: &Image) -> Counted {
+        Counted {
+            load: Load::of(image),
+            plain: image.names.keys().map(|n| (plain(n), n.clone())).collect(),
+        }
+    }
+
+    fn add(&mut self, topic: &TopicState) {
+        topic
+            .partitions
+            .iter()
+            .for_each(|p| self.load.add(&p.replicas));
+        self.plain.insert(plain(&topic.name), topic.name.clone());
+    }
+
+    /// Two names that differ only in "." and "_" would share the names of their metrics.
+    fn check_collision(&self, name: &str) -> Result<(), Rejection> {
+        match self.plain.get(&plain(name)) {
+            Some(other) => Err(Rejection::InvalidTopic(format!(
+                "Topic '{name}' collides with existing topic: {other}"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn plain(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 fn created(topic: &TopicState) -> CreatedTopic {

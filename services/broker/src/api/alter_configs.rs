@@ -21,10 +21,15 @@ pub async fn handle(
     _context: &RequestContext,
 ) -> AlterConfigsResponse {
     let image = broker.quorum.image();
+    let named = |r: &AlterConfigsResource| (r.resource_type, r.resource_name.clone());
+    let repeated = resources::repeated(request.resources.iter().map(named));
     let checked: Vec<_> = request
         .resources
         .iter()
-        .map(|resource| replacement(&image, resource))
+        .map(|resource| {
+            resources::check_once(&repeated, &named(resource))?;
+            replacement(&image, resource)
+        })
         .collect();
     let mut outcomes = alter(&broker.quorum, &checked, request.validate_only)
         .await

@@ -1,5 +1,7 @@
 //! DeleteTopics, versions 1 to 6: by name, from version 6 on by name or id (KIP-516).
 
+use std::collections::BTreeSet;
+
 use engine::metadata::{Command, Image, TopicId};
 use wire::messages::delete_topics_request::DeleteTopicState;
 use wire::messages::delete_topics_response::DeletableTopicResult;
@@ -19,10 +21,12 @@ pub async fn handle(
     let asked = asked(&request, context.version);
     let image = broker.quorum.image();
     let enabled = broker.config.topics.delete_enabled;
-    let found: Vec<Result<Uuid, Refusal>> = (0..asked.len())
-        .map(|i| {
+    let mut seen = BTreeSet::new();
+    let found: Vec<Result<Uuid, Refusal>> = asked
+        .iter()
+        .map(|topic| {
             if enabled {
-                find(&image, &asked, i)
+                find(&image, topic, &mut seen)
             } else {
                 Err(disabled(context.version))
             }
@@ -66,20 +70,21 @@ fn asked(request: &DeleteTopicsRequest, version: i16) -> Vec<DeleteTopicState> {
     request.topic_names.iter().map(by_name).collect()
 }
 
+/// The topic that is meant, unless it was meant before.
 pub(super) fn find(
     image: &Image,
-    asked: &[DeleteTopicState],
-    index: usize,
+    asked: &DeleteTopicState,
+    seen: &mut BTreeSet<Uuid>,
 ) -> Result<Uuid, Refusal> {
-    let topic = &asked[index];
-    let earlier = &asked[..index];
-    match &topic.name {
-        Some(_) if !topic.topic_id.is_zero() => Err(Refusal::invalid_request(
-            "You may not specify both topic name and topic id.",
-        )),
-        None if topic.topic_id.is_zero() => Err(Refusal::invalid_request(
-            "Neither topic name nor id were specified.",
-        )),
+    let (found, again) = match &asked.name {
+        Some(_) if !asked.topic_id.is_zero() => {
+            let why = "You may not specify both topic name and topic id.";
+            return Err(Refusal::invalid_request(why));
+        }
+        None if asked.topic_id.is_zero() => {
+            let why = "Neither topic name nor id were specified.";
+            return Err(Refusal::invalid_request(why));
+        }
         Some(name) => {
             let unknown = || {
                 Refusal::new(
@@ -87,14 +92,10 @@ pub(super) fn find(
                     "This server does not host this topic-partition.",
                 )
             };
-            let found = image.topic(name).ok_or_else(unknown)?;
-            let same = |other: &DeleteTopicState| {
-                other.name.as_ref() == Some(name) || other.topic_id == found.id
-            };
-            if earlier.iter().any(same) {
-                return Err(Refusal::invalid_request("Duplicate topic name."));
-            }
-            Ok(found.id)
+            (
+                image.topic(name).ok_or_else(unknown)?.id,
+                "Duplicate topic name.",
+            )
         }
         None => {
             let unknown = || {
@@ -103,15 +104,14 @@ pub(super) fn find(
                     "This server does not host this topic ID.",
                 )
             };
-            let found = image.topic_by_id(topic.topic_id).ok_or_else(unknown)?;
-            let same = |other: &DeleteTopicState| {
-                other.topic_id == found.id || other.name.as_ref() == Some(&found.name)
-            };
-            if earlier.iter().any(same) {
-                return Err(Refusal::invalid_request("Duplicate topic id."));
-            }
-            Ok(found.id)
+            let topic = image.topic_by_id(asked.topic_id).ok_or_else(unknown)?;
+            (topic.id, "Duplicate topic id.")
         }
+    };
+    if seen.insert(found) {
+        Ok(found)
+    } else {
+        Err(Refusal::invalid_request(again))
     }
 }
 

@@ -1,6 +1,8 @@
 //! DescribeConfigs, versions 1 to 4: topics, and brokers (the one that is asked, or with an empty name what was set
 //! for all of them through the API).
 
+use std::collections::BTreeSet;
+
 use engine::metadata::{Image, Resource};
 use wire::messages::describe_configs_request::DescribeConfigsResource;
 use wire::messages::describe_configs_response::{
@@ -22,7 +24,17 @@ pub async fn handle(
     _context: &RequestContext,
 ) -> DescribeConfigsResponse {
     let image = broker.quorum.image();
-    let results = request.resources.iter().map(|resource| {
+    // Nobody is told the same thing twice: the answer is not larger than what there is to tell. A broker's id can be
+    // written in many ways.
+    let mut seen = BTreeSet::new();
+    let asked = request.resources.iter().filter(|asked| {
+        let parsed = resources::parse(asked.resource_type, &asked.resource_name).ok();
+        let unparsed = parsed
+            .is_none()
+            .then_some((asked.resource_type, asked.resource_name.as_str()));
+        seen.insert((parsed, unparsed))
+    });
+    let results = asked.map(|resource| {
         let found = settings(&image, &broker.config, resource);
         result(resource, found, request.include_synonyms)
     });

@@ -1,5 +1,7 @@
 //! DescribeGroups, versions 0 to 6: state, protocol and members of groups.
 
+use std::collections::BTreeSet;
+
 use wire::messages::describe_groups_response::DescribedGroup;
 use wire::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 
@@ -28,8 +30,11 @@ pub async fn handle(
         }
         group
     };
+    // Nobody is told the same thing twice: the answer is not larger than what there is to tell.
+    let mut seen = BTreeSet::new();
+    let asked = request.groups.iter().filter(|id| seen.insert(id.as_str()));
     DescribeGroupsResponse {
-        groups: request.groups.iter().map(describe).collect(),
+        groups: asked.map(describe).collect(),
         ..Default::default()
     }
 }

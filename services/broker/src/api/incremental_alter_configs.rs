@@ -34,16 +34,10 @@ pub async fn handle(
     _context: &RequestContext,
 ) -> IncrementalAlterConfigsResponse {
     let image = broker.quorum.image();
+    let named = |r: &AlterConfigsResource| (r.resource_type, r.resource_name.clone());
+    let repeated = resources::repeated(request.resources.iter().map(named));
     let checked = request.resources.iter().map(|resource| {
-        let same = |other: &&AlterConfigsResource| {
-            (other.resource_type, &other.resource_name)
-                == (resource.resource_type, &resource.resource_name)
-        };
-        if request.resources.iter().filter(same).nth(1).is_some() {
-            return Err(Refusal::invalid_request(
-                "Each resource must appear at most once.",
-            ));
-        }
+        resources::check_once(&repeated, &named(resource))?;
         let resource_of = resources::parse(resource.resource_type, &resource.resource_name)?;
         let edits = edits(&broker.config.topics, &resource_of, &resource.configs)?;
         settle(

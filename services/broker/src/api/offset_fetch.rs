@@ -3,7 +3,7 @@
 //! From version 8 on a request names several groups; from version 10 on topics are named by id. No list of topics
 //! means all that the group has positions for (since version 2). What was never committed is answered with -1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::group::{CommittedOffset, Shard};
 use engine::metadata::Image;
@@ -28,9 +28,12 @@ pub async fn handle(
 ) -> OffsetFetchResponse {
     let version = context.version;
     if version >= 8 {
+        // Nobody is told the same thing twice: the answer is not larger than what there is to tell.
+        let mut seen = BTreeSet::new();
         let groups = request
             .groups
             .iter()
+            .filter(|group| seen.insert(group.group_id.as_str()))
             .map(|group| fetch(broker, group, version))
             .collect();
         return OffsetFetchResponse {

@@ -1,8 +1,10 @@
 //! Resources of the config APIs, by Kafka's type numbers.
 
+use std::collections::BTreeSet;
+
 use engine::ids::BrokerId;
 use engine::metadata::Resource;
-use wire::ErrorCode;
+use wire::{ErrorCode, Str};
 
 use super::proposal::Refusal;
 
@@ -40,4 +42,22 @@ pub fn not_offered(kind: i8) -> Refusal {
         ErrorCode::InvalidRequest,
         format!("configurations of {what} are not offered by this broker"),
     )
+}
+
+/// A resource by its type's number and its name.
+pub type Named = (i8, Str);
+
+/// Those that a request names more than once.
+pub fn repeated(named: impl Iterator<Item = Named>) -> BTreeSet<Named> {
+    let mut seen = BTreeSet::new();
+    named.filter(|one| !seen.insert(one.clone())).collect()
+}
+
+/// Refuses to change what one request names more than once: which of the changes is meant?
+pub fn check_once(repeated: &BTreeSet<Named>, one: &Named) -> Result<(), Refusal> {
+    if repeated.contains(one) {
+        let message = "Each resource must appear at most once.";
+        return Err(Refusal::invalid_request(message));
+    }
+    Ok(())
 }

@@ -51,7 +51,7 @@ pub use liveness::{Joining, StallProbe};
 use self::machine::Published;
 use self::message::{Reply, Request};
 use self::network::Strangers;
-use self::node::{Node, broker_id, node_id};
+use self::node::{Node, broker_id, check_size, node_id};
 use self::open::{Opening, listen, start_raft};
 use self::peer::Peer;
 use crate::config::Config;
@@ -261,6 +261,7 @@ impl Quorum {
     /// second time does no harm. On return this node's own image may still lack the effect: see
     /// [`Quorum::wait_for`].
     pub async fn propose(&self, command: Command, deadline: Duration) -> Result<Outcome, Error> {
+        check_size(&command)?;
         match self
             .node
             .ask_controller(&Request::Propose(command), deadline)

@@ -26,6 +26,11 @@ use crate::env::{Env, Plane};
 const RETRY: Duration = Duration::from_millis(25);
 /// One attempt takes no longer: a controller that hangs will be replaced.
 const ATTEMPT: Duration = Duration::from_secs(2);
+/// The largest command, encoded. Entries are sent whole, in frames that are bounded (MAX_FRAME_BYTES), and some are
+/// kept in memory: one that no follower can be sent would end all progress of the quorum.
+const COMMAND_MAX_BYTES: usize = 4 << 20;
+/// How long a write may still be answered after its term has ended.
+const AFTER_OFFICE: Duration = Duration::from_secs(1);
 
 /// What all tasks of a node share.
 pub struct Node {
@@ -163,10 +168,21 @@ impl Node {
     /// Puts a command into the log, as the active controller, and answers what applying it has answered.
     pub async fn write(&self, command: Command) -> Result<Result<Outcome, Rejection>, Refusal> {
         let raft = self.raft.as_ref().ok_or_else(|| self.not_controller())?;
-        if self.active_term().is_none() {
-            return Err(self.not_controller());
+        let term = self.active_term().ok_or_else(|| self.not_controller())?;
+        if let Err(rejection) = check_size(&command) {
+            return Ok(Err(rejection));
         }
-        match raft.client_write(command).await {
+        // openraft never answers for an entry that a snapshot of the next leader replaces.
+        let over = async {
+            self.term_over(raft, term).await;
+            sleep(AFTER_OFFICE).await;
+        };
+        let written = tokio::select! {
+            biased;
+            written = raft.client_write(command) => written,
+            () = over => return Err(self.not_controller()),
+        };
+        match written {
             Ok(response) => Ok(response
                 .data
                 .unwrap_or_else(|| Err(Rejection::InvalidRequest("not a command".into())))),
@@ -174,6 +190,17 @@ impl Node {
                 Err(self.not_controller())
             }
             Err(e) => Err(Refusal::Unavailable(e.to_string())),
+        }
+    }
+
+    /// Waits until this node no longer leads in `term`.
+    async fn term_over(&self, raft: &Raft, term: u64) {
+        let over = |state: ServerState, now: u64| state != ServerState::Leader || now != term;
+        let mut metrics = raft.metrics();
+        let ended = metrics.wait_for(|m| over(m.state, m.current_term)).await;
+        if ended.map(drop).is_err() {
+            // The consensus has ended, and answers the write with that.
+            std::future::pending::<()>().await;
         }
     }
 
@@ -290,6 +317,18 @@ impl Node {
             port: voter.port,
         })
     }
+}
+
+/// Refuses a command that the log cannot carry.
+pub fn check_size(command: &Command) -> Result<(), Rejection> {
+    let size = postcard::experimental::serialized_size(command).unwrap_or(usize::MAX);
+    if size > COMMAND_MAX_BYTES {
+        let why = format!(
+            "The request makes a metadata record of {size} bytes, the limit is {COMMAND_MAX_BYTES}."
+        );
+        return Err(Rejection::PolicyViolation(why));
+    }
+    Ok(())
 }
 
 /// The consensus's number for a `node.id`.

@@ -251,7 +251,7 @@ fn latest(broker: &Process) -> i64 {
 }
 
 /// One request on a connection of its own, and its answer.
-fn call<R: Request>(broker: &Process, request: &R, version: i16) -> R::Response {
+pub fn call<R: Request>(broker: &Process, request: &R, version: i16) -> R::Response {
     let mut body = Writer::new();
     request
         .encode(&mut body, version)

@@ -5,6 +5,7 @@
 
 mod batches;
 mod process;
+mod repeats;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

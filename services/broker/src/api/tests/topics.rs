@@ -1,6 +1,6 @@
 //! CreateTopics and DeleteTopics before they reach the metadata log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::ids::BrokerId;
 use engine::metadata::Assignment;
@@ -142,8 +142,10 @@ fn topics_to_delete_are_found_once_by_name_or_id() {
         },
         DeleteTopicState::default(),
     ];
-    let found: Vec<_> = (0..asked.len())
-        .map(|i| find(&world.image, &asked, i).map_err(|r| r.error))
+    let mut seen = BTreeSet::new();
+    let found: Vec<_> = asked
+        .iter()
+        .map(|topic| find(&world.image, topic, &mut seen).map_err(|r| r.error))
         .collect();
     assert_eq!(
         found,
