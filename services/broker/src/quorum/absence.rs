@@ -80,13 +80,17 @@ impl Node {
         serves && session.is_some_and(|s| s.connection.is_none()) && self.active_term().is_some()
     }
 
-    /// Where a broker's process listens: a voter's controller listener, another's first broker listener.
+    /// Where a broker's process listens: a voter's controller listener, another's listener for brokers. Those for
+    /// clients may be advertised as they are reached from elsewhere, and refuse this node.
     fn address(&self, broker: BrokerId) -> Option<(String, u16)> {
         if let Some(voter) = self.voter(node_id(broker.0)) {
             return Some((voter.host, voter.port));
         }
         let image = self.image();
-        let endpoint = image.broker(broker)?.endpoints.first()?;
+        let broker = image.broker(broker)?;
+        let endpoint = broker
+            .endpoint(&self.config.listeners.inter_broker)
+            .or(broker.endpoints.first())?;
         Some((endpoint.host.to_string(), endpoint.port))
     }
 

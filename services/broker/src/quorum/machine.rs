@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::codec;
-use super::log::{read_checked, write_checked};
+use super::log::{read_checked, with_reserve, write_checked};
 use super::types::{
     Applied, Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types,
 };
@@ -87,6 +87,11 @@ impl Published {
             });
     }
 
+    /// The entries that follow do not continue those that are kept.
+    fn forget_recent(&self) {
+        self.recent.lock().entries.clear();
+    }
+
     fn remember(&self, index: u64, command: Option<Arc<Command>>) {
         let mut recent = self.recent.lock();
         if recent
@@ -132,7 +137,13 @@ pub struct Machine {
     image: Image,
     applied: Option<LogId>,
     membership: StoredMembership,
+    /// The last entry of the snapshot on disk.
+    saved: Saved,
 }
+
+/// The last entry of the snapshot on disk. A snapshot that is built while a newer one is installed must not replace
+/// that one: the log is purged up to it.
+type Saved = Arc<Mutex<Option<LogId>>>;
 
 impl Machine {
     /// Begins with the snapshot in `dir`, if there is one. Blocks.
@@ -146,18 +157,26 @@ impl Machine {
             image: Image::default(),
             applied: None,
             membership: StoredMembership::default(),
+            saved: Saved::default(),
         };
         if let Some(stored) = stored {
             let image = decode_image(&stored.image).map_err(io::Error::other)?;
             machine.take_over(&stored.meta, image);
+            machine.saved = Arc::new(Mutex::new(machine.applied));
         }
         Ok(machine)
+    }
+
+    /// The last entry that is in the image.
+    pub fn applied(&self) -> Option<LogId> {
+        self.applied
     }
 
     fn take_over(&mut self, meta: &SnapshotMeta, image: Image) {
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.image = image;
+        self.published.forget_recent();
         self.published.publish(&self.image);
     }
 
@@ -230,6 +249,7 @@ impl RaftStateMachine<Types> for Machine {
         Builder {
             env: self.env.clone(),
             path: self.path.clone(),
+            saved: self.saved.clone(),
             meta,
             image: self.image.clone(),
         }
@@ -247,7 +267,7 @@ impl RaftStateMachine<Types> for Machine {
         let bytes = snapshot.into_inner();
         let image = decode_image(&bytes)
             .map_err(|e| StorageIOError::read_snapshot(None, AnyError::new(&e)))?;
-        save(&self.env, &self.path, meta.clone(), bytes).await?;
+        save(&self.env, &self.path, &self.saved, meta.clone(), bytes).await?;
         self.take_over(meta, image);
         Ok(())
     }
@@ -270,6 +290,7 @@ impl RaftStateMachine<Types> for Machine {
 pub struct Builder {
     env: Env,
     path: PathBuf,
+    saved: Saved,
     meta: SnapshotMeta,
     image: Image,
 }
@@ -278,7 +299,14 @@ impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<Snapshot, StorageError> {
         let bytes = encode_image(&self.image)
             .map_err(|e| StorageIOError::write_snapshot(None, AnyError::new(&e)))?;
-        save(&self.env, &self.path, self.meta.clone(), bytes.clone()).await?;
+        save(
+            &self.env,
+            &self.path,
+            &self.saved,
+            self.meta.clone(),
+            bytes.clone(),
+        )
+        .await?;
         Ok(Snapshot {
             meta: self.meta.clone(),
             snapshot: Box::new(Cursor::new(bytes)),
@@ -286,18 +314,28 @@ impl RaftSnapshotBuilder<Types> for Builder {
     }
 }
 
-/// Replaces the snapshot on disk, durably.
+/// Replaces the snapshot on disk, durably, unless that is newer.
 async fn save(
     env: &Env,
     path: &Path,
+    saved: &Saved,
     meta: SnapshotMeta,
     image: Vec<u8>,
 ) -> Result<(), StorageError> {
-    let (disk, path) = (env.disk(), path.to_owned());
+    let (disk, path, saved) = (env.disk(), path.to_owned(), saved.clone());
     let written = env
         .blocking(Pool::Control, move || {
-            write_checked(&*disk, &path, &Stored { meta, image })
+            let mut saved = saved.lock();
+            if meta.last_log_id < *saved {
+                return Ok(());
+            }
+            let last = meta.last_log_id;
+            let stored = Stored { meta, image };
+            let dir = path.parent().unwrap_or(&path);
+            with_reserve(&*disk, dir, || write_checked(&*disk, &path, &stored))?;
+            *saved = last;
+            Ok(())
         })
         .await;
-    written.map_err(|e| StorageIOError::write_snapshot(None, AnyError::new(&e)).into())
+    written.map_err(|e: io::Error| StorageIOError::write_snapshot(None, AnyError::new(&e)).into())
 }

@@ -99,6 +99,7 @@ impl Opening {
             );
         }
         let machine = Machine::open(&self.env, dir, self.published.clone())?;
+        log.complete_purge(machine.applied())?;
         Ok(Opened {
             directory,
             storage: Some((log, machine)),

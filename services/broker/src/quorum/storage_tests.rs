@@ -320,3 +320,93 @@ async fn a_snapshot_survives_and_is_where_the_machine_begins() {
         Some(id(1))
     );
 }
+
+#[tokio::test]
+async fn a_purge_that_a_power_loss_interrupts_is_completed() {
+    // Given a log that is purged far beyond its end, as after a snapshot was installed
+    let disk = MemoryDisk::new();
+    let mut log = open(&disk);
+    log.blocking_append(entries(0..3)).await.expect("appended");
+
+    // When the power fails between the new file and the end of the old one
+    disk.inject(Fault {
+        after: 2,
+        ..Fault::always(Operation::Sync, DIR)
+    });
+    assert!(log.purge(id(99)).await.is_err(), "the last fsync fails");
+    disk.crash(6);
+
+    // Then the log goes on after the snapshot, if that is there
+    assert!(open(&disk).complete_purge(Some(id(50))).is_err());
+    assert!(open(&disk).complete_purge(None).is_err());
+    let mut log = open(&disk);
+    log.complete_purge(Some(id(99))).expect("a snapshot has it");
+    let state = log.get_log_state().await.expect("readable");
+    assert_eq!(state.last_purged_log_id, Some(id(99)));
+    let rest = entries(100..101);
+    log.blocking_append(rest).await.expect("it goes on");
+    disk.crash(7);
+    assert_eq!(indexes(&mut open(&disk)).await, [100]);
+}
+
+#[tokio::test]
+async fn votes_and_snapshots_use_the_reserve_of_a_full_disk_too() {
+    for is_vote in [true, false] {
+        let disk = MemoryDisk::new();
+        let limits = Limits {
+            reserve_bytes: 4096,
+            ..LIMITS
+        };
+        let (mut log, _) = Log::open(&env(&disk), Path::new(DIR), limits).expect("it opens");
+        log.fill_reserve().expect("there is room");
+        let published = Arc::new(Published::new());
+        let mut machine = Machine::open(&env(&disk), Path::new(DIR), published).expect("it opens");
+        machine.apply(entries(0..2)).await.expect("applied");
+        disk.set_capacity_bytes(Some(disk.used_bytes() + 8));
+        if is_vote {
+            let vote = Vote::new_committed(3, 2);
+            log.save_vote(&vote).await.expect("the reserve is used");
+        } else {
+            let mut builder = machine.get_snapshot_builder().await;
+            builder.build_snapshot().await.expect("the reserve is used");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_does_not_replace_a_newer_one() {
+    let disk = MemoryDisk::new();
+    drop(open(&disk));
+    let published = Arc::new(Published::new());
+    let mut machine =
+        Machine::open(&env(&disk), Path::new(DIR), published.clone()).expect("it opens");
+    machine.apply(entries(0..2)).await.expect("applied");
+    let mut slow = machine.get_snapshot_builder().await;
+    machine.apply(entries(2..9)).await.expect("applied");
+    let mut fast = machine.get_snapshot_builder().await;
+    fast.build_snapshot().await.expect("built");
+    slow.build_snapshot().await.expect("built");
+    let again = Machine::open(&env(&disk), Path::new(DIR), published).expect("it opens");
+    assert_eq!(again.applied(), Some(id(8)));
+}
+
+#[tokio::test]
+async fn what_was_applied_before_a_snapshot_is_not_told_as_all_there_is() {
+    // Given a machine with some entries, and the snapshot of one that is far ahead
+    let mut ahead = Fresh.build().await.expect("built").2;
+    ahead.apply(entries(0..9)).await.expect("applied");
+    let snapshot = ahead.get_snapshot_builder().await.build_snapshot().await;
+    let snapshot = snapshot.expect("built");
+    let (disk, published) = (MemoryDisk::new(), Arc::new(Published::new()));
+    drop(open(&disk));
+    let mut machine =
+        Machine::open(&env(&disk), Path::new(DIR), published.clone()).expect("it opens");
+    machine.apply(entries(0..2)).await.expect("applied");
+
+    // When it is installed
+    let installed = machine.install_snapshot(&snapshot.meta, snapshot.snapshot);
+    installed.await.expect("installed");
+
+    // Then an observer that has the first entries is given the image, not an empty list
+    assert_eq!(published.entries_after(1), None);
+}

@@ -5,6 +5,7 @@
 //! stops, and the process with it, because what is on disk is then unknown.
 
 mod segment;
+mod small;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -18,15 +19,14 @@ use openraft::{AnyError, LogState, OptionalSend, RaftLogReader, StorageIOError};
 use parking_lot::Mutex;
 use storage::Disk;
 
-use super::codec;
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{Env, Pool};
 use segment::{Segment, next_index};
+use small::checked;
+pub(super) use small::{create_dir, read_checked, with_reserve, write_checked};
 
 /// Entries handed to a follower at once stop at so many bytes.
 const READ_BYTES: usize = 1 << 20;
-/// A file of zeros that is given up to make room for entries on a full disk.
-const RESERVE_FILE: &str = "reserve";
 const VOTE_FILE: &str = "vote";
 
 /// The log of one node. Clones share it.
@@ -47,6 +47,8 @@ struct Shared {
 /// What is on disk. Only one write is under way at a time; the lock is held during it, on a blocking thread.
 struct Files {
     segments: Vec<Segment>,
+    /// What a purge was about to remove when the machine stopped.
+    superseded: Vec<Segment>,
 }
 
 /// What readers see.
@@ -93,8 +95,8 @@ impl Log {
             vote,
             ..Memory::default()
         };
-        let segments = open_segments(&*disk, dir, &mut memory, &mut recovered)?;
-        let files = Mutex::new(Files { segments });
+        let files = open_segments(&*disk, dir, &mut memory, &mut recovered)?;
+        let files = Mutex::new(files);
         let shared = Shared {
             disk,
             dir: dir.into(),
@@ -109,6 +111,28 @@ impl Log {
             },
             recovered,
         ))
+    }
+
+    /// Makes sure that the entries which the log lacks at its beginning are in the snapshot, which ends with `applied`,
+    /// and removes what an interrupted purge has left. Blocks.
+    pub fn complete_purge(&self, applied: Option<LogId>) -> io::Result<()> {
+        let purged = self.shared.memory.lock().purged;
+        if purged > applied {
+            let upto = next_index(purged.as_ref());
+            let why = format!(
+                "{}: the entries before {upto} are missing, and in no snapshot",
+                self.shared.dir.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        let superseded = std::mem::take(&mut self.shared.files.lock().superseded);
+        if superseded.is_empty() {
+            return Ok(());
+        }
+        for segment in superseded {
+            segment.remove(&*self.shared.disk)?;
+        }
+        self.shared.disk.sync_dir(&self.shared.dir)
     }
 
     /// Whether there are no entries and there never were. A vote alone does not count: where no voter has an entry,
@@ -131,7 +155,7 @@ impl Log {
     /// Puts the reserve in place if it is not there and there is room. Blocks.
     pub fn fill_reserve(&self) -> io::Result<()> {
         let shared = &self.shared;
-        let path = shared.dir.join(RESERVE_FILE);
+        let path = shared.dir.join(small::RESERVE_FILE);
         let there = shared.disk.open(&path).and_then(|f| f.len()).unwrap_or(0);
         let room = shared.disk.free_bytes(&shared.dir)?;
         if there >= shared.limits.reserve_bytes || room < 4 * shared.limits.reserve_bytes {
@@ -163,68 +187,20 @@ impl Log {
     }
 }
 
-/// Makes a directory and those above it, durably.
-pub(super) fn create_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    let missing: Vec<&Path> = dir.ancestors().take_while(|d| !disk.exists(d)).collect();
-    disk.create_dir_all(dir)?;
-    for made in missing {
-        if let Some(parent) = made.parent().filter(|p| !p.as_os_str().is_empty()) {
-            disk.sync_dir(parent)?;
-        }
-    }
-    Ok(())
-}
-
-/// Reads the body of a small file: its CRC, then an encoded value.
-fn checked<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
-    let bad = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
-    let (crc, body) = bytes
-        .split_first_chunk::<4>()
-        .ok_or_else(|| bad("too short".into()))?;
-    if u32::from_be_bytes(*crc) != crc32c::crc32c(body) {
-        return Err(bad("the checksum is wrong".into()));
-    }
-    codec::decode(body).map_err(|e| bad(e.to_string()))
-}
-
-/// Replaces a small file, durably: the CRC, then the encoded value.
-pub(super) fn write_checked<T: serde::Serialize>(
-    disk: &dyn Disk,
-    path: &Path,
-    value: &T,
-) -> io::Result<()> {
-    let body = codec::encode(value).map_err(io::Error::other)?;
-    let content = [&crc32c::crc32c(&body).to_be_bytes()[..], &body].concat();
-    storage::disk::write_atomic(disk, path, &content).map_err(into_io)
-}
-
-/// Reads a file that [`write_checked`] wrote, if it is there.
-pub(super) fn read_checked<T: serde::de::DeserializeOwned>(
-    disk: &dyn Disk,
-    path: &Path,
-) -> io::Result<Option<T>> {
-    let bytes = storage::disk::read_file(disk, path).map_err(into_io)?;
-    let value = bytes.map(|b| checked(&b)).transpose();
-    value.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
-}
-
-fn into_io(error: storage::Error) -> io::Error {
-    match error {
-        storage::Error::NoSpace { .. } => io::Error::new(io::ErrorKind::StorageFull, error),
-        error => io::Error::other(error),
-    }
-}
-
 fn open_segments(
     disk: &dyn Disk,
     dir: &Path,
     memory: &mut Memory,
     recovered: &mut Recovered,
-) -> io::Result<Vec<Segment>> {
+) -> io::Result<Files> {
     let mut names: Vec<String> = disk.list(dir)?.into_iter().map(|e| e.name).collect();
     names.retain(|n| n.ends_with(".raft"));
     names.sort();
-    let mut segments: Vec<Segment> = Vec::new();
+    let (mut segments, mut superseded): (Vec<Segment>, Vec<Segment>) = Default::default();
+    let damaged = |path: &Path, why: &str| {
+        let why = format!("{}: {why}", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    };
     for (at, name) in names.iter().enumerate() {
         let path = dir.join(name);
         let is_last = at + 1 == names.len();
@@ -234,17 +210,17 @@ fn open_segments(
                 disk.remove_file(&path)?;
                 continue;
             }
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{}: no head", path.display()),
-            ));
+            return Err(damaged(&path, "no head"));
         };
-        let gap = segments
-            .last()
-            .is_some_and(|before| before.next() != opened.segment.first);
-        if gap || (opened.cut > 0 && !is_last) {
-            let why = format!("{}: entries are missing before or in it", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        let next = segments.last().map_or(opened.segment.first, Segment::next);
+        if next > opened.segment.first {
+            return Err(damaged(&path, "it does not continue the file before it"));
+        }
+        if next < opened.segment.first {
+            // A purge makes the file that comes after the purged entries before it removes those that hold them.
+            // Whether a snapshot has the entries is seen later: by `complete_purge`.
+            superseded.append(&mut segments);
+            memory.entries.clear();
         }
         if segments.is_empty() {
             memory.purged = opened.segment.before;
@@ -256,22 +232,16 @@ fn open_segments(
             .extend(opened.entries.into_iter().map(|e| (e.log_id.index, e)));
         segments.push(opened.segment);
     }
-    Ok(segments)
+    Ok(Files {
+        segments,
+        superseded,
+    })
 }
 
 impl Shared {
-    /// Appends to the newest file, or to a new one. On a full disk the reserve is given up once.
+    /// Appends to the newest file, or to a new one.
     fn append(&self, files: &mut Files, entries: &[Entry]) -> io::Result<()> {
-        match self.append_once(files, entries) {
-            Err(e) if e.kind() == io::ErrorKind::StorageFull => {
-                tracing::warn!("the disk of the metadata log is full: using the reserve");
-                self.disk
-                    .remove_file(&self.dir.join(RESERVE_FILE))
-                    .map_err(|_| e)?;
-                self.append_once(files, entries)
-            }
-            other => other,
-        }
+        with_reserve(&*self.disk, &self.dir, || self.append_once(files, entries))
     }
 
     fn append_once(&self, files: &mut Files, entries: &[Entry]) -> io::Result<()> {
@@ -326,7 +296,8 @@ impl Shared {
             .is_none_or(|s| s.next() <= upto.index + 1);
         if all_gone {
             // The head of the new file tells where the log goes on; only then may the others go.
-            let keep = Segment::create(&*self.disk, &self.dir, Some(upto), upto.index + 1)?;
+            let create = || Segment::create(&*self.disk, &self.dir, Some(upto), upto.index + 1);
+            let keep = with_reserve(&*self.disk, &self.dir, create)?;
             let old = std::mem::replace(&mut files.segments, vec![keep]);
             let fresh = segment::file_name(upto.index + 1);
             for segment in old {
@@ -403,7 +374,10 @@ impl RaftLogStorage<Types> for Log {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
         let vote = *vote;
         self.write(move |shared, _| {
-            write_checked(&*shared.disk, &shared.dir.join(VOTE_FILE), &vote)
+            let path = shared.dir.join(VOTE_FILE);
+            with_reserve(&*shared.disk, &shared.dir, || {
+                write_checked(&*shared.disk, &path, &vote)
+            })
         })
         .await
         .map_err(|e| StorageIOError::write_vote(AnyError::new(&e)))?;
