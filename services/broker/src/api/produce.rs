@@ -103,6 +103,8 @@ fn append_topic(
     by_id: bool,
     acks: Result<Acks, ErrorCode>,
 ) -> AppendedTopic {
+    // What waits for the commit does not keep the request's frame in memory.
+    topic.name = Str::copy_from(&topic.name);
     let key = TopicKey::new(by_id, topic.topic_id, &topic.name);
     let outcomes = std::mem::take(&mut topic.partition_data)
         .into_iter()

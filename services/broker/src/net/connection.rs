@@ -56,7 +56,8 @@ pub struct Shared {
 struct Waiting {
     answer: Result<Option<Answer>, api::Refused>,
     overlaps: bool,
-    _budget: OwnedSemaphorePermit,
+    /// Given back when this is.
+    _budget: Option<OwnedSemaphorePermit>,
 }
 
 /// Serves one connection until either side ends it.
@@ -86,7 +87,9 @@ pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(),
                 let Dispatched { answer, overlaps } =
                     api::dispatch(&shared.broker, frame.bytes, &peer)?;
                 alone += usize::from(!overlaps);
-                let budget = frame.budget;
+                // The records of a Produce are in the log by now. Were they counted until its followers have them, a
+                // full budget would keep out the fetches which it waits for.
+                let budget = (!overlaps).then_some(frame.budget);
                 waiting.push_back(Box::pin(answer.map(move |answer| Waiting {
                     answer,
                     overlaps,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use telemetry::prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::NetConfig;
@@ -13,6 +14,10 @@ use crate::config::NetConfig;
 /// Permits of the byte budget are counted in units of this many bytes, since a permit count is
 /// bounded by 32 bits.
 const UNIT_BYTES: usize = 1024;
+/// Requests up to this size are small.
+const SMALL_BYTES: usize = 64 * 1024;
+/// The small requests' part of the budget is one of so many.
+const SMALL_SHARE: usize = 8;
 
 /// Counts open connections over all listeners.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub struct Connections {
     max: usize,
     max_per_ip: usize,
     open: Mutex<Open>,
+    /// Shows how many are open.
+    gauge: IntGauge,
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +55,9 @@ pub struct Place {
 
 impl Connections {
     /// Limits as configured.
-    pub fn new(config: &NetConfig) -> Arc<Connections> {
+    pub fn new(config: &NetConfig, gauge: IntGauge) -> Arc<Connections> {
         Arc::new(Connections {
+            gauge,
             max: config.max_connections,
             max_per_ip: config.max_connections_per_ip,
             open: Mutex::default(),
@@ -67,16 +75,12 @@ impl Connections {
             return Err(Refused::PerIp(self.max_per_ip));
         }
         open.total += 1;
+        self.gauge.inc();
         open.per_ip.insert(ip, from_ip + 1);
         Ok(Place {
             connections: self.clone(),
             ip,
         })
-    }
-
-    /// Connections that are open now.
-    pub fn open(&self) -> usize {
-        self.open.lock().total
     }
 }
 
@@ -84,6 +88,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock();
         open.total -= 1;
+        self.connections.gauge.dec();
         if let Some(count) = open.per_ip.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {
@@ -94,8 +99,17 @@ impl Drop for Place {
 }
 
 /// The bytes of requests that may be in memory at once.
+///
+/// Small requests have a part of their own: heartbeats, commits and the fetches of followers must get through where
+/// large ones have filled the budget, the more so as producers wait for those very fetches.
 #[derive(Debug)]
 pub struct ByteBudget {
+    small: Share,
+    large: Share,
+}
+
+#[derive(Debug)]
+struct Share {
     permits: Arc<Semaphore>,
     units: u32,
 }
@@ -103,29 +117,47 @@ pub struct ByteBudget {
 impl ByteBudget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> ByteBudget {
-        let units = u32::try_from(bytes / UNIT_BYTES)
-            .unwrap_or(u32::MAX >> 3)
-            .clamp(1, u32::MAX >> 3);
+        let small = bytes / SMALL_SHARE;
         ByteBudget {
-            permits: Arc::new(Semaphore::new(units as usize)),
-            units,
+            small: Share::new(small),
+            large: Share::new(bytes - small),
         }
     }
 
-    /// Waits until `bytes` fit. A request larger than the whole budget waits for all of it, so
-    /// that it is served alone rather than never.
+    /// Waits until `bytes` fit. A request larger than its whole share waits for all of it, so that it is served
+    /// alone rather than never.
     pub async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let share = if bytes <= SMALL_BYTES {
+            &self.small
+        } else {
+            &self.large
+        };
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        self.permits
+        share
+            .permits
             .clone()
-            .acquire_many_owned(units.min(self.units))
+            .acquire_many_owned(units.min(share.units))
             .await
             .expect("the budget is never closed")
     }
 }
 
+impl Share {
+    fn new(bytes: usize) -> Share {
+        let units = u32::try_from(bytes / UNIT_BYTES)
+            .unwrap_or(u32::MAX >> 3)
+            .clamp(1, u32::MAX >> 3);
+        Share {
+            permits: Arc::new(Semaphore::new(units as usize)),
+            units,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     #[test]
@@ -134,6 +166,7 @@ mod tests {
             max: 2,
             max_per_ip: 1,
             open: Mutex::default(),
+            gauge: IntGauge::new("open", "Open").expect("a valid name"),
         });
         let a: IpAddr = [127, 0, 0, 1].into();
         let b: IpAddr = [127, 0, 0, 2].into();
@@ -142,7 +175,20 @@ mod tests {
         assert_eq!(connections.admit(a).unwrap_err(), Refused::PerIp(1));
         let _second = connections.admit(b).unwrap();
         assert_eq!(connections.admit(c).unwrap_err(), Refused::Total(2));
+        assert_eq!(connections.gauge.get(), 2);
         drop(first);
+        assert_eq!(connections.gauge.get(), 1);
         assert!(connections.admit(a).is_ok());
+    }
+
+    #[test]
+    fn small_requests_get_through_where_large_ones_have_filled_the_budget() {
+        let budget = ByteBudget::new(1 << 20);
+        let large = budget.take(1 << 20).now_or_never();
+        assert!(large.is_some());
+        assert!(budget.take(100_000).now_or_never().is_none());
+        assert!(budget.take(1_000).now_or_never().is_some());
+        drop(large);
+        assert!(budget.take(100_000).now_or_never().is_some());
     }
 }

@@ -60,14 +60,14 @@ impl Bound {
 pub struct Net {
     stop: watch::Sender<bool>,
     accepting: Vec<JoinHandle<()>>,
-    connections: Arc<Connections>,
 }
 
 impl Net {
     /// Starts to accept on every bound listener.
     pub fn start(broker: &Arc<Broker>, bound: Vec<Bound>) -> Net {
         let (stop, stopping) = watch::channel(false);
-        let connections = Connections::new(&broker.config.net);
+        let gauge = broker.metrics.connections.clone();
+        let connections = Connections::new(&broker.config.net, gauge);
         let shared = Shared {
             broker: broker.clone(),
             budget: Arc::new(ByteBudget::new(broker.config.net.in_flight_bytes)),
@@ -80,16 +80,7 @@ impl Net {
                 broker.env.spawn(Plane::Data, "accept", accept)
             })
             .collect();
-        Net {
-            stop,
-            accepting,
-            connections,
-        }
-    }
-
-    /// Connections that are open now.
-    pub fn open_connections(&self) -> usize {
-        self.connections.open()
+        Net { stop, accepting }
     }
 
     /// Stops to accept, lets every connection finish the requests it has, up to `grace`.
