@@ -42,6 +42,7 @@ impl Image {
             stalled: false,
         };
         Arc::make_mut(&mut self.brokers).insert(new.broker, Arc::new(state));
+        Arc::make_mut(&mut self.answers).remove(&new.broker);
         self.settle_broker(new.broker);
         Ok(Outcome::Registered { epoch, clean })
     }

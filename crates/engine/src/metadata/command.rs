@@ -16,7 +16,7 @@ pub struct PartitionId {
     pub index: i32,
 }
 
-/// One entry of the metadata log.
+/// What an entry of the metadata log does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Names the cluster, once and for all. The first name stays.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wire::{Str, Uuid};
 
+use super::proposal::Answers;
 use super::{BrokerState, PartitionId, PartitionState, Resource, TopicState};
 use crate::ids::{BrokerEpoch, BrokerId};
 
@@ -22,6 +23,8 @@ pub struct Image {
     pub(super) topics: Arc<BTreeMap<Uuid, Arc<TopicState>>>,
     pub(super) names: Arc<BTreeMap<Str, Uuid>>,
     pub(super) configs: Arc<BTreeMap<Resource, Arc<Configs>>>,
+    /// What the open proposals of each broker have done.
+    pub(super) answers: Arc<BTreeMap<BrokerId, Arc<Answers>>>,
     /// Not part of the log: whoever publishes the image knows it from the consensus.
     pub(super) controller: Option<BrokerId>,
 }

@@ -1,7 +1,7 @@
 //! The cluster's metadata: brokers, topics, partitions, configs, producer id blocks, the cluster's id.
 //!
 //! An [`Image`] is all of it at one point of the metadata log. It never changes; [`Image::apply`] makes the next one
-//! from a [`Command`], the entry of the log. Every decision of the controller is made there, from the image and the
+//! from a [`Command`], which an entry of the log holds. Every decision of the controller is made there, from the image and the
 //! command alone, so that every replica of the log decides alike; what is random or temporal is put into the command
 //! by whoever proposes it. One command is one atomic write: fencing a broker and electing the new leaders of all of
 //! its partitions is a single command.
@@ -14,6 +14,7 @@ mod election;
 mod image;
 mod partitions;
 mod placement;
+mod proposal;
 mod rejection;
 mod snapshot;
 mod state;
@@ -28,8 +29,9 @@ pub use command::{
 };
 pub use image::Image;
 pub use placement::Assignment;
+pub use proposal::{MAX_OPEN_PROPOSALS, Proposal, ProposalId};
 pub use rejection::Rejection;
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, SnapshotV1};
 pub use state::{BrokerState, Endpoint, PartitionState, TopicState};
 
 /// How many producer ids one block has, as in Kafka.

@@ -47,6 +47,8 @@ pub enum Rejection {
     PreferredLeaderNotAvailable,
     #[error("all producer ids are used up")]
     NoProducerIds,
+    #[error("the proposal came again after its proposer had given it up")]
+    ProposalGivenUp,
 }
 
 impl Rejection {
@@ -73,6 +75,7 @@ impl Rejection {
             Rejection::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
             Rejection::PreferredLeaderNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
             Rejection::NoProducerIds => ErrorCode::UnknownServerError,
+            Rejection::ProposalGivenUp => ErrorCode::RequestTimedOut,
         }
     }
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use wire::Str;
 
 use super::image::Configs;
+use super::proposal::Answers;
 use super::{BrokerState, Image, Resource, TopicState, stored};
+use crate::ids::BrokerId;
 
 /// An image without its lookups.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +22,35 @@ pub struct Snapshot {
     brokers: Vec<Arc<BrokerState>>,
     topics: Vec<Arc<TopicState>>,
     configs: Vec<(Resource, Arc<Configs>)>,
+    answers: Vec<(BrokerId, Arc<Answers>)>,
+}
+
+/// The layout before proposals were remembered.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SnapshotV1 {
+    index: u64,
+    #[serde(with = "stored::optional_text")]
+    cluster_id: Option<Str>,
+    next_producer_id: i64,
+    unclean_by_default: bool,
+    brokers: Vec<Arc<BrokerState>>,
+    topics: Vec<Arc<TopicState>>,
+    configs: Vec<(Resource, Arc<Configs>)>,
+}
+
+impl From<SnapshotV1> for Snapshot {
+    fn from(old: SnapshotV1) -> Snapshot {
+        Snapshot {
+            index: old.index,
+            cluster_id: old.cluster_id,
+            next_producer_id: old.next_producer_id,
+            unclean_by_default: old.unclean_by_default,
+            brokers: old.brokers,
+            topics: old.topics,
+            configs: old.configs,
+            answers: Vec::new(),
+        }
+    }
 }
 
 impl From<&Image> for Snapshot {
@@ -36,6 +67,7 @@ impl From<&Image> for Snapshot {
                 .iter()
                 .map(|(r, c)| (r.clone(), c.clone()))
                 .collect(),
+            answers: image.answers.iter().map(|(b, a)| (*b, a.clone())).collect(),
         }
     }
 }
@@ -56,6 +88,7 @@ impl From<Snapshot> for Image {
             topics: Arc::new(stored.topics.into_iter().map(|t| (t.id, t)).collect()),
             names: Arc::new(names),
             configs: Arc::new(stored.configs.into_iter().collect()),
+            answers: Arc::new(stored.answers.into_iter().collect()),
             ..Image::default()
         }
     }

@@ -3,6 +3,7 @@
 mod alter;
 mod fencing;
 mod invariants;
+mod proposals;
 mod topics;
 
 use wire::{Str, Uuid};

@@ -1,12 +1,10 @@
-//! Frames of the controller listener: size, kind, correlation id, then a version byte and postcard.
+//! Frames of the controller listener: size, kind, correlation id, then what [`codec`] writes.
 
 use std::io;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::codec;
+use super::codec::{self, Layout};
 
 /// The largest frame. Entries and snapshots are sent in parts far below this.
 pub const MAX_FRAME_BYTES: usize = 64 << 20;
@@ -33,7 +31,7 @@ fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Erro
 }
 
 /// Makes the bytes of a frame.
-pub fn encode<T: Serialize>(kind: Kind, correlation: u64, body: &T) -> io::Result<Vec<u8>> {
+pub fn encode<T: Layout>(kind: Kind, correlation: u64, body: &T) -> io::Result<Vec<u8>> {
     let body = codec::encode(body).map_err(invalid)?;
     let size = HEAD + body.len();
     if size > MAX_FRAME_BYTES {
@@ -88,7 +86,7 @@ pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Option<Frame
 
 impl Frame {
     /// What it carries.
-    pub fn decode<T: DeserializeOwned>(&self) -> io::Result<T> {
+    pub fn decode<T: Layout>(&self) -> io::Result<T> {
         codec::decode(&self.body).map_err(invalid)
     }
 }

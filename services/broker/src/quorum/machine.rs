@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use engine::ids::BrokerId;
-use engine::metadata::{Command, Image, Snapshot as StoredImage};
+use engine::metadata::{Image, Proposal, Snapshot as StoredImage, SnapshotV1};
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::codec;
+use super::codec::{self, Layout};
 use super::log::{read_checked, with_reserve, write_checked};
 use super::types::{
     Applied, Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types,
@@ -35,8 +35,8 @@ pub struct Published {
 /// The last applied entries, without holes.
 #[derive(Default)]
 struct Recent {
-    /// Those of a blank or membership entry have no command.
-    entries: VecDeque<(u64, Option<Arc<Command>>)>,
+    /// A blank or membership entry has no proposal.
+    entries: VecDeque<(u64, Option<Arc<Proposal>>)>,
 }
 
 impl Published {
@@ -92,7 +92,7 @@ impl Published {
         self.recent.lock().entries.clear();
     }
 
-    fn remember(&self, index: u64, command: Option<Arc<Command>>) {
+    fn remember(&self, index: u64, proposal: Option<Arc<Proposal>>) {
         let mut recent = self.recent.lock();
         if recent
             .entries
@@ -101,14 +101,14 @@ impl Published {
         {
             recent.entries.clear();
         }
-        recent.entries.push_back((index, command));
+        recent.entries.push_back((index, proposal));
         if recent.entries.len() > RECENT {
             recent.entries.pop_front();
         }
     }
 
     /// The applied entries after `index`; none if some of them are not kept any more.
-    pub fn entries_after(&self, index: u64) -> Option<Vec<(u64, Option<Arc<Command>>)>> {
+    pub fn entries_after(&self, index: u64) -> Option<Vec<(u64, Option<Arc<Proposal>>)>> {
         let recent = self.recent.lock();
         let first = recent.entries.front()?.0;
         (first <= index + 1).then(|| {
@@ -124,9 +124,20 @@ impl Published {
 
 /// What a snapshot's file holds.
 #[derive(Serialize, Deserialize)]
-struct Stored {
-    meta: SnapshotMeta,
-    image: Vec<u8>,
+pub struct Stored {
+    pub meta: SnapshotMeta,
+    pub image: Vec<u8>,
+}
+
+codec::same_since_version_1! { Stored, "metadata snapshot"; }
+
+impl Layout for StoredImage {
+    const NAME: &'static str = "image of the metadata";
+
+    fn decode_older(version: u8, body: &[u8]) -> Option<Result<StoredImage, codec::Error>> {
+        (version == 1)
+            .then(|| codec::decode_body::<Self, SnapshotV1>(version, body).map(Self::from))
+    }
 }
 
 /// The state machine of one node.
@@ -184,13 +195,13 @@ impl Machine {
         let index = entry.log_id.index;
         self.applied = Some(entry.log_id);
         match entry.payload {
-            EntryPayload::Normal(command) => {
-                let (next, outcome) = self.image.apply(&command, index);
+            EntryPayload::Normal(proposal) => {
+                let (next, outcome) = self.image.apply_proposal(&proposal, index);
                 if let Err(rejection) = &outcome {
                     tracing::debug!(index, %rejection, "metadata command rejected");
                 }
                 self.image = next;
-                self.published.remember(index, Some(Arc::new(command)));
+                self.published.remember(index, Some(Arc::new(proposal)));
                 Some(outcome)
             }
             EntryPayload::Membership(membership) => {

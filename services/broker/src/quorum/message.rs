@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use engine::ids::{BrokerEpoch, BrokerId};
-use engine::metadata::{Command, Outcome, Registration, Rejection};
+use engine::metadata::{Outcome, Proposal, Registration, Rejection};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
 
+use super::codec::{self, Layout};
 use super::types::{Member, Types};
 
 /// A request, answered with a [`Reply`] or a [`Refusal`].
@@ -20,7 +21,7 @@ pub enum Request {
     /// A call of the consensus.
     Raft(RaftCall),
     /// To the active controller: carry this out.
-    Propose(Command),
+    Propose(Proposal),
     /// To the active controller: a broker has started.
     Register(Registration),
     /// To the active controller: a broker lives.
@@ -87,7 +88,7 @@ pub enum Reply {
     },
     Done,
     /// The applied entries after the asked index, which may be none.
-    Entries(Vec<(u64, Option<Arc<Command>>)>, Option<u64>),
+    Entries(Vec<(u64, Option<Arc<Proposal>>)>, Option<u64>),
     /// The whole image, where the entries are gone.
     Image(Vec<u8>, Option<u64>),
 }
@@ -122,3 +123,21 @@ pub enum Refusal {
 
 /// What goes back.
 pub type Answer = Result<Reply, Refusal>;
+
+/// Nodes of one cluster talk in the present layout only: none before it was released.
+macro_rules! only_the_present_one {
+    ($($layout:ty, $name:literal;)*) => {
+        $(impl Layout for $layout {
+            const NAME: &'static str = $name;
+
+            fn decode_older(_: u8, _: &[u8]) -> Option<Result<Self, codec::Error>> {
+                None
+            }
+        })*
+    };
+}
+
+only_the_present_one! {
+    Request, "request of another node";
+    Answer, "answer of another node";
+}

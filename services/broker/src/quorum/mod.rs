@@ -4,6 +4,7 @@
 //! [`Quorum::cluster_id`] waits for the cluster to be named; [`Quorum::join`] registers the broker and begins its
 //! heartbeats; [`Quorum::shutdown`] hands leaderships over and leaves.
 //!
+//! - [`proposals`]: a proposal that is repeated is carried out once; [`codec`]: layouts and their versions.
 //! - [`types`]: openraft's types and runtime; [`log`], [`machine`]: its storage; [`network`]: its calls.
 //! - [`frame`], [`message`], [`peer`], [`server`]: the protocol of the controller listener.
 //! - [`controller`]: the active controller's watch over brokers; [`absence`]: who is gone; [`succession`]: how the
@@ -16,6 +17,8 @@ mod codec;
 mod controller;
 mod error;
 mod frame;
+#[cfg(test)]
+mod layouts;
 mod liveness;
 mod log;
 mod machine;
@@ -26,6 +29,7 @@ mod node;
 mod observer;
 mod open;
 mod peer;
+mod proposals;
 mod server;
 #[cfg(test)]
 mod storage_tests;
@@ -38,7 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId};
-use engine::metadata::{Command, Image, Outcome};
+use engine::metadata::{Command, Image, Outcome, Proposal};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -54,6 +58,7 @@ use self::network::Strangers;
 use self::node::{Node, broker_id, check_size, node_id};
 use self::open::{Opening, listen, start_raft};
 use self::peer::Peer;
+use self::proposals::Proposals;
 use crate::config::Config;
 use crate::env::{Env, Listener, Plane, Pool};
 
@@ -66,6 +71,7 @@ const HAND_OVER: Duration = Duration::from_secs(5);
 pub struct Quorum {
     node: Arc<Node>,
     incarnation: Uuid,
+    proposals: Proposals,
     epoch: Mutex<Option<BrokerEpoch>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -133,6 +139,7 @@ impl Quorum {
         });
         let incarnation = node.env.random_uuid();
         let quorum = Quorum {
+            proposals: Proposals::new(BrokerId(node.config.node_id), incarnation),
             node,
             incarnation,
             epoch: Mutex::default(),
@@ -257,16 +264,20 @@ impl Quorum {
 
     /// Has a command carried out by the active controller, wherever it is, trying again until `deadline` is over.
     ///
-    /// Where an attempt was left without an answer, the command may be carried out twice: each is made so that the
-    /// second time does no harm. On return this node's own image may still lack the effect: see
-    /// [`Quorum::wait_for`].
+    /// An attempt without an answer is repeated, and a repetition of what was carried out has its first outcome: see
+    /// [`Proposal`]. Only before [`Quorum::join`] is a proposal nobody's and carried out anew. On return this node's own
+    /// image may still lack the effect: see [`Quorum::wait_for`].
     pub async fn propose(&self, command: Command, deadline: Duration) -> Result<Outcome, Error> {
         check_size(&command)?;
-        match self
-            .node
-            .ask_controller(&Request::Propose(command), deadline)
-            .await?
-        {
+        let begun = self.node.env.now();
+        let open = self.proposals.open(deadline).await;
+        let open = open.ok_or_else(|| Error::Unavailable("too many proposals wait".into()))?;
+        let request = Request::Propose(Proposal {
+            id: Some(open.id),
+            command,
+        });
+        let left = deadline.saturating_sub(self.node.env.now() - begun);
+        match self.node.ask_controller(&request, left).await? {
             Reply::Proposed(outcome) => Ok(outcome?),
             _ => Err(Error::Unavailable(
                 "the answer does not fit the request".into(),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::ids::BrokerId;
-use engine::metadata::{Command, Image, Outcome, Rejection};
+use engine::metadata::{Command, Image, Outcome, Proposal, Rejection};
 use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use parking_lot::Mutex;
@@ -111,7 +111,7 @@ impl Node {
         match request {
             Request::Identify => Ok(Reply::Identity(self.identity())),
             Request::Raft(call) => self.answer_raft(call, connection).await,
-            Request::Propose(command) => Ok(Reply::Proposed(self.write(command).await?)),
+            Request::Propose(proposal) => Ok(Reply::Proposed(self.write(proposal).await?)),
             Request::Register(registration) => self.register(registration).await,
             Request::Heartbeat(heartbeat) => self.heartbeat(heartbeat, connection).await,
             Request::Rejoin { node, member } => self.rejoin(node, member).await,
@@ -165,11 +165,15 @@ impl Node {
         inbound.last_call = Some(self.env.now());
     }
 
-    /// Puts a command into the log, as the active controller, and answers what applying it has answered.
-    pub async fn write(&self, command: Command) -> Result<Result<Outcome, Rejection>, Refusal> {
+    /// Puts a proposal into the log, as the active controller, and answers what applying it has answered.
+    pub async fn write(
+        &self,
+        proposal: impl Into<Proposal>,
+    ) -> Result<Result<Outcome, Rejection>, Refusal> {
+        let proposal = proposal.into();
         let raft = self.raft.as_ref().ok_or_else(|| self.not_controller())?;
         let term = self.active_term().ok_or_else(|| self.not_controller())?;
-        if let Err(rejection) = check_size(&command) {
+        if let Err(rejection) = check_size(&proposal.command) {
             return Ok(Err(rejection));
         }
         // openraft never answers for an entry that a snapshot of the next leader replaces.
@@ -179,7 +183,7 @@ impl Node {
         };
         let written = tokio::select! {
             biased;
-            written = raft.client_write(command) => written,
+            written = raft.client_write(proposal) => written,
             () = over => return Err(self.not_controller()),
         };
         match written {

@@ -70,12 +70,12 @@ impl Node {
         let leader = match reply {
             Reply::Entries(entries, leader) => {
                 let mut image = (*self.image()).clone();
-                for (index, command) in entries {
+                for (index, proposal) in entries {
                     if index != image.index() + 1 {
                         continue;
                     }
-                    image = match command {
-                        Some(command) => image.apply(&command, index).0,
+                    image = match proposal {
+                        Some(proposal) => image.apply_proposal(&proposal, index).0,
                         None => image.at_index(index),
                     };
                 }

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use openraft::SnapshotPolicy;
 use serde::{Deserialize, Serialize};
 
-use super::Error;
 use super::log::{self, Log};
 use super::machine::{Machine, Published};
 use super::network::{Network, Strangers};
 use super::node::node_id;
 use super::succession;
 use super::types::{Raft, SEED};
+use super::{Error, codec};
 use crate::config::Config;
 use crate::env::{Env, Listener};
 
@@ -31,10 +31,12 @@ const SNAPSHOT_PART_BYTES: u64 = 8 << 20;
 
 /// Whose a metadata directory is.
 #[derive(Debug, Serialize, Deserialize)]
-struct Identity {
-    node_id: i32,
-    directory: [u8; 16],
+pub struct Identity {
+    pub node_id: i32,
+    pub directory: [u8; 16],
 }
+
+codec::same_since_version_1! { Identity, "identity of the metadata directory"; }
 
 /// What has to be read before the consensus can start.
 pub(super) struct Opening {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{BufReader, WriteHalf};
@@ -61,17 +61,18 @@ impl Node {
         let reading = async {
             let mut read = BufReader::new(read);
             let busy = Arc::new(Semaphore::new(CONCURRENT));
+            let told = Arc::new(AtomicBool::new(false));
             while let Some(request) = timeout(IDLE, frame::read(&mut read)).await?? {
                 let slot = busy
                     .clone()
                     .acquire_owned()
                     .await
                     .expect("the semaphore is never closed");
-                let (node, answers) = (self.clone(), answers.clone());
+                let (node, answers, told) = (self.clone(), answers.clone(), told.clone());
                 self.env
                     .spawn(Plane::Control, "quorum-request", async move {
                         let _slot = slot;
-                        if let Some(answer) = node.respond(&request, number).await {
+                        if let Some(answer) = node.respond(&request, number, &told).await {
                             // The connection may have ended meanwhile.
                             let _ = answers.send(answer).await;
                         }
@@ -86,13 +87,24 @@ impl Node {
         }
     }
 
-    async fn respond(self: &Arc<Self>, frame: &Frame, connection: u64) -> Option<Vec<u8>> {
+    async fn respond(
+        self: &Arc<Self>,
+        frame: &Frame,
+        connection: u64,
+        told: &AtomicBool,
+    ) -> Option<Vec<u8>> {
         if frame.kind != Kind::Request {
             return None;
         }
         let answer: Answer = match frame.decode::<Request>() {
             Ok(request) => self.answer(request, connection).await,
-            Err(error) => Err(Refusal::Unavailable(format!("not understood: {error}"))),
+            Err(error) => {
+                // A node of another version asks again and again: one line for each of its connections.
+                if !told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "a request of another node is not understood");
+                }
+                Err(Refusal::Unavailable(format!("not understood: {error}")))
+            }
         };
         frame::encode(Kind::Answer, frame.correlation, &answer).ok()
     }

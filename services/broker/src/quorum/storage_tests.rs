@@ -77,7 +77,7 @@ fn entries(indexes: std::ops::Range<u64>) -> Vec<Entry> {
     indexes
         .map(|i| Entry {
             log_id: id(i),
-            payload: EntryPayload::Normal(command(i)),
+            payload: EntryPayload::Normal(command(i).into()),
         })
         .collect()
 }

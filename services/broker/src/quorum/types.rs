@@ -4,15 +4,15 @@ use std::future::Future;
 use std::io::Cursor;
 use std::time::Duration;
 
-use engine::metadata::{Command, Outcome, Rejection};
+use engine::metadata::{Outcome, Proposal, Rejection};
 use openraft::async_runtime::TokioOneShotSender;
 use openraft::{AsyncRuntime, OptionalSend, TokioInstant, TokioRuntime};
 use serde::{Deserialize, Serialize};
 
 openraft::declare_raft_types!(
-    /// The metadata quorum: commands of the engine, answered with what each has done.
+    /// The metadata quorum: proposals of the engine's commands, answered with what each has done.
     pub Types:
-        D = Command,
+        D = Proposal,
         R = Applied,
         NodeId = u64,
         Node = Member,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use broker::config::Config;
@@ -18,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use wire::{Str, Uuid};
 
+use crate::deaf::Deaf;
+
 /// Threads of each node.
 const WORKERS: usize = 2;
 /// Every wait of a test ends after this.
@@ -26,6 +28,7 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 struct Loopback {
     disk: Arc<MemoryDisk>,
     state: AtomicU64,
+    deaf: Arc<AtomicBool>,
 }
 
 impl Outside for Loopback {
@@ -39,7 +42,8 @@ impl Outside for Loopback {
         Box::pin(async move {
             let stream = TcpStream::connect((host, port)).await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as Stream)
+            let deaf = self.deaf.clone();
+            Ok(Box::new(Deaf { stream, deaf }) as Stream)
         })
     }
 
@@ -90,6 +94,8 @@ pub struct Live {
     clients: std::net::TcpListener,
     /// What its heartbeats say of its disk.
     pub stall: Arc<Mutex<Duration>>,
+    /// Whether what comes over the connections that it has made is lost.
+    pub deaf: Arc<AtomicBool>,
 }
 
 /// A cluster whose nodes come and go.
@@ -173,8 +179,10 @@ impl Cluster {
             .enable_all()
             .build()
             .expect("a runtime");
+        let deaf = Arc::<AtomicBool>::default();
         let outside = Loopback {
             disk,
+            deaf: deaf.clone(),
             state: AtomicU64::new(self.starts.wrapping_mul(0x1234_5678_9abc_def1)),
         };
         let handle = runtime.handle().clone();
@@ -190,6 +198,7 @@ impl Cluster {
                 runtime,
                 clients,
                 stall: Arc::default(),
+                deaf,
             },
         );
     }

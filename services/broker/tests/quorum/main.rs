@@ -3,7 +3,9 @@
 // A test is the outside.
 #![allow(clippy::disallowed_methods)]
 
+mod deaf;
 mod faults;
 mod harness;
+mod lost;
 mod single;
 mod three;

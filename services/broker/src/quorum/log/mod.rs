@@ -4,7 +4,8 @@
 //! written on a blocking pool and fsynced before openraft hears of it. An append that fails poisons the log: openraft
 //! stops, and the process with it, because what is on disk is then unknown.
 
-mod segment;
+mod entry;
+pub(super) mod segment;
 mod small;
 
 use std::collections::BTreeMap;
@@ -19,15 +20,17 @@ use openraft::{AnyError, LogState, OptionalSend, RaftLogReader, StorageIOError};
 use parking_lot::Mutex;
 use storage::Disk;
 
+use super::codec;
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{Env, Pool};
 use segment::{Segment, next_index};
-use small::checked;
 pub(super) use small::{create_dir, read_checked, with_reserve, write_checked};
 
 /// Entries handed to a follower at once stop at so many bytes.
 const READ_BYTES: usize = 1 << 20;
 const VOTE_FILE: &str = "vote";
+
+codec::same_since_version_1! { Vote, "vote file"; }
 
 /// The log of one node. Clones share it.
 #[derive(Clone)]
@@ -85,11 +88,7 @@ impl Log {
     pub fn open(env: &Env, dir: &Path, limits: Limits) -> io::Result<(Log, Recovered)> {
         let disk = env.disk();
         create_dir(&*disk, dir)?;
-        let vote = match storage::disk::read_file(&*disk, &dir.join(VOTE_FILE)) {
-            Ok(Some(bytes)) => Some(checked(&bytes)?),
-            Ok(None) => None,
-            Err(e) => return Err(io::Error::other(e)),
-        };
+        let vote = read_checked::<Vote>(&*disk, &dir.join(VOTE_FILE))?;
         let mut recovered = Recovered::default();
         let mut memory = Memory {
             vote,

@@ -7,11 +7,10 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use storage::{Disk, File};
 
-use crate::quorum::codec;
+use crate::quorum::codec::{self, Layout};
 use crate::quorum::types::{Entry, LogId};
 
 /// Length and CRC before each frame.
@@ -21,12 +20,14 @@ const MAX_FRAME: usize = 128 << 20;
 
 /// What the first frame of a file says.
 #[derive(Debug, Serialize, Deserialize)]
-struct Head {
+pub struct Head {
     /// The entry before the first of this file; none at the beginning of the log.
-    before: Option<LogId>,
+    pub before: Option<LogId>,
     /// The index of the first entry, present or to come.
-    first: u64,
+    pub first: u64,
 }
+
+codec::same_since_version_1! { Head, "head of a metadata log file"; }
 
 /// An open file of the log.
 pub struct Segment {
@@ -66,7 +67,7 @@ pub fn next_index(before: Option<&LogId>) -> u64 {
 }
 
 /// Puts a value into a frame.
-fn frame<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
+fn frame<T: Layout>(value: &T) -> io::Result<Vec<u8>> {
     let body = codec::encode(value).map_err(io::Error::other)?;
     let len = u32::try_from(body.len())
         .ok()
@@ -87,7 +88,7 @@ fn body(bytes: &[u8]) -> Option<&[u8]> {
     (crc32c::crc32c(body) == crc).then_some(body)
 }
 
-fn decode<T: DeserializeOwned>(path: &Path, body: &[u8]) -> io::Result<T> {
+fn decode<T: Layout>(path: &Path, body: &[u8]) -> io::Result<T> {
     codec::decode(body).map_err(|e| invalid(path, e))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use storage::Disk;
 
-use crate::quorum::codec;
+use crate::quorum::codec::{self, Layout};
 
 /// A file of zeros that is given up to make room on a full disk.
 pub(super) const RESERVE_FILE: &str = "reserve";
@@ -23,7 +23,7 @@ pub(in crate::quorum) fn create_dir(disk: &dyn Disk, dir: &Path) -> io::Result<(
 }
 
 /// Reads the body of a small file: its CRC, then an encoded value.
-pub(super) fn checked<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
+fn checked<T: Layout>(bytes: &[u8]) -> io::Result<T> {
     let bad = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let (crc, body) = bytes
         .split_first_chunk::<4>()
@@ -35,7 +35,7 @@ pub(super) fn checked<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> io::Resul
 }
 
 /// Replaces a small file, durably: the CRC, then the encoded value.
-pub(in crate::quorum) fn write_checked<T: serde::Serialize>(
+pub(in crate::quorum) fn write_checked<T: Layout>(
     disk: &dyn Disk,
     path: &Path,
     value: &T,
@@ -46,7 +46,7 @@ pub(in crate::quorum) fn write_checked<T: serde::Serialize>(
 }
 
 /// Reads a file that [`write_checked`] wrote, if it is there.
-pub(in crate::quorum) fn read_checked<T: serde::de::DeserializeOwned>(
+pub(in crate::quorum) fn read_checked<T: Layout>(
     disk: &dyn Disk,
     path: &Path,
 ) -> io::Result<Option<T>> {

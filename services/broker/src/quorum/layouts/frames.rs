@@ -1,0 +1,177 @@
+//! One sample of each message of the controller listener.
+
+use std::sync::Arc;
+
+use engine::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId};
+use engine::metadata::{
+    AlteredPartition, Command, CreatedTopic, Outcome, PartitionId, Proposal, Rejection,
+};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
+    VoteRequest, VoteResponse,
+};
+
+use super::commands::{TOPIC, registration};
+use super::{id, named, proposed, snapshot_meta, vote};
+use crate::quorum::message::{
+    Answer, Heartbeat, Identity, RaftBody, RaftCall, Refusal, Reply, Request,
+};
+use crate::quorum::types::{Entry, Member};
+
+const EPOCH: BrokerEpoch = BrokerEpoch(70_000);
+
+pub fn requests() -> Vec<Request> {
+    let raft = |body| {
+        Request::Raft(RaftCall {
+            to: [1; 16],
+            from: 300,
+            from_directory: [2; 16],
+            body,
+        })
+    };
+    let entries: Vec<Entry> = vec![proposed()];
+    vec![
+        Request::Identify,
+        raft(RaftBody::Append(AppendEntriesRequest {
+            vote: vote(),
+            prev_log_id: Some(id(8)),
+            entries,
+            leader_commit: Some(id(9)),
+        })),
+        raft(RaftBody::Vote(VoteRequest::new(vote(), Some(id(9))))),
+        raft(RaftBody::Snapshot(InstallSnapshotRequest {
+            vote: vote(),
+            meta: snapshot_meta(),
+            offset: 1000,
+            data: vec![1, 2, 3],
+            done: true,
+        })),
+        Request::Propose(Proposal::from(Command::SetUncleanDefault { enabled: true })),
+        Request::Register(registration()),
+        Request::Heartbeat(Heartbeat {
+            broker: BrokerId(300),
+            epoch: EPOCH,
+            index: 70_001,
+            stall_ms: 200,
+            stopping: true,
+        }),
+        Request::Rejoin {
+            node: 300,
+            member: Member {
+                directory: [3; 16],
+                host: "host".into(),
+                port: 9093,
+            },
+        },
+        Request::RunForOffice { term: 3 },
+        Request::Follow { index: 70_001 },
+    ]
+}
+
+pub fn answers() -> Vec<Answer> {
+    let replies = vec![
+        Reply::Identity(Identity {
+            node: 300,
+            directory: [1; 16],
+            empty: true,
+            leader: Some(2),
+        }),
+        Reply::Appended(AppendEntriesResponse::Success),
+        Reply::Appended(AppendEntriesResponse::PartialSuccess(Some(id(9)))),
+        Reply::Appended(AppendEntriesResponse::Conflict),
+        Reply::Appended(AppendEntriesResponse::HigherVote(vote())),
+        Reply::Voted(VoteResponse {
+            vote: vote(),
+            vote_granted: true,
+            last_log_id: Some(id(9)),
+        }),
+        Reply::SnapshotTaken(InstallSnapshotResponse { vote: vote() }),
+        Reply::Registered {
+            epoch: EPOCH,
+            clean: true,
+        },
+        Reply::Alive { fenced: true },
+        Reply::Done,
+        Reply::Entries(vec![(9, None), (10, Some(Arc::new(named())))], Some(2)),
+        Reply::Image(vec![1, 2, 3], None),
+    ];
+    let proposed = outcomes().into_iter().map(Ok);
+    let rejected = rejections().into_iter().map(Err);
+    let proposed = proposed.chain(rejected).map(Reply::Proposed);
+    let refusals = vec![
+        Refusal::NotController { leader: Some(2) },
+        Refusal::OtherDirectory {
+            node: 300,
+            directory: [1; 16],
+        },
+        Refusal::Rejected(Rejection::StaleBrokerEpoch),
+        Refusal::DuplicateBroker,
+        Refusal::Unavailable("why".into()),
+    ];
+    let replies = replies.into_iter().chain(proposed).map(Ok);
+    replies.chain(refusals.into_iter().map(Err)).collect()
+}
+
+pub fn outcomes() -> Vec<Outcome> {
+    let partition = PartitionId {
+        topic: TOPIC,
+        index: 5,
+    };
+    vec![
+        Outcome::Done,
+        Outcome::Registered {
+            epoch: EPOCH,
+            clean: true,
+        },
+        Outcome::ShuttingDown {
+            remaining_leaderships: 200,
+        },
+        Outcome::Altered(vec![Ok(AlteredPartition {
+            partition,
+            leader: Some(BrokerId(300)),
+            leader_epoch: LeaderEpoch(3),
+            isr: vec![BrokerId(2)],
+            partition_epoch: PartitionEpoch(4),
+        })]),
+        Outcome::Elected(vec![Ok(()), Err(Rejection::ElectionNotNeeded)]),
+        Outcome::Created(vec![Ok(CreatedTopic {
+            id: TOPIC,
+            partitions: 6,
+            replication_factor: 3,
+        })]),
+        Outcome::Each(vec![Ok(()), Err(Rejection::UnknownTopicId)]),
+        Outcome::ProducerIds {
+            first: ProducerId(5000),
+        },
+    ]
+}
+
+fn rejections() -> Vec<Rejection> {
+    let why = || "why".to_owned();
+    vec![
+        Rejection::StaleBrokerEpoch,
+        Rejection::BrokerNotRegistered,
+        Rejection::InconsistentClusterId {
+            ours: "a".into(),
+            theirs: "b".into(),
+        },
+        Rejection::InvalidTopic(why()),
+        Rejection::TopicExists(why()),
+        Rejection::UnknownTopicOrPartition,
+        Rejection::UnknownTopicId,
+        Rejection::InvalidPartitions(why()),
+        Rejection::InvalidReplicationFactor(why()),
+        Rejection::InvalidAssignment(why()),
+        Rejection::PolicyViolation(why()),
+        Rejection::InvalidConfig(why()),
+        Rejection::InvalidRequest(why()),
+        Rejection::FencedLeaderEpoch,
+        Rejection::NotController,
+        Rejection::InvalidUpdateVersion,
+        Rejection::IneligibleReplica,
+        Rejection::ElectionNotNeeded,
+        Rejection::PreferredLeaderNotAvailable,
+        Rejection::NoProducerIds,
+        Rejection::ProposalGivenUp,
+    ]
+}

@@ -1,0 +1,45 @@
+//! An entry of the log, in each layout that it has had.
+
+use openraft::{EntryPayload, Membership};
+use serde::Deserialize;
+
+use engine::metadata::Command;
+
+use crate::quorum::codec::{Error, Layout, decode_body};
+use crate::quorum::types::{Entry, LogId, Member};
+
+impl Layout for Entry {
+    const NAME: &'static str = "entry of the metadata log";
+
+    fn decode_older(version: u8, body: &[u8]) -> Option<Result<Entry, Error>> {
+        (version == 1).then(|| decode_body::<Entry, EntryV1>(version, body).map(Entry::from))
+    }
+}
+
+/// The layout before commands became proposals.
+#[derive(Deserialize)]
+struct EntryV1 {
+    log_id: LogId,
+    payload: PayloadV1,
+}
+
+#[derive(Deserialize)]
+enum PayloadV1 {
+    Blank,
+    Normal(Command),
+    Membership(Membership<u64, Member>),
+}
+
+impl From<EntryV1> for Entry {
+    fn from(old: EntryV1) -> Entry {
+        let payload = match old.payload {
+            PayloadV1::Blank => EntryPayload::Blank,
+            PayloadV1::Normal(command) => EntryPayload::Normal(command.into()),
+            PayloadV1::Membership(membership) => EntryPayload::Membership(membership),
+        };
+        Entry {
+            log_id: old.log_id,
+            payload,
+        }
+    }
+}
