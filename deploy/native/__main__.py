@@ -3,12 +3,14 @@
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
-from . import install, parts, ports, privilege, programs, ready, supervise
+from . import install, lock, parts, ports, privilege, programs, ready, supervise
 from .settings import ROOT, Settings, Stop, say
 
 STATES = {
@@ -43,38 +45,53 @@ def build(settings: Settings) -> None:
 def up(settings: Settings, only: str | None) -> None:
     wanted = selected(only)
     own = [name for name in wanted if name not in parts.STORES]
-    stores = any(name in parts.STORES for name in wanted)
-    running = supervise.alive(settings)
-    need = install.Need(build=bool(own), stores=stores)
+    stores = [name for name in wanted if name in parts.STORES]
+    prepare(settings, wanted, install.Need(build=bool(own), stores=bool(stores)))
+    supervise.launch(settings, programs.define(settings, wanted))
+    deadline = time.monotonic() + settings.deadline_s
+    try:
+        start(settings, wanted, deadline)
+    except Stop as reason:
+        raise Stop(f"{reason}\nWhat has been started runs on: `make status` shows it, `make down` stops it.") from None
+    summary(settings, wanted)
+
+
+def prepare(settings: Settings, wanted: list[str], need: install.Need) -> None:
+    """Everything before the first start: what this machine lacks, the ports, the programs, the directory."""
+    known = supervise.infos(settings)
+    settled = supervise.alive(settings)
     install.check_tools(need)
-    if not running:
+    if not settled:
         supervise.end_leftovers(settings)
-        ports.check(settings, parts.ALL)
-    install.announce(need)
+    ports.check(settings, [name for name in wanted if not known.get(name, {}).get("pid")], settled)
+    if need.build and not (settings.bin_dir() / "millrace-broker").exists():
+        minutes = 10 if settings.profile == "release" else 6
+        say(f"will build  the broker and the services ({minutes} min on two free cores, the first time)")
     install.install(need)
-    if own:
+    if need.build:
         build(settings)
-    settings.data.mkdir(parents=True, exist_ok=True)
-    privilege.check(settings)
-    if running:
+    if settled:
         settings.record()
     else:
         ports.settle(settings)
-    supervise.launch(settings, programs.define(settings, wanted))
-    deadline = time.monotonic() + settings.deadline_s
-    ground = [name for name in wanted if name not in parts.SERVICES]
-    say(f"start     {', '.join(ground)}")
-    supervise.start(settings, ground)
-    ready.wait_for(settings, ground, deadline)
+    privilege.check(settings)
+
+
+def start(settings: Settings, wanted: list[str], deadline: float) -> None:
+    """The stores and brokers first, and the services on them; at last the records must arrive."""
     services = [name for name in wanted if name in parts.SERVICES]
-    if services:
-        before = ready.next_offsets(settings) if stores else {}
-        say(f"start     {', '.join(services)}")
-        supervise.start(settings, services)
-        ready.wait_for(settings, services, deadline)
-        if wanted == parts.ALL:
-            ready.wait_for_records(settings, before, deadline)
-    summary(settings, wanted)
+    ground = [name for name in wanted if name not in services]
+    before: dict = {}
+    for names in (ground, services):
+        if not names:
+            continue
+        if names == services and wanted == parts.ALL:
+            before = ready.next_offsets(settings)
+        say(f"start     {', '.join(names)}")
+        supervise.start(settings, names)
+        ready.wait_for(settings, names, deadline)
+    if wanted == parts.ALL:
+        ready.wait_for_records(settings, before, deadline)
 
 
 def install_only(words: str) -> None:
@@ -84,7 +101,6 @@ def install_only(words: str) -> None:
         raise Stop(f"cannot install {', '.join(unknown)}: build, stores and clients exist")
     need = install.Need(**{word: True for word in wanted})
     install.check_tools(need)
-    install.announce(need)
     install.install(need)
 
 
@@ -126,28 +142,26 @@ def down(settings: Settings, only: str | None) -> None:
 
 def status(settings: Settings, as_json: bool) -> None:
     known = supervise.infos(settings)
+    orphans = {} if known else supervise.unsupervised(settings)
     rows = []
     for name in parts.ALL:
         info = known.get(name, {})
-        rows.append(
-            {
-                "name": name,
-                "state": STATES.get(info.get("statename"), "stopped"),
-                "pid": info.get("pid") or None,
-                "container": None,
-                "address": settings.address(name),
-            }
-        )
+        state = "unsupervised" if name in orphans else STATES.get(info.get("statename"), "stopped")
+        pid = info.get("pid") or orphans.get(name)
+        address = settings.address(name)
+        rows.append({"name": name, "state": state, "pid": pid, "container": None, "address": address})
+    if orphans:
+        say("The supervisor is gone, and its parts run on alone: `make up` starts all anew, `make down` stops them.")
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        print(f"{row['name']:<18} {row['state']:<11} {row['pid'] or '-':<8} {row['address']}")
+        print(f"{row['name']:<18} {row['state']:<13} {row['pid'] or '-':<8} {row['address']}")
 
 
 def environment(settings: Settings) -> None:
     for key, value in settings.environment().items():
-        print(f"{key}={value}")
+        print(f"{key}={shlex.quote(value)}")
 
 
 def logs(settings: Settings, name: str | None) -> None:
@@ -160,6 +174,8 @@ def logs(settings: Settings, name: str | None) -> None:
 
 def run_millrace(settings: Settings, arguments: list[str]) -> None:
     """Runs the command line against this stack, with the addresses of `make env`."""
+    if not supervise.alive(settings):
+        raise Stop("The stack does not run: `make up` first.")
     build(settings)
     os.environ.update(settings.environment())
     binary = settings.bin_dir() / "millrace"
@@ -169,32 +185,52 @@ def run_millrace(settings: Settings, arguments: list[str]) -> None:
 def clean_data(settings: Settings) -> None:
     if supervise.alive(settings) or supervise.leftovers(settings):
         raise Stop("The stack runs: `make down` first.")
-    if settings.data.exists() and not settings.state_file.exists():
-        raise Stop(f"{settings.data} holds no stack of ours (no stack.json): not removed.")
-    shutil.rmtree(settings.data, ignore_errors=True)
+    try:
+        shutil.rmtree(settings.data)
+    except OSError as error:
+        raise Stop(f"{settings.data} could not be removed: {error}") from None
     say(f"removed {settings.data}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/stack", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("up", "down"):
-        commands.add_parser(name).add_argument("--only", help="stores, brokers, services or names, comma-separated")
-    commands.add_parser("status").add_argument("--format", default="", help="json, or a table")
-    commands.add_parser("env")
-    commands.add_parser("install").add_argument("what", help="build, stores, clients, comma-separated")
-    commands.add_parser("logs").add_argument("part", nargs="?")
-    commands.add_parser("clean-data")
-    commands.add_parser("millrace").add_argument("arguments", nargs=argparse.REMAINDER)
-    chosen = parser.parse_args()
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in (("up", "start parts, and wait until they work"), ("down", "stop parts; the data stays")):
+        chosen = commands.add_parser(name, help=text)
+        chosen.add_argument("--only", help="stores, brokers, services or names, comma-separated; otherwise all")
+    chosen = commands.add_parser("status", help="every part: state, pid, address")
+    chosen.add_argument("--format", default="", choices=["", "json"], help="json, or a table where it is left out")
+    commands.add_parser("env", help="addresses and credentials as KEY=value lines")
+    chosen = commands.add_parser("logs", help="the last lines of the logs, and what follows on a terminal")
+    chosen.add_argument("part", nargs="?", help="one part; otherwise all")
+    commands.add_parser("clean-data", help="remove the data of a stopped stack")
+    chosen = commands.add_parser("millrace", help="run the command line against this stack")
+    chosen.add_argument("arguments", nargs=argparse.REMAINDER, help="see `millrace --help`")
+    chosen = commands.add_parser("install", help="only bring what is needed to build, and for the tests")
+    chosen.add_argument("what", help="build, stores, clients, comma-separated")
+    run(parser.parse_args())
+
+
+def run(chosen: argparse.Namespace) -> None:
     settings = Settings()
     if settings.stack != "native":
         raise Stop(f"STACK={settings.stack}: only the native stack exists so far; leave STACK unset or set STACK=native.")
     match chosen.command:
         case "up":
-            up(settings, chosen.only)
+            with alone(settings) as settings:
+                up(settings, chosen.only)
         case "down":
-            down(settings, chosen.only)
+            if not settings.data.exists():
+                say("nothing to stop: this stack has never run")
+                return
+            with alone(settings) as settings:
+                down(settings, chosen.only)
+        case "clean-data":
+            if not settings.data.exists():
+                say(f"nothing to remove: {settings.data} does not exist")
+                return
+            with alone(settings) as settings:
+                clean_data(settings)
         case "status":
             status(settings, chosen.format == "json")
         case "install":
@@ -203,10 +239,16 @@ def main() -> None:
             environment(settings)
         case "logs":
             logs(settings, chosen.part)
-        case "clean-data":
-            clean_data(settings)
         case "millrace":
             run_millrace(settings, chosen.arguments)
+
+
+@contextmanager
+def alone(settings: Settings):
+    """Settings for a command that changes the stack, read when no other such command is at work on it."""
+    settings.check_ours()
+    with lock.held(settings.lock_file, f"the stack in {settings.data}"):
+        yield Settings()
 
 
 if __name__ == "__main__":
@@ -214,5 +256,7 @@ if __name__ == "__main__":
         main()
     except Stop as reason:
         sys.exit(f"\nstack: {reason}")
+    except ConnectionError as reason:
+        sys.exit(f"\nstack: the supervisor has gone away ({reason}): `make status` shows what runs")
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit("\nstack: interrupted. `make status` shows what runs, `make down` stops it.")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import parts
 from .settings import CACHE, ROOT, Stop
+from .steps import Step, run
 
 SOURCE = ROOT / "tests/compat/franz-go"
 HOME = CACHE / "go"
@@ -71,37 +72,34 @@ def is_fresh() -> bool:
     return all(file.stat().st_mtime < built for file in SOURCE.iterdir())
 
 
-def plan() -> list[str]:
-    """What will be brought here, and how long that usually takes."""
-    if is_fresh() or (suitable() and (HOME / "modules").exists()):
-        return []
-    lines = [f"for the tests, Go modules into .cache/ (30 s, 30 MB): franz-go {parts.FRANZ_GO_VERSION}"]
-    if suitable() is None:
-        lines.append(f"to build them, a Go that is new enough, into .cache/ (20 s, 75 MB): {parts.GO_VERSION}")
-    return lines
-
-
-def build(run) -> None:
-    """Builds the client, with `run` of the installer; go.sum holds the checksums of everything that it is made of."""
+def plan() -> list[Step]:
+    """What brings the program up to date."""
     if is_fresh():
-        return
+        return []
+    steps = [Step(f"for the tests, the Go client, built: franz-go {parts.FRANZ_GO_VERSION}", "30 s, 30 MB", build)]
     if suitable() is None:
-        fetch_toolchain(run)
+        steps.insert(0, Step(f"to build the Go client, where Debian's Go is too old: {parts.GO_VERSION}", "20 s, 75 MB", fetch_toolchain))
+    return steps
+
+
+def build() -> None:
+    """Builds the client; go.sum holds the checksums of everything that it is made of."""
     go, which = suitable()
-    command = [go, "build", "-trimpath", "-buildvcs=false", "-o", PROGRAM, "."]
-    run(f"franz-go {parts.FRANZ_GO_VERSION}, the Go client", command, cwd=SOURCE, env=environment(which))
+    run([go, "build", "-trimpath", "-buildvcs=false", "-o", PROGRAM, "."], cwd=SOURCE, env=environment(which))
 
 
-def fetch_toolchain(run) -> None:
+def fetch_toolchain() -> None:
     """Go as the module golang.org/toolchain. An old go command fetches and checks it, but neither makes its programs
     executable nor gives the module files in it, which a module may not hold, their names back."""
+    if suitable():
+        return  # Debian's package, which has been installed meanwhile, is new enough
     name = f"v0.0.1-{parts.GO_VERSION}.linux-{architecture()}"
     if architecture() not in parts.GO_CHECKSUMS:
         raise Stop(f"Go 1.21 or newer is needed on {architecture()}: install it, and run this again.")
     fetched = HOME / "fetched.json"
     HOME.mkdir(parents=True, exist_ok=True)
     command = f'go mod download -json "golang.org/toolchain@{name}" > "{fetched}"'
-    run(f"{parts.GO_VERSION} (Debian's go is older)", ["sh", "-c", command], cwd=HOME, env=environment("local"))
+    run(["sh", "-c", command], cwd=HOME, env=environment("local"))
     module = json.loads(fetched.read_text())
     fetched.unlink()
     if module["Sum"] != parts.GO_CHECKSUMS[architecture()]:

@@ -15,13 +15,13 @@ LOG4J_VERSION = "2.25.4"
 KAFKA_PYTHON = "kafka-python==2.2.15"
 # The codecs that kafka-python leaves to other packages.
 KAFKA_PYTHON_CODECS = ("python-snappy==0.7.3", "lz4==4.4.5", "zstandard==0.25.0")
-CLIENT_PACKAGES = {"kcat": "kcat"}
 FRANZ_GO_VERSION = "1.22.2"  # as in tests/compat/franz-go/go.mod
 GO_VERSION = "go1.26.8"  # only where the installed Go cannot fetch the one that franz-go needs
 GO_CHECKSUMS = {
     "amd64": "h1:ZOmGe1OnfREDMIdb1Qi4G9JSuDPBLGExZMQ4nis1RXM=",
     "arm64": "h1:sYL/O6MqS68ML0kjsQ36WoYIpJqkw60TxizWUYUKQMc=",
 }
+CLIENT_PACKAGES = {"kcat": "kcat", "mvn": "maven"}
 
 OPENSEARCH_MIN_JAVA = 21
 S3PROXY_MIN_JAVA = 17

@@ -44,13 +44,17 @@ def names_of(wanted: list[str]) -> list[str]:
     return [name for part in wanted for name in parts.ports_of(part)]
 
 
-def check(settings: Settings, wanted: list[str]) -> None:
-    """Refuses to go on where a port that `wanted` parts need is taken."""
-    if settings.ports_free:
+def check(settings: Settings, wanted: list[str], settled: bool) -> None:
+    """Refuses to go on where a port is taken that the `wanted` parts, none of which runs, need.
+
+    `settled`: other parts of the stack run already, so that all its ports are fixed.
+    """
+    if settings.ports_free and not settled:
         return
     taken, seen = [], {}
     for name in names_of(wanted):
-        port, variable = settings.configured_port(name), parts.PORTS[name][0]
+        port = settings.port(name) if settled else settings.configured_port(name)
+        variable = parts.PORTS[name][0]
         if port in seen:
             raise Stop(f"{variable} and {seen[port]} are both {port}: change one of them")
         seen[port] = variable
@@ -69,7 +73,7 @@ def settle(settings: Settings) -> None:
     """Fixes the ports of a stack that does not run, and writes them down for the other commands."""
     if settings.ports_free:
         recorded = settings.ports
-        keep = len(recorded) == len(parts.PORTS) and all(map(is_free, recorded.values()))
+        keep = recorded.keys() == parts.PORTS.keys() and all(map(is_free, recorded.values()))
         settings.ports = recorded if keep else find_free()
     else:
         settings.ports = {name: settings.configured_port(name) for name in parts.PORTS}
@@ -77,10 +81,14 @@ def settle(settings: Settings) -> None:
 
 
 def find_free() -> dict[str, int]:
-    """Free ports below the range from which the kernel takes ports for outgoing connections."""
-    candidates = random.sample(range(20000, 32000), 2000)
-    free = (port for port in candidates if is_free(port))
-    try:
-        return {name: next(free) for name in parts.PORTS}
-    except StopIteration:
-        raise Stop("fewer free ports between 20000 and 32000 than the stack needs") from None
+    """Neighbouring free ports below the range from which the kernel takes ports for outgoing connections.
+
+    Blocks, because two stacks that start in the same moment then rarely choose the same port.
+    """
+    size = len(parts.PORTS)
+    blocks = list(range(20000, 32000, size))
+    random.shuffle(blocks)
+    for first in blocks:
+        if all(map(is_free, range(first, first + size))):
+            return {name: first + number for number, name in enumerate(parts.PORTS)}
+    raise Stop(f"no {size} neighbouring free ports between 20000 and 32000")

@@ -54,10 +54,15 @@ def own(directory: Path) -> None:
     """Makes `directory` and gives it, with all that is in it, to the unprivileged user."""
     directory.mkdir(parents=True, exist_ok=True)
     account = user()
-    if account is None or directory.stat().st_uid == account.pw_uid:
-        return
-    for path in [directory, *directory.rglob("*")]:
-        shutil.chown(path, account.pw_uid, account.pw_gid)
+    if account and directory.stat().st_uid != account.pw_uid:
+        give(directory)
+
+
+def give(directory: Path) -> None:
+    """Gives `directory`, with all that is in it, to the unprivileged user."""
+    if account := user():
+        for path in [directory, *directory.rglob("*")]:
+            shutil.chown(path, account.pw_uid, account.pw_gid)
 
 
 def check(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The command, environment and configuration files of every supervised part."""
 
+import json
 import os
 import shlex
 import shutil
@@ -7,7 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import install, parts, privilege
+from . import parts, privilege, tools
 from .settings import ROOT, Settings, Stop, say
 
 DEPLOY = ROOT / "deploy"
@@ -33,12 +34,9 @@ def write(path: Path, text: str) -> Path:
 # ---- stores ----------------------------------------------------------------------------------
 
 
-def postgres_environment(settings: Settings) -> dict[str, str]:
-    return {"LD_LIBRARY_PATH": libraries} if (libraries := libraries_for(install.postgres_bin())) else {}
-
-
-def libraries_for(program: Path | None) -> str:
-    return install.unpacked_libraries() if program and install.DEBS in program.parents else ""
+def postgres_environment() -> dict[str, str]:
+    libraries = tools.libraries_for(tools.postgres_bin())
+    return {"LD_LIBRARY_PATH": libraries} if libraries else {}
 
 
 def initialise_postgres(settings: Settings) -> None:
@@ -51,11 +49,11 @@ def initialise_postgres(settings: Settings) -> None:
     fresh = home / "data.new"
     shutil.rmtree(fresh, ignore_errors=True)
     password = write(home / "password", settings.pg_password + "\n")
-    command = [install.postgres_bin() / "initdb", "-D", fresh, "-U", "millrace", "-E", "UTF8", "--no-locale"]
+    command = [tools.postgres_bin() / "initdb", "-D", fresh, "-U", "millrace", "-E", "UTF8", "--no-locale"]
     command += ["--auth=scram-sha-256", f"--pwfile={password}", "--no-instructions"]
     done = subprocess.run(
         [*privilege.prefix(settings), *command],
-        env={**os.environ, **postgres_environment(settings)},
+        env={**os.environ, **postgres_environment()},
         capture_output=True,
         text=True,
     )
@@ -74,54 +72,48 @@ def postgres(settings: Settings) -> Program:
         "max_connections": 100,
         "log_line_prefix": "%m [%p] ",
     }
-    command = [*privilege.prefix(settings), str(install.postgres_bin() / "postgres")]
+    command = [*privilege.prefix(settings), str(tools.postgres_bin() / "postgres")]
     command += ["-D", str(settings.data / "postgres/data")]
     for key, value in options.items():
         command += ["-c", f"{key}={value}"]
     # INT is PostgreSQL's fast shutdown: open sessions are ended, the data is checkpointed.
-    return Program("postgres", command, postgres_environment(settings), stop_signal="INT", stop_s=60)
+    return Program("postgres", command, postgres_environment(), stop_signal="INT", stop_s=60)
 
 
 def opensearch(settings: Settings) -> Program:
-    java = install.java_home(parts.OPENSEARCH_MIN_JAVA)
+    java = tools.java_home(parts.OPENSEARCH_MIN_JAVA)
     home = settings.data / "opensearch"
     config = home / "config"
-    shutil.copytree(install.OPENSEARCH_HOME / "config", config, dirs_exist_ok=True)
+    shutil.copytree(tools.OPENSEARCH_HOME / "config", config, dirs_exist_ok=True)
     text = (DEPLOY / "opensearch/opensearch.yml").read_text()
     text += f"http.port: {settings.port('opensearch')}\n"
     text += f"transport.port: {settings.port('opensearch-transport')}\n"
     text += f"path.data: {home / 'data'}\npath.logs: {home / 'logs'}\n"
     write(config / "opensearch.yml", text)
-    write(config / "jvm.options", jvm_options(install.OPENSEARCH_HOME / "config/jvm.options", home, java))
+    write(config / "jvm.options", jvm_options(tools.OPENSEARCH_HOME / "config/jvm.options", home, java))
+    privilege.give(config)
     for directory in ("data", "logs", "tmp"):
-        (home / directory).mkdir(exist_ok=True)
-    give_to_user(home)
+        privilege.own(home / directory)
+    heap = settings.get("OPENSEARCH_HEAP", "512m")
     environment = {
         "OPENSEARCH_JAVA_HOME": str(java),
         "OPENSEARCH_PATH_CONF": str(config),
         "OPENSEARCH_TMPDIR": str(home / "tmp"),
-        "OPENSEARCH_JAVA_OPTS": f"-Xms{settings.get('OPENSEARCH_HEAP', '512m')} -Xmx{settings.get('OPENSEARCH_HEAP', '512m')}",
+        "OPENSEARCH_JAVA_OPTS": f"-Xms{heap} -Xmx{heap}",
     }
     command = [*privilege.prefix(settings), str(opensearch_home(java) / "bin/opensearch")]
     return Program("opensearch", command, environment, stop_s=60)
 
 
-def give_to_user(directory: Path) -> None:
-    account = privilege.user()
-    if account:
-        for path in [directory, *directory.rglob("*")]:
-            shutil.chown(path, account.pw_uid, account.pw_gid)
-
-
 def opensearch_home(java: Path) -> Path:
     """OpenSearch itself. For PyPI's trimmed runtime: a copy without the one module it cannot run."""
-    if not install.is_trimmed(java):
-        return install.OPENSEARCH_HOME
-    trimmed = install.OPENSEARCH_HOME.with_name(install.OPENSEARCH_HOME.name + "-trimmed")
+    if not tools.is_trimmed(java):
+        return tools.OPENSEARCH_HOME
+    trimmed = tools.OPENSEARCH_HOME.with_name(tools.OPENSEARCH_HOME.name + "-trimmed")
     if not trimmed.exists():
         fresh = trimmed.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(install.OPENSEARCH_HOME, fresh, copy_function=os.link)
+        shutil.copytree(tools.OPENSEARCH_HOME, fresh, copy_function=os.link)
         # Its Thai analyzer needs a locale that the runtime lacks; every index creation would fail.
         shutil.rmtree(fresh / "modules/analysis-common")
         fresh.rename(trimmed)
@@ -132,7 +124,7 @@ def jvm_options(template: Path, home: Path, java: Path) -> str:
     """OpenSearch's own options with absolute paths, as it does not run in its own directory."""
     lines = []
     for line in template.read_text().splitlines():
-        if "jdk.incubator.vector" in line and install.is_trimmed(java):
+        if "jdk.incubator.vector" in line and tools.is_trimmed(java):
             continue
         line = line.replace("logs/", f"{home}/logs/").replace("HeapDumpPath=data", f"HeapDumpPath={home}/data")
         lines.append(line)
@@ -158,8 +150,8 @@ def s3(settings: Settings) -> Program:
         "jclouds.provider=filesystem-nio2\n"
         f"jclouds.filesystem.basedir={home}\n",
     )
-    java = install.java_home(parts.S3PROXY_MIN_JAVA)
-    command = [str(java / "bin/java"), "-Xmx256m", "-XX:+UseSerialGC", "-jar", str(install.S3PROXY_JAR)]
+    java = tools.java_home(parts.S3PROXY_MIN_JAVA)
+    command = [str(java / "bin/java"), "-Xmx256m", "-XX:+UseSerialGC", "-jar", str(tools.S3PROXY_JAR)]
     return Program("s3", [*command, "--properties", str(properties)], {"LOG_LEVEL": "warn"})
 
 
@@ -174,7 +166,7 @@ def prometheus(settings: Settings) -> Program:
         text = text.replace("${" + variable + "}", settings.address(service))
     config = write(settings.data / "config/prometheus.yml", text)
     command = [
-        install.prometheus(),
+        str(tools.prometheus()),
         f"--config.file={config}",
         f"--storage.tsdb.path={settings.data / 'prometheus'}",
         "--storage.tsdb.retention.time=15d",
@@ -207,9 +199,10 @@ def broker(settings: Settings, name: str) -> Program:
 def service(settings: Settings, name: str) -> Program:
     arguments = shlex.split(settings.get(name.upper().replace("-", "_") + "_ARGS", ""))
     if name == "archiver":
-        template = DEPLOY / "s3_conn_config.json"
-        text = template.read_text().replace("http://127.0.0.1:19000", f"http://{settings.address('s3')}")
-        config = write(settings.data / "config/s3_conn_config.json", text)
+        connector = json.loads((DEPLOY / "s3_conn_config.json").read_text())
+        connector["config"]["store.url"] = f"http://{settings.address('s3')}"
+        connector["config"]["s3.bucket.name"] = settings.bucket
+        config = write(settings.data / "config/s3_conn_config.json", json.dumps(connector, indent=2) + "\n")
         arguments = ["--config", str(config), *arguments]
     # A name that stays lets a service that was killed have its partitions back at once.
     environment = {**settings.environment(), "METRICS_ADDR": settings.address(name), "INSTANCE_ID": name}

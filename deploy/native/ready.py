@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from . import install, parts, programs, supervise
+from . import parts, supervise
 from .settings import Settings, Stop, say
 
 
@@ -118,21 +118,34 @@ def log_tail(settings: Settings, name: str, lines: int = 20) -> str:
     return f"last lines of {settings.log(name)}:\n  " + "\n  ".join(text or ["(nothing)"])
 
 
+def ask_until(questions: dict, deadline: float) -> tuple | None:
+    """Asks each question until it raises NotYet no more, and says so; gives one that is open at the deadline."""
+    waiting = {key: "not asked yet" for key in questions}
+    spoken = time.monotonic()
+    while waiting and time.monotonic() < deadline:
+        for key in list(waiting):
+            answer, question = questions[key]
+            try:
+                question()
+                del waiting[key]
+                say(answer)
+                spoken = time.monotonic()
+            except NotYet as reason:
+                waiting[key] = str(reason)
+        if waiting and time.monotonic() - spoken > 15:
+            key, reason = next(iter(waiting.items()))
+            say(f"wait      for \"{' '.join(questions[key][0].split())}\": {reason.splitlines()[0][:150]}")
+            spoken = time.monotonic()
+        time.sleep(0.3 if waiting else 0)
+    return next(iter(waiting.items()), None)
+
+
 def wait_for(settings: Settings, names: list[str], deadline: float) -> None:
     """Waits for all of `names`; the first that is not ready in time is blamed."""
-    waiting = {name: "not asked yet" for name in names}
-    while waiting:
-        for name in list(waiting):
-            try:
-                check(settings, name)
-                del waiting[name]
-                say(f"ready     {name}")
-            except NotYet as reason:
-                waiting[name] = str(reason)
-        if waiting and time.monotonic() > deadline:
-            name, reason = next(iter(waiting.items()))
-            raise Stop(f"{name} is not ready: {reason}\n{log_tail(settings, name)}")
-        time.sleep(0.3)
+    questions = {name: (f"ready     {name}", lambda name=name: check(settings, name)) for name in names}
+    if late := ask_until(questions, deadline):
+        name, reason = late
+        raise Stop(f"{name} is not ready: {reason}\n{log_tail(settings, name)}")
 
 
 # ---- records ---------------------------------------------------------------------------------
@@ -193,19 +206,14 @@ ARRIVALS = {
 
 def wait_for_records(settings: Settings, before: dict, deadline: float) -> None:
     """Waits until new records of each topic have reached each store."""
-    waiting = {(topic, store): "not asked yet" for topic in parts.TOPICS for store in ARRIVALS}
-    while waiting:
-        for topic, store in list(waiting):
-            try:
-                ARRIVALS[store][0](settings, topic, before)
-                del waiting[topic, store]
-                say(f"arrived   records of {topic} in {store}")
-            except NotYet as reason:
-                waiting[topic, store] = str(reason)
-        if waiting and time.monotonic() > deadline:
-            (topic, store), reason = next(iter(waiting.items()))
-            raise Stop(f"Records of {topic} have not reached {store}: {reason}\n{blame(settings, topic, store)}")
-        time.sleep(0.5)
+    questions = {}
+    for topic in parts.TOPICS:
+        for store, (arrived, _) in ARRIVALS.items():
+            question = lambda topic=topic, arrived=arrived: arrived(settings, topic, before)
+            questions[topic, store] = (f"arrived   records of {topic} in {store}", question)
+    if late := ask_until(questions, deadline):
+        (topic, store), reason = late
+        raise Stop(f"Records of {topic} have not reached {store}: {reason}\n{blame(settings, topic, store)}")
 
 
 def blame(settings: Settings, topic: str, store: str) -> str:

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+import pwd
+import re
 import sys
 import tempfile
+import urllib.parse
 from pathlib import Path
 
 from . import parts
@@ -37,12 +40,22 @@ def dotenv(path: Path) -> dict[str, str]:
     return values
 
 
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 class Settings:
     """Everything a stack needs to know about itself. Ports are settled by `ports.settle`."""
 
     def __init__(self) -> None:
         self.values = {**dotenv(ROOT / ".env"), **{k: v for k, v in os.environ.items() if v}}
         self.data = (ROOT / self.get("DATA_DIR", ".data")).resolve()
+        for path in (ROOT, self.data):
+            if found := re.search(r"[\s'\"%$\\,]", str(path)):
+                raise Stop(f"{path}: a path with {found.group()!r} in it cannot be written into every server's configuration")
         # A stack keeps the profile it was started with, so that `make verify` builds nothing anew.
         self.profile = self.get("PROFILE", self.recorded("profile") or "release")
         if self.profile not in ("release", "dev"):
@@ -79,6 +92,20 @@ class Settings:
     @property
     def state_file(self) -> Path:
         return self.data / "stack.json"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.data / "lock"
+
+    def check_ours(self) -> None:
+        """Whoever starts, stops or removes a stack must not meet somebody else's files."""
+        if not self.data.exists():
+            return
+        owner = self.data.stat().st_uid
+        if owner != os.geteuid():
+            raise Stop(f"{self.data} belongs to user {user_name(owner)}: run this as that user, or set DATA_DIR.")
+        if not self.state_file.exists() and {path.name for path in self.data.iterdir()} - {self.lock_file.name}:
+            raise Stop(f"{self.data} holds something that is not a stack of ours (no stack.json): set DATA_DIR.")
 
     def recorded(self, key: str):
         """What the last `up` wrote down, for the other commands."""
@@ -121,9 +148,10 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """What `make env` prints and what every service is started with."""
+        password = urllib.parse.quote(self.pg_password, safe="")
         return {
             "KAFKA_BOOTSTRAP_SERVERS": ",".join(self.address(b) for b in parts.BROKERS),
-            "DATABASE_URL": f"postgres://millrace:{self.pg_password}@{self.address('postgres')}/millrace",
+            "DATABASE_URL": f"postgres://millrace:{password}@{self.address('postgres')}/millrace",
             "OPENSEARCH_URL": f"http://{self.address('opensearch')}",
             "S3_ENDPOINT_URL": f"http://{self.address('s3')}",
             "S3_BUCKET": self.bucket,

@@ -9,7 +9,7 @@ import time
 import xmlrpc.client
 from pathlib import Path
 
-from . import install, parts
+from . import parts, tools
 from .programs import Program
 from .settings import Settings, Stop
 
@@ -45,6 +45,8 @@ def rpc(settings: Settings):
 def alive(settings: Settings) -> bool:
     try:
         rpc(settings).getState()
+    except PermissionError:
+        raise Stop(f"The stack in {settings.data} belongs to another user: run this as that user, or set DATA_DIR.") from None
     except (OSError, http.client.HTTPException):
         return False
     return True
@@ -52,10 +54,9 @@ def alive(settings: Settings) -> bool:
 
 def infos(settings: Settings) -> dict[str, dict]:
     """supervisord's view of each part it knows; empty where no supervisord runs."""
-    try:
-        return {info["name"]: info for info in rpc(settings).getAllProcessInfo()}
-    except (OSError, http.client.HTTPException):
+    if not alive(settings):
         return {}
+    return {info["name"]: info for info in rpc(settings).getAllProcessInfo()}
 
 
 def quoted(value: str) -> str:
@@ -121,7 +122,7 @@ def launch(settings: Settings, programs: list[Program]) -> None:
     # Nothing else of the caller's environment: a KAFKA_* or RATE of theirs would configure our parts.
     environment = {k: os.environ[k] for k in PASSED_ON if k in os.environ}
     done = subprocess.run(
-        [install.VENV / "bin/supervisord", "-c", config],
+        [tools.VENV / "bin/python", "-m", "supervisor.supervisord", "-c", config],
         env={**environment, key: value},
         capture_output=True,
         text=True,
@@ -175,30 +176,46 @@ def shut_down(settings: Settings) -> None:
 
 
 def end_leftovers(settings: Settings) -> None:
-    """Ends processes of this stack that outlived their supervisor (which somebody killed)."""
+    """Ends processes of this stack that outlived their supervisor (which somebody killed), in the order of a stop."""
+    for group in (parts.SERVICES, parts.BROKERS, parts.STORES):
+        end(settings, lambda name: name in group)
+    end(settings, lambda name: True)
+
+
+def end(settings: Settings, chosen) -> None:
+    def pids() -> list[int]:
+        return [pid for pid, name in leftovers(settings).items() if chosen(name)]
+
     for number in (signal.SIGTERM, signal.SIGKILL):
-        if not leftovers(settings):
-            return
-        for pid in leftovers(settings):
+        for pid in pids():
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
                 continue
         deadline = time.monotonic() + 20
-        while leftovers(settings) and time.monotonic() < deadline:
+        while pids() and time.monotonic() < deadline:
             time.sleep(0.2)
 
 
-def leftovers(settings: Settings) -> list[int]:
+def leftovers(settings: Settings) -> dict[int, str]:
+    """Every process of this stack, and the part it belongs to (supervisord itself to none)."""
     marker = settings.marker.encode()
-    found = []
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if marker in (process / "environ").read_bytes().split(b"\0"):
-                found.append(int(process.name))
+            environment = (process / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-    return [pid for pid in found if pid != os.getpid()]
+        if marker in environment:
+            names = [entry.split(b"=", 1)[1] for entry in environment if entry.startswith(b"SUPERVISOR_PROCESS_NAME=")]
+            found[int(process.name)] = names[0].decode() if names else ""
+    return found
+
+
+def unsupervised(settings: Settings) -> dict[str, int]:
+    """The first process of each part that has outlived its supervisor."""
+    found = sorted(leftovers(settings).items(), reverse=True)
+    return {name: pid for pid, name in found if name}
 
 
 def wait_until(condition, seconds: float, otherwise: str) -> None:
