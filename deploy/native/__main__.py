@@ -119,11 +119,9 @@ def summary(settings: Settings, wanted: list[str]) -> None:
         lines += ["", "Worth pasting, more than once:", ""]
         lines.append(f'psql "{environment["DATABASE_URL"]}" -c "select (select count(*) from web_logs) as web_logs, (select count(*) from orders) as orders"')
         lines.append(f"curl -s '{environment['OPENSEARCH_URL']}/web-logs-*/_search?q=method:GET&sort=timestamp:desc&size=1&track_total_hits=true&pretty'")
-        lines.append(
-            f"curl -s --aws-sigv4 aws:amz:{settings.region}:s3 --user {settings.s3_key}:{settings.s3_secret}"
-            f" -H '{ready.UNSIGNED}'"
-            f" '{environment['S3_ENDPOINT_URL']}/{settings.bucket}?list-type=2&prefix=topics%2Fbk-orders%2F'"
-        )
+        user = shlex.quote(f"{settings.s3_key}:{settings.s3_secret}")
+        listing = f"{environment['S3_ENDPOINT_URL']}/{settings.bucket}?{ready.newest_objects(settings, 'bk-orders', 0)}"
+        lines.append(f"curl -s --aws-sigv4 aws:amz:{settings.region}:s3 --user {user} -H '{ready.UNSIGNED}' '{listing}'")
     print("\n".join(lines), flush=True)
 
 

@@ -182,19 +182,24 @@ def in_s3(settings: Settings, topic: str, before: dict) -> None:
     """Looks for an object that begins at or behind what PostgreSQL already had at the start."""
     keys = [key for key in before if key[0] == topic] or [(topic, n) for n in range(6)]
     for key in keys:
-        partition, floor = key[1], before.get(key, 0)
-        chain = f"topics/{topic}/partition={partition}/{topic}+{partition}+"
-        after = f"{chain}{floor - 1:010d}.json.gz" if floor else chain
-        query = f"list-type=2&max-keys=1&prefix={quoted(chain)}&start-after={quoted(after)}"
-        # AWS signs the parameters in alphabetical order, and this curl signs them as they stand.
-        listing = s3(settings, f"{settings.bucket}?{query}")
-        if "<Key>" in listing:
+        query = objects_from(topic, key[1], before.get(key, 0))
+        if "<Key>" in s3(settings, f"{settings.bucket}?{query}"):
             return
     raise NotYet(f"no new object under topics/{topic}/")
 
 
-def quoted(text: str) -> str:
-    return urllib.parse.quote(text, safe="")
+def objects_from(topic: str, partition: int, offset: int) -> str:
+    """A query that lists the objects of a partition which begin at `offset` or behind it."""
+    chain = f"topics/{topic}/partition={partition}/{topic}+{partition}+"
+    after = f"{chain}{offset - 1:010d}.json.gz" if offset else chain
+    # AWS signs the parameters in alphabetical order, and older releases of curl sign them as they stand.
+    return f"list-type=2&{urllib.parse.urlencode({'prefix': chain, 'start-after': after}, quote_via=urllib.parse.quote, safe='')}"
+
+
+def newest_objects(settings: Settings, topic: str, partition: int) -> str:
+    """A listing that grows however old the stack is: a store lists the oldest first, a thousand at most."""
+    next_offset = next_offsets(settings).get((topic, partition), 0)
+    return objects_from(topic, partition, max(0, next_offset - 100))
 
 
 ARRIVALS = {
