@@ -5,7 +5,7 @@
 
 use super::{Leader, Progress, Replica, Role};
 use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch};
-use crate::metadata::IsrMember;
+use crate::metadata::{IsrMember, Rejection};
 
 /// An ISR to ask the controller for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,9 @@ pub struct IsrProposal {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending {
     in_flight: bool,
-    /// An earlier request may still be granted: only a new partition epoch settles it.
+    /// What has been asked for may still be granted: only a new partition epoch settles it.
     uncertain: bool,
+    /// Everyone who has been asked for in this partition epoch.
     joining: Vec<BrokerId>,
 }
 
@@ -111,16 +112,19 @@ impl Replica {
             && has(leader.epoch_start)
     }
 
-    /// The controller has refused, and will not grant it later. With `stale`, because the partition has changed:
-    /// the metadata will tell how, and nothing is asked before.
-    pub fn on_isr_refused(&mut self, proposal: &IsrProposal, stale: bool) {
-        if let Some(pending) = self.pending_of(proposal)
-            && !stale
-        {
-            pending.in_flight = false;
-            if !pending.uncertain {
-                pending.joining.clear();
-            }
+    /// The controller has refused. Where the partition has changed, the metadata will tell how, and nothing is asked
+    /// before. Another refusal settles nothing: it may be the answer to a second attempt, while the first is still on
+    /// its way and is granted later.
+    pub fn on_isr_refused(&mut self, proposal: &IsrProposal, rejection: &Rejection) {
+        let is_settled = matches!(
+            rejection,
+            Rejection::InvalidUpdateVersion
+                | Rejection::FencedLeaderEpoch
+                | Rejection::UnknownTopicId
+                | Rejection::UnknownTopicOrPartition
+        );
+        if !is_settled {
+            self.on_isr_unknown(proposal);
         }
     }
 

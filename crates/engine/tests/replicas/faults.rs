@@ -12,11 +12,12 @@ const ROUNDS: usize = 200;
 impl World {
     pub fn fault(&mut self) {
         let at = self.any_broker();
-        match self.rng.random_range(0..10) {
+        match self.rng.random_range(0..11) {
             0..=1 => self.crash(at),
             2..=5 => self.restart_or_register(at),
             6..=7 => self.unfence(at),
             8 => self.fence(at),
+            9 => self.bounce(at),
             _ => self.elect_preferred(),
         }
     }
@@ -38,6 +39,15 @@ impl World {
         self.brokers[at].life = None;
     }
 
+    /// A process that is back before anybody has missed it: what was said of the one before is still on its way.
+    fn bounce(&mut self, at: usize) {
+        self.crash(at);
+        for _ in 0..2 {
+            self.restart_or_register(at);
+        }
+        self.unfence(at);
+    }
+
     /// Without `flush.messages=1` one broker may lose what it had not synced, not all that have a record. So as long as
     /// one has lost something that the controller does not know of, the last whole member of the ISR must live.
     fn may_crash(&self, at: usize, loses: bool) -> bool {
@@ -48,7 +58,8 @@ impl World {
         let in_isr = |n: &usize| isr.contains(&self.brokers[*n].id);
         let is_tainted = |n: usize| self.brokers[n].tainted || (loses && n == at);
         let all = 0..self.brokers.len();
-        let any_tainted = all.clone().filter(in_isr).any(is_tainted);
+        // Also one outside of the ISR: its leader may have asked for it before it crashed.
+        let any_tainted = all.clone().any(is_tainted);
         // One that has yet to register again will leave the ISR when it does.
         let serves = |n: usize| {
             self.brokers[n]
@@ -110,6 +121,7 @@ impl World {
 
     /// Faults stop. Every broker returns, everything is delivered, and soon all is replicated and acknowledged.
     pub fn heal(&mut self) {
+        self.hushed = None;
         for _ in 0..ROUNDS {
             for at in 0..self.brokers.len() {
                 self.restart_or_register(at);

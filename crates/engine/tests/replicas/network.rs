@@ -51,6 +51,8 @@ pub enum Message {
         incarnation: u8,
         epoch: BrokerEpoch,
         change: PartitionChange,
+        /// Whether somebody still waits for the answer: whoever asks gives an attempt up and makes another.
+        is_awaited: bool,
     },
     Altered {
         to: usize,
@@ -84,11 +86,13 @@ impl World {
             };
             at = self.bus.iter().position(same).unwrap_or(at);
         }
-        let slow = matches!(
-            self.bus[at],
-            Message::Alter { .. } | Message::Altered { .. } | Message::Image { .. }
-        );
-        if slow && self.rng.random_range(0..100) < self.controller_delay {
+        let delay = match self.bus[at] {
+            Message::Alter { .. } if self.hushed.is_some() => 95,
+            Message::Alter { .. } => self.alter_delay,
+            Message::Altered { .. } | Message::Image { .. } => self.controller_delay,
+            _ => 0,
+        };
+        if delay > 0 && self.rng.random_range(0..100) < delay {
             return;
         }
         let message = self.bus.remove(at);
@@ -123,15 +127,18 @@ impl World {
                 incarnation,
                 epoch,
                 change,
+                is_awaited,
             } => {
                 let asked_in = change.partition_epoch;
                 let result = self.controller.alter(self.brokers[from].id, epoch, change);
-                self.bus.push(Message::Altered {
-                    to: from,
-                    incarnation,
-                    asked_in,
-                    result,
-                });
+                if is_awaited {
+                    self.bus.push(Message::Altered {
+                        to: from,
+                        incarnation,
+                        asked_in,
+                        result,
+                    });
+                }
             }
             Message::Altered {
                 to,
@@ -195,16 +202,12 @@ impl World {
             return;
         };
         if let Err(rejection) = result {
-            let stale = matches!(
-                rejection,
-                Rejection::InvalidUpdateVersion | Rejection::FencedLeaderEpoch
-            );
-            life.replica.on_isr_refused(&proposal, stale);
+            life.replica.on_isr_refused(&proposal, &rejection);
         }
     }
 
     fn acknowledge(&mut self, produced: Produced, good: bool) {
-        let target = self.any_broker();
+        let target = self.likely_leader();
         let producer = &mut self.producers[produced.producer];
         if producer.connection != produced.connection {
             return;
@@ -239,7 +242,7 @@ impl World {
             }
             _ => true,
         });
-        let target = self.any_broker();
+        let target = self.likely_leader();
         let producer = &mut self.producers[lost.producer];
         if producer.connection == lost.connection {
             producer.reconnect(target);

@@ -1,6 +1,7 @@
 //! The cluster, its network and its clients, moved on step by step by a seed.
 
 use engine::ids::BrokerId;
+use engine::metadata::PartitionChange;
 use engine::replica::{Options, Reader};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -24,8 +25,12 @@ pub struct World {
     pub invariants: Invariants,
     /// How much goes wrong in this life, of 100 steps.
     wildness: u32,
-    /// How often a message to or from the controller is passed over, of 100 times.
+    /// How often a message from the controller is passed over, of 100 times.
     pub controller_delay: u32,
+    /// The same for wishes to change the ISR.
+    pub alter_delay: u32,
+    /// A broker that does not fetch, and until when: it hangs, but nobody fences it.
+    pub hushed: Option<(usize, u64)>,
     announced: usize,
     names: u32,
     pub truncations: u64,
@@ -47,6 +52,8 @@ impl World {
         let mut world = World {
             wildness: rng.random_range(1..12),
             controller_delay: rng.random_range(0..95),
+            alter_delay: rng.random_range(0..99),
+            hushed: None,
             rng,
             now_ms: 1_000,
             controller,
@@ -96,7 +103,8 @@ impl World {
             75..=79 => self.propose_any(),
             80..=83 => self.consume_any(),
             84..=87 => self.sync_any(),
-            88..=89 => self.now_ms += self.rng.random_range(0..LAG_MAX_MS),
+            88 => self.now_ms += self.rng.random_range(0..LAG_MAX_MS),
+            89 => self.hush_any(),
             90 => self.lose_any(),
             _ => self.deliver_any(),
         }
@@ -113,6 +121,10 @@ impl World {
         while self.announced + 1 < self.controller.versions() {
             self.announced += 1;
             let version = self.announced;
+            // Whoever is behind mostly sees the newest only, as in production.
+            if self.rng.random_bool(0.8) {
+                self.bus.retain(|m| !matches!(m, Message::Image { .. }));
+            }
             self.bus
                 .extend((0..self.brokers.len()).map(|to| Message::Image { to, version }));
         }
@@ -125,9 +137,30 @@ impl World {
         self.rng.random_range(0..self.brokers.len())
     }
 
+    /// Where a client looks for the leader: its metadata are good, or old.
+    pub fn likely_leader(&mut self) -> usize {
+        match self.controller.partition().leader {
+            Some(leader) if self.rng.random_bool(0.7) => leader.0 as usize - 1,
+            _ => self.any_broker(),
+        }
+    }
+
     fn fetch_any(&mut self) {
         let from = self.any_broker();
-        self.fetch(from);
+        if self.hushed.is_some_and(|(_, until)| self.now_ms >= until) {
+            self.hushed = None;
+        }
+        let under_way = |m: &Message| matches!(m, Message::Fetch { from: who, .. } if *who == from);
+        // One at a time, but a connection may have been given up.
+        let is_busy = self.bus.iter().any(under_way) && self.rng.random_bool(0.9);
+        if !is_busy && self.hushed.is_none_or(|(who, _)| who != from) {
+            self.fetch(from);
+        }
+    }
+
+    fn hush_any(&mut self) {
+        let until = self.now_ms + self.rng.random_range(0..6 * LAG_MAX_MS);
+        self.hushed = Some((self.any_broker(), until));
     }
 
     pub fn fetch(&mut self, from: usize) {
@@ -148,7 +181,7 @@ impl World {
     fn produce_any(&mut self) {
         let at = self.rng.random_range(0..self.producers.len());
         if self.rng.random_bool(0.05) {
-            let target = self.any_broker();
+            let target = self.likely_leader();
             self.producers[at].reconnect(target);
         }
         self.produce(at);
@@ -188,12 +221,32 @@ impl World {
         let now_ms = self.now_ms;
         if let Some((epoch, change)) = self.brokers[at].propose(now_ms) {
             let incarnation = self.brokers[at].incarnations;
-            self.bus.push(Message::Alter {
-                from: at,
-                incarnation,
-                epoch,
-                change,
-            });
+            self.lose_sight_of_joiner(at, &change);
+            // Production tries again by itself where an attempt brings no answer; the first may arrive still.
+            let attempts = if self.rng.random_bool(0.2) { 2 } else { 1 };
+            for attempt in 1..=attempts {
+                self.bus.push(Message::Alter {
+                    from: at,
+                    incarnation,
+                    epoch,
+                    change: change.clone(),
+                    is_awaited: attempt == attempts,
+                });
+            }
+        }
+    }
+
+    /// Now and then the hard case: whoever is to join falls silent while nobody knows whether it has joined.
+    fn lose_sight_of_joiner(&mut self, at: usize, change: &PartitionChange) {
+        let isr = &self.controller.partition().isr;
+        let joiner = change.isr.iter().find(|m| !isr.contains(&m.broker));
+        if let Some(joiner) = joiner.map(|m| m.broker.0 as usize - 1)
+            && self.rng.random_bool(0.3)
+            && let Some(life) = &mut self.brokers[at].life
+            && let Some(proposal) = life.proposal.take()
+        {
+            life.replica.on_isr_unknown(&proposal);
+            self.hushed = Some((joiner, self.now_ms + 6 * LAG_MAX_MS));
         }
     }
 

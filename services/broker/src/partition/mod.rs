@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::ids::{BrokerId, LeaderEpoch, Offset};
-use engine::metadata::{Image, PartitionId, PartitionState};
+use engine::metadata::{Image, PartitionId, PartitionState, Rejection};
 use engine::replica::{IsrProposal, Replica, Transition};
 use parking_lot::{Mutex, MutexGuard};
 use storage::Log;
@@ -175,13 +175,13 @@ impl Partition {
     }
 
     /// The controller's refusal of a proposal; `None` where its answer is not known.
-    pub(crate) fn on_isr_outcome(&self, proposal: &IsrProposal, refused_as_stale: Option<bool>) {
+    pub(crate) fn on_isr_outcome(&self, proposal: &IsrProposal, refused: Option<&Rejection>) {
         const RETRY_MS: u64 = 500;
         self.isr_retry_ms
             .store(self.env.elapsed_ms() + RETRY_MS, Ordering::Relaxed);
         let mut s = self.state.lock();
-        match refused_as_stale {
-            Some(stale) => s.replica.on_isr_refused(proposal, stale),
+        match refused {
+            Some(rejection) => s.replica.on_isr_refused(proposal, rejection),
             None => s.replica.on_isr_unknown(proposal),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::ids::BrokerId;
-use engine::metadata::{Command, Outcome, PartitionChange, PartitionId, Rejection};
+use engine::metadata::{Command, Outcome, PartitionChange, PartitionId};
 use engine::replica::IsrProposal;
 use tokio::time::interval;
 
@@ -56,7 +56,7 @@ async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed]) {
     let Some(epoch) = quorum.broker_epoch() else {
         return batch
             .iter()
-            .for_each(|(p, proposal)| p.on_isr_outcome(proposal, Some(false)));
+            .for_each(|(p, proposal)| p.on_isr_outcome(proposal, None));
     };
     let changes = batch.iter().map(|(partition, proposal)| PartitionChange {
         partition: partition.id(),
@@ -78,7 +78,7 @@ async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed]) {
                         topic = %partition.topic(), partition = partition.id().index, %rejection,
                         "the ISR stays as it is"
                     );
-                    partition.on_isr_outcome(proposal, Some(is_stale(&rejection)));
+                    partition.on_isr_outcome(proposal, Some(&rejection));
                 }
             }
         }
@@ -86,7 +86,7 @@ async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed]) {
             tracing::warn!(%rejection, "the controller refuses ISR changes of this broker");
             batch
                 .iter()
-                .for_each(|(p, proposal)| p.on_isr_outcome(proposal, Some(false)));
+                .for_each(|(p, proposal)| p.on_isr_outcome(proposal, Some(&rejection)));
         }
         outcome => {
             tracing::warn!(
@@ -98,15 +98,4 @@ async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed]) {
                 .for_each(|(p, proposal)| p.on_isr_outcome(proposal, None));
         }
     }
-}
-
-/// Whether the metadata will tell what has changed instead.
-fn is_stale(rejection: &Rejection) -> bool {
-    matches!(
-        rejection,
-        Rejection::InvalidUpdateVersion
-            | Rejection::FencedLeaderEpoch
-            | Rejection::UnknownTopicId
-            | Rejection::UnknownTopicOrPartition
-    )
 }

@@ -1,7 +1,8 @@
 //! Invariant 1: a committed record is never lost, changed or reordered.
 //!
 //! Committed is what any replica has had below its high watermark, and what has been acknowledged. It is on as many
-//! replicas as `min.insync.replicas` asks for when it becomes so, with `flush.messages=1` on disk. The newest leader must have all of it, wherever the one before has died.
+//! replicas as `min.insync.replicas` asks for when it becomes so, with `flush.messages=1` on disk. The newest leader must
+//! have all of it, wherever the one before has died; and so must every member of the ISR, since each may lead next.
 
 use std::collections::BTreeSet;
 
@@ -46,6 +47,10 @@ impl Committed {
         for broker in brokers {
             if broker.leads() == Some(state.leader_epoch) {
                 self.check_leader(broker);
+            }
+            // What a crash took counts once the controller has heard of it: it then leaves the ISR.
+            if state.is_in_sync(broker.id) && !broker.tainted {
+                self.check_member(broker);
             }
         }
         self.check_acknowledged(producers);
@@ -102,6 +107,17 @@ impl Committed {
             self.batches,
             "leader {} has other batches",
             broker.id
+        );
+    }
+
+    fn check_member(&self, broker: &Broker) {
+        let has = broker.counted();
+        assert!(
+            has.starts_with(&self.batches),
+            "broker {} is in the ISR and may lead next, but has {} batches, not all {} that are committed",
+            broker.id,
+            has.len(),
+            self.batches.len()
         );
     }
 
