@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+/// What a disk loses is a multiple of this (real ones: 512 or more; here batches are small).
+const SECTOR_BYTES: usize = 64;
+
 /// A deterministic stream of numbers (splitmix64): the crash of a seed is always the same crash.
 pub(super) struct Dice(pub u64);
 
@@ -81,9 +84,12 @@ impl FileNode {
             && *at < self.data.len()
             && dice.below(4) == 0
         {
-            let from = at + dice.below(self.data.len() - at);
-            let to = from + dice.below(self.data.len() - from + 1);
-            self.data[from..to].fill(0);
+            let len = self.data.len();
+            let from = at + dice.below(len - at);
+            let to = from + dice.below(len - from + 1);
+            // Never a few bytes alone: four of them can be a leader epoch, which no CRC covers.
+            let whole = |offset: usize| offset.next_multiple_of(SECTOR_BYTES).min(len);
+            self.data[whole(from)..whole(to)].fill(0);
         }
         self.unsynced.clear();
     }
