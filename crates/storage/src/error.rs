@@ -8,6 +8,9 @@ pub enum Error {
     /// An earlier write or fsync failed, so what is on disk is unknown: nothing is written until a recovery.
     #[error("the log directory is out of service after a failed write or fsync: {0}")]
     Poisoned(String),
+    /// Its topic is deleted, and its directory's name may be another log's by now.
+    #[error("the log has been deleted")]
+    Retired,
     /// The disk is full. Nothing of the append was kept; appends work again when there is room.
     #[error("no space left for {path}")]
     NoSpace { path: PathBuf },

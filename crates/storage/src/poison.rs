@@ -1,30 +1,56 @@
 //! Remembers that a write or fsync failed. After a failed fsync the kernel may have dropped the dirty pages and marked
 //! them clean, so trying again proves nothing: all logs of the directory stop writing until a recovery.
+//!
+//! A log that is deleted stops writing in the same way, by itself: its directory's name may soon be another's.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::Error;
 
 /// Shared by all logs of a log directory; clones are the same flag.
 #[derive(Clone, Debug, Default)]
-pub struct Poison(Arc<OnceLock<String>>);
+pub struct Poison {
+    directory: Arc<OnceLock<String>>,
+    /// Of one log: it has been deleted.
+    retired: Arc<AtomicBool>,
+}
 
 impl Poison {
     pub fn new() -> Poison {
         Poison::default()
     }
 
+    /// The directory's flag, with one of its own for a log.
+    pub(crate) fn of_log(&self) -> Poison {
+        Poison {
+            directory: self.directory.clone(),
+            retired: Arc::default(),
+        }
+    }
+
     /// Takes the directory out of service. The first reason stays.
     pub fn set(&self, reason: impl Into<String>) {
-        let _ = self.0.set(reason.into());
+        let _ = self.directory.set(reason.into());
     }
 
     /// Why the directory is out of service, if it is.
     pub fn reason(&self) -> Option<&str> {
-        self.0.get().map(String::as_str)
+        self.directory.get().map(String::as_str)
+    }
+
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
     }
 
     pub fn check(&self) -> Result<(), Error> {
+        if self.is_retired() {
+            return Err(Error::Retired);
+        }
         match self.reason() {
             Some(reason) => Err(Error::Poisoned(reason.to_string())),
             None => Ok(()),
@@ -34,14 +60,26 @@ impl Poison {
     /// Poisons with the error and returns it, unless the disk is merely full, or the log's directory was renamed away
     /// because its topic is deleted.
     pub(crate) fn by(&self, error: Error) -> Error {
-        let harmless = match &error {
-            Error::NoSpace { .. } | Error::Poisoned(_) => true,
+        if !matches!(error, Error::NoSpace { .. }) {
+            self.set_by(&error);
+        }
+        error
+    }
+
+    /// The same for work that was left half done: a full disk is no excuse then.
+    pub(crate) fn by_unfinished(&self, error: Error) -> Error {
+        self.set_by(&error);
+        error
+    }
+
+    fn set_by(&self, error: &Error) {
+        let harmless = match error {
+            Error::Poisoned(_) | Error::Retired => true,
             Error::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
             _ => false,
         };
-        if !harmless {
+        if !harmless && !self.is_retired() {
             self.set(error.to_string());
         }
-        error
     }
 }

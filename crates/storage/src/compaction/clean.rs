@@ -77,6 +77,7 @@ impl CleanPlan {
     }
 
     fn clean_group(&self, sources: &[Source], map: &OffsetMap) -> Result<Segment, Error> {
+        self.poison.check()?;
         let base = sources[0].base_offset;
         let disk = &*self.disk;
         let mut segment = Segment::create_as(disk, &self.dir, base, Some(CLEANED), self.now_ms)?;
@@ -107,7 +108,7 @@ impl CleanPlan {
     fn clean_batch(&self, batch: Batch, map: &OffsetMap) -> Option<Batch> {
         let header = batch.header;
         if header.is_control() || header.record_count == 0 {
-            let stays = header.is_control() || self.is_producers_last(&header);
+            let stays = header.is_control() || self.is_witness(&header);
             return stays.then_some(batch);
         }
         // What cannot be decoded stays: nobody checked it when it was produced.
@@ -125,9 +126,7 @@ impl CleanPlan {
         };
         let kept: Vec<RawRecord> = records.into_iter().filter(stays).collect();
         if kept.is_empty() {
-            return self
-                .is_producers_last(&header)
-                .then(|| rewrite::emptied(&batch));
+            return self.is_witness(&header).then(|| rewrite::emptied(&batch));
         }
         let tombstones = kept.iter().any(|record| record.is_tombstone);
         let horizon = (tombstones && !header.has_delete_horizon())
@@ -138,9 +137,12 @@ impl CleanPlan {
         Some(rewrite::rebuild(&batch, &kept, horizon).unwrap_or(batch))
     }
 
-    fn is_producers_last(&self, header: &BatchHeader) -> bool {
-        header.has_producer_id()
-            && self.producers.get(&header.producer_id) == Some(&header.last_offset())
+    /// Whether a batch tells something without its records: the last sequence of its producer, or, as the log's last
+    /// batch, where the log ends. A follower that has nothing else to fetch would never get there.
+    fn is_witness(&self, header: &BatchHeader) -> bool {
+        let last_of_producer = header.has_producer_id()
+            && self.producers.get(&header.producer_id) == Some(&header.last_offset());
+        last_of_producer || header.next_offset() == self.log_end
     }
 
     /// Removes what has been written. What cannot be removed now goes when the log is opened.

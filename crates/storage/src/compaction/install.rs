@@ -11,7 +11,10 @@ impl Log {
     /// Swaps the files. Segments that were truncated or deleted meanwhile are left as they are. The caller removes the
     /// old files without the log's lock.
     pub fn install_cleaned(&mut self, cleaned: Cleaned) -> Result<DeletedSegments, Error> {
-        self.poison.check()?;
+        if let Err(error) = self.poison.check() {
+            self.discard(&cleaned.groups)?;
+            return Err(error);
+        }
         let poison = self.poison.clone();
         let mut deleted = DeletedSegments::on(self.disk.clone());
         for group in cleaned.groups {
@@ -33,14 +36,17 @@ impl Log {
                     self.swap(first, group, &mut deleted)
                         .map_err(|e| poison.by(e))?;
                 }
-                _ => {
-                    for path in paths(&self.dir, group.segment.base_offset, CLEANED) {
-                        remove_if_there(&*self.disk, &path)?;
-                    }
-                }
+                _ => self.discard(&[group])?,
             }
         }
         Ok(deleted)
+    }
+
+    fn discard(&self, groups: &[Group]) -> Result<(), Error> {
+        let bases = groups.iter().map(|group| group.segment.base_offset);
+        bases
+            .flat_map(|base| paths(&self.dir, base, CLEANED))
+            .try_for_each(|path| remove_if_there(&*self.disk, &path))
     }
 
     fn swap(

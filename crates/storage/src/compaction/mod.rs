@@ -48,6 +48,8 @@ pub struct CleanPlan {
     sources: Vec<Source>,
     /// Where the part begins that was not compacted before.
     first_dirty: i64,
+    /// Where the log ended when the plan was made.
+    log_end: i64,
     /// Last offset of each producer, whose batch is kept even when it is empty.
     producers: BTreeMap<i64, i64>,
     now_ms: u64,
@@ -152,6 +154,7 @@ impl Log {
             poison: self.poison.clone(),
             sources,
             first_dirty,
+            log_end: self.next_offset(),
             producers: self.producers.entries().map(last).collect(),
             now_ms,
         }))

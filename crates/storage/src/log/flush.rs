@@ -18,7 +18,7 @@ pub(super) struct FlushState {
     directory_synced: u64,
     epoch_changes: u64,
     epochs_synced: u64,
-    /// Which change the epochs' file holds. Plans that run at the same time write it in turn, and never an older one.
+    /// Which change the epochs' file holds: plans never write an older one. Held while a plan runs.
     epochs_written: Arc<Mutex<u64>>,
     /// Written but not synced, each with the count of directory changes then.
     snapshots: Vec<(u64, PathBuf)>,
@@ -82,6 +82,10 @@ impl FlushPlan {
 
     /// Blocks. A failure poisons the log's directory, unless the disk is merely full.
     pub fn run(self) -> Result<Flushed, Error> {
+        // One plan of a log at a time: the kernel tells a failed fsync to one of those who wait for the same pages, and
+        // to the other that all is well.
+        let turn = self.epochs_written.clone();
+        let mut epochs_written = turn.lock();
         self.poison.check()?;
         if let Some(failed) = self.failed {
             return Err(self.poison.by(failed));
@@ -98,7 +102,7 @@ impl FlushPlan {
             }
         }
         if let Some(epochs) = &self.epochs {
-            self.write_epochs(epochs)?;
+            self.write_epochs(epochs, &mut epochs_written)?;
         }
         if self.sync_directory {
             self.synced(&self.dir, self.disk.sync_dir(&self.dir))?;
@@ -106,8 +110,9 @@ impl FlushPlan {
         Ok(self.flushed)
     }
 
-    fn write_epochs(&self, epochs: &[(i32, i64)]) -> Result<(), Error> {
-        let mut written = self.epochs_written.lock();
+    fn write_epochs(&self, epochs: &[(i32, i64)], written: &mut u64) -> Result<(), Error> {
+        // Deleted meanwhile: the name may be another's.
+        self.poison.check()?;
         if *written < self.flushed.epoch_changes {
             let path = self.dir.join(checkpoint::LEADER_EPOCH_FILE);
             checkpoint::write_epochs(&*self.disk, &path, epochs).map_err(|e| self.poison.by(e))?;
@@ -126,7 +131,7 @@ impl FlushPlan {
                 source,
             };
             // A topic that is being deleted takes its directory away.
-            if !gone {
+            if !gone && !self.poison.is_retired() {
                 self.poison.set(error.to_string());
             }
             error

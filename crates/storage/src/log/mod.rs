@@ -116,6 +116,16 @@ impl Log {
         &self.poison
     }
 
+    /// The log is deleted: from now on nothing is written, renamed or removed under its name, by plans that are under
+    /// way neither. To be called before its directory is renamed.
+    pub fn retire(&mut self) {
+        self.poison.retire();
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.poison.is_retired()
+    }
+
     fn active(&self) -> &Segment {
         self.segments.last().expect("a log always has a segment")
     }

@@ -235,7 +235,7 @@ impl Opening {
             disk: self.disk.clone(),
             dir: self.dir.clone(),
             config: self.config.clone(),
-            poison: self.start.poison.clone(),
+            poison: self.start.poison.of_log(),
             space: self.start.space.clone(),
             cache: LogCache::new(budget),
             segments,

@@ -60,7 +60,9 @@ impl Log {
             let segment = &self.segments[gone];
             let end = self.segment_end(gone);
             let by_size = excess > 0 && segment.size <= excess && gone + 1 < self.segments.len();
-            let deletable = segment.size > 0 && end <= high_watermark;
+            // Compaction may leave a segment empty; only the last one has nothing to delete for that.
+            let is_filled = segment.size > 0 || gone + 1 < self.segments.len();
+            let deletable = is_filled && end <= high_watermark;
             if !deletable || !(by_size || self.is_expired(segment, now_ms)?) {
                 break;
             }

@@ -18,23 +18,31 @@ impl Log {
             return self.truncate_fully_and_start_at(offset);
         }
         let poison = self.poison.clone();
-        self.cut_end(offset).map_err(|e| poison.by(e))
+        self.cut_end(offset).map_err(|e| poison.by_unfinished(e))
     }
 
     fn cut_end(&mut self, offset: i64) -> Result<(), Error> {
         self.begin_truncation(offset);
         let disk = self.disk.clone();
         // From the end, so that an interruption leaves no hole.
+        let segments = self.segments.len();
         while self.segments.len() > 1 && self.active().base_offset >= offset {
             if let Some(segment) = self.segments.pop() {
                 self.remove_files(segment.base_offset)?;
             }
         }
-        let found = self.active().find(&*disk, offset)?;
+        if self.segments.len() < segments {
+            // Before the cut: a segment that a crash brought back would stand behind a hole.
+            self.sync_dir()?;
+        }
         self.next_offset = offset;
-        if let Some((position, header)) = found {
-            self.next_offset = offset.min(header.base_offset);
-            self.active_mut().truncate(&*disk, position, offset)?;
+        match self.active().find(&*disk, offset)? {
+            Some((position, header)) => {
+                self.next_offset = offset.min(header.base_offset);
+                self.active_mut().truncate(&*disk, position, offset)?;
+            }
+            // A segment that was closed is whole, and is appended to again.
+            None => self.active_mut().note_tail(&*disk)?,
         }
         if self.next_offset < self.log_start {
             // The batch that went held the log start.
@@ -55,7 +63,7 @@ impl Log {
     pub fn truncate_fully_and_start_at(&mut self, offset: i64) -> Result<(), Error> {
         self.poison.check()?;
         let poison = self.poison.clone();
-        self.start_over(offset).map_err(|e| poison.by(e))
+        self.start_over(offset).map_err(|e| poison.by_unfinished(e))
     }
 
     fn start_over(&mut self, offset: i64) -> Result<(), Error> {
@@ -103,6 +111,7 @@ impl Log {
         if offset <= self.log_start {
             return Ok(DeletedSegments::default());
         }
+        self.poison.check()?;
         self.log_start = offset;
         self.drop_segments_below_start()
     }

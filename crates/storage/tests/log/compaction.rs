@@ -196,3 +196,40 @@ fn a_producers_last_sequence_outlives_its_records() {
     );
     assert!(!records(&log).contains_key(&0));
 }
+
+#[test]
+fn retention_passes_a_segment_that_compaction_has_emptied() {
+    let disk = MemoryDisk::new();
+    let config = LogConfig {
+        delete: true,
+        retention_ms: Some(1000),
+        ..compacted()
+    };
+    let (mut log, _) = open_with(&disk, unclean(0), config, 0);
+    // Two segments of the same key; the second makes the first one empty.
+    fill(&mut log, &(0..14).map(|_| vec![(1, 2)]).collect::<Vec<_>>());
+    let second = log.active_base_offset();
+    assert!(second > 0);
+    fill(&mut log, &(0..14).map(|_| vec![(1, 2)]).collect::<Vec<_>>());
+    clean(&mut log, 0, 10, 1 << 20);
+    let deleted = log.retention(1_000_000, i64::MAX).unwrap();
+    assert!(!deleted.is_empty());
+    assert_eq!(log.log_start(), log.next_offset(), "all of it is old");
+}
+
+#[test]
+fn a_follower_of_a_log_that_ends_with_expired_tombstones_gets_to_its_end() {
+    let disk = MemoryDisk::new();
+    let mut log = open(&disk, 0);
+    fill(&mut log, &[vec![(1, 1)], vec![(1, 0)]]);
+    let day_ms = 24 * 60 * 60 * 1000;
+    assert!(log.roll_if_due(8 * day_ms).unwrap(), "idle for long");
+    flush(&mut log);
+    let to = clean(&mut log, 0, 8 * day_ms, 1 << 20);
+    clean(&mut log, to.min(1), 9 * day_ms, 1 << 20);
+    assert!(records(&log).is_empty(), "the tombstone has expired");
+    let end = read_all(&log)
+        .last()
+        .map(|batch| batch.header.next_offset());
+    assert_eq!(end, Some(log.next_offset()));
+}

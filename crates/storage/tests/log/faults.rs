@@ -1,5 +1,6 @@
 //! Failed writes and fsyncs, and a full disk.
 
+use std::io;
 use std::path::Path;
 
 use storage::memory::{Fault, MemoryDisk, Operation};
@@ -96,4 +97,19 @@ fn of_two_flushes_at_a_time_the_older_does_not_take_an_epoch_back() {
     let epochs = storage::checkpoint::read_epochs(&disk, &path).unwrap();
     assert_eq!(epochs, [(1, 0), (2, 3)]);
     assert_eq!(log.recovery_point(), 6);
+}
+
+#[test]
+fn a_full_disk_in_the_middle_of_a_restart_poisons_the_log() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    log.append(&[batch(0, 3, 0)], 0).unwrap();
+    disk.inject(Fault {
+        kind: io::ErrorKind::StorageFull,
+        ..Fault::once(Operation::Write, ".timeindex")
+    });
+    assert!(log.truncate_fully_and_start_at(50).is_err());
+    // The old files are gone, the new ones are not there: what is appended now would be in no directory.
+    let after = log.append(&[batch(50, 3, 0)], 0);
+    assert!(matches!(after, Err(Error::Poisoned(_))), "{after:?}");
 }

@@ -2,6 +2,7 @@
 
 mod compaction;
 mod crash;
+mod deleted;
 mod faults;
 mod house;
 mod read;

@@ -166,3 +166,27 @@ fn retention_by_time_and_size_takes_whole_segments_below_the_high_watermark() {
     let (log, _) = open(&disk, unclean(0));
     assert_eq!((log.log_start(), log.next_offset()), (120, 120));
 }
+
+#[test]
+fn a_closed_segment_that_a_cut_opens_again_remembers_its_newest_record() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    let batches: Vec<_> = (0..20).map(|i| batch(i * 3, 3, 0)).collect();
+    log.append(&batches, 0).unwrap();
+    log.close_plan().unwrap().run().unwrap();
+    drop(log);
+    let (mut log, _) = open(&disk, clean());
+    let boundary = log.active_base_offset();
+    assert!(boundary > 0, "there are segments");
+    log.truncate_to(boundary).unwrap();
+    // Older than everything before.
+    let mut builder = BatchBuilder::new(0).base_offset(boundary);
+    builder.append(Some(b"key"), Some(b"value"));
+    log.append(&[builder.build()], 0).unwrap();
+    let found = log
+        .offset_for_timestamp(boundary - 1)
+        .unwrap()
+        .run()
+        .unwrap();
+    assert_eq!(found.map(|f| f.offset), Some(boundary - 1));
+}

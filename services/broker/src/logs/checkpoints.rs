@@ -42,14 +42,16 @@ impl Checkpoint {
         }
     }
 
-    /// The partition's position; `None` for the one that the partition does not know.
-    fn position(self, partition: &Partition) -> Option<i64> {
-        match self {
-            Checkpoint::RecoveryPoint => Some(partition.with_log(|log, _| log.recovery_point())),
-            Checkpoint::LogStart => Some(partition.with_log(|log, _| log.log_start())),
-            Checkpoint::HighWatermark => Some(partition.high_watermark().0),
+    /// The partition's position; `None` for the one that the partition does not know, and of one that is deleted:
+    /// another may have its name by now.
+    pub(super) fn position(self, partition: &Partition) -> Option<i64> {
+        partition.with_log(|log, high_watermark| match self {
+            _ if log.is_retired() => None,
+            Checkpoint::RecoveryPoint => Some(log.recovery_point()),
+            Checkpoint::LogStart => Some(log.log_start()),
+            Checkpoint::HighWatermark => Some(high_watermark.0),
             Checkpoint::Cleaned => None,
-        }
+        })
     }
 }
 
@@ -62,13 +64,12 @@ impl Logs {
             let changed = {
                 let mut saved = directory.saved.lock();
                 let offsets = which.of(&mut saved);
-                let mut changed = false;
                 for (name, partition) in held {
                     if let Some(position) = which.position(&partition) {
-                        changed |= offsets.insert(name, position) != Some(position);
+                        offsets.insert(name, position);
                     }
                 }
-                changed
+                offsets != which.of(&mut directory.written.lock())
             };
             if changed && directory.poison.reason().is_none() {
                 self.save(directory, which).await;
@@ -106,5 +107,7 @@ fn write(disk: &dyn Disk, directory: &Directory, which: Checkpoint) -> Result<()
     let _turn = directory.writing.lock();
     let path = directory.path.join(which.file());
     let offsets = which.of(&mut directory.saved.lock()).clone();
-    write_offsets(disk, &path, &offsets)
+    write_offsets(disk, &path, &offsets)?;
+    *which.of(&mut directory.written.lock()) = offsets;
+    Ok(())
 }

@@ -31,7 +31,7 @@ impl Logs {
     }
 
     /// Whether something was compacted.
-    async fn clean_dirtiest(&self, partitions: &Partitions) -> bool {
+    pub(super) async fn clean_dirtiest(&self, partitions: &Partitions) -> bool {
         let held = self.by_directory(partitions).into_iter().flatten();
         let candidates = held.filter_map(|(name, partition)| self.candidate(name, partition));
         let dirtiest = candidates.max_by(|a, b| a.ratio.total_cmp(&b.ratio));
@@ -93,12 +93,15 @@ impl Logs {
             first_dirty,
             ..
         } = candidate;
-        // A recovery expects gaps below the recovery point only.
         self.write_checkpoint(Checkpoint::RecoveryPoint, partitions)
             .await;
+        // A recovery takes a gap above the recovery point that it finds for a loss, and cuts the log there.
+        let Some(durable) = self.checkpointed(&name) else {
+            return Ok(false);
+        };
         let now_ms = self.wall_ms();
         let plan = partition.with_log(|log, high_watermark| {
-            log.clean_plan(first_dirty, high_watermark.0, now_ms)
+            log.clean_plan(first_dirty, high_watermark.0.min(durable), now_ms)
         })?;
         let Some(plan) = plan else {
             return Ok(false);
@@ -125,9 +128,22 @@ impl Logs {
             "compacted"
         );
         if let Some(directory) = self.directory_of(&name).cloned() {
-            directory.saved.lock().cleaned.insert(name, cleaned_to);
+            {
+                let mut saved = directory.saved.lock();
+                // Where it has been deleted meanwhile, the name may be another's.
+                if !partition.with_log(|log, _| log.is_retired()) {
+                    saved.cleaned.insert(name, cleaned_to);
+                }
+            }
             self.save(&directory, Checkpoint::Cleaned).await;
         }
         Ok(cleaned_to > first_dirty)
+    }
+
+    /// The recovery point that the next start would find.
+    fn checkpointed(&self, name: &Name) -> Option<i64> {
+        let directory = self.directory_of(name)?;
+        let written = directory.written.lock();
+        written.recovery_points.get(name).copied()
     }
 }

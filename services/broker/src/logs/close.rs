@@ -1,5 +1,6 @@
 //! The end: everything durable, checkpoints written, and the mark that spares the next start a recovery.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::ids::BrokerEpoch;
@@ -9,7 +10,7 @@ use storage::checkpoint::{CLEAN_SHUTDOWN_FILE, CleanShutdown, write_clean_shutdo
 use tracing::{error, info};
 
 use super::checkpoints::Checkpoint;
-use super::{Directory, Logs};
+use super::{Directory, Logs, Name};
 use crate::env::Pool;
 use crate::partition::{Partition, Partitions};
 
@@ -17,6 +18,7 @@ impl Logs {
     /// Closes all logs. Nothing may be appended any more; the loops of [`Logs::keep`] have ended.
     pub async fn close(&self, partitions: &Partitions, broker_epoch: Option<BrokerEpoch>) {
         let held = self.by_directory(partitions);
+        let unopened = self.unopened(&held);
         let closed = join_all(held.iter().map(|held| async {
             let results = join_all(held.iter().map(|(_, p)| self.close_log(p))).await;
             results.into_iter().all(|closed| closed)
@@ -33,11 +35,25 @@ impl Logs {
         let mark = CleanShutdown {
             broker_epoch: broker_epoch.map_or(-1, |epoch| epoch.0),
         };
-        for (directory, closed) in self.directories.iter().zip(closed) {
-            if closed && unclaimed && directory.poison.reason().is_none() {
+        for (place, (directory, closed)) in self.directories.iter().zip(closed).enumerate() {
+            let whole = closed && unclaimed && !unopened.contains(&place);
+            if whole && directory.poison.reason().is_none() {
                 self.mark_clean(directory, mark).await;
             }
         }
+    }
+
+    /// The directories that have a log which nobody could open. It has not been recovered, so the next start must not
+    /// trust it.
+    fn unopened(&self, held: &[Vec<(Name, Arc<Partition>)>]) -> BTreeSet<usize> {
+        let open: BTreeSet<&Name> = held.iter().flatten().map(|(name, _)| name).collect();
+        let state = self.state.lock();
+        let is_open = |name: &Name| open.contains(name) || state.recovered.contains_key(name);
+        let places = state.places.iter();
+        places
+            .filter(|(name, _)| !is_open(name))
+            .map(|(_, place)| *place)
+            .collect()
     }
 
     async fn close_log(&self, partition: &Arc<Partition>) -> bool {

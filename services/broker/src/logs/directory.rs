@@ -30,6 +30,8 @@ pub(super) struct Directory {
     pub clean: Option<CleanShutdown>,
     pub meta: Mutex<Option<MetaProperties>>,
     pub saved: Mutex<Saved>,
+    /// What the files hold; taken after `saved` where both are.
+    pub written: Mutex<Saved>,
     /// Held while a checkpoint is written: each goes through a temporary file of one name.
     pub writing: Mutex<()>,
     /// Whether it has been told that the directory is out of service.
@@ -77,13 +79,15 @@ impl Directory {
         disk::remove_if_there(disk, &mark)?;
         disk.sync_dir(path)
             .map_err(|e| Error::io("sync", path, e))?;
+        let saved = Saved::read(disk, path)?;
         Ok(Directory {
             path: path.to_path_buf(),
             poison: Poison::new(),
             space: Space::default(),
             clean,
             meta: Mutex::new(meta),
-            saved: Mutex::new(Saved::read(disk, path)?),
+            written: Mutex::new(saved.clone()),
+            saved: Mutex::new(saved),
             writing: Mutex::new(()),
             offline: AtomicBool::new(false),
             _lock: lock,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::ids::Offset;
+use engine::replica::{Commitment, Error};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use wire::ErrorCode;
@@ -28,17 +29,15 @@ impl Commits {
         (key, receiver)
     }
 
-    /// Everything below the high watermark is safe.
-    pub fn release(&mut self, high_watermark: Offset, enough_replicas: bool) {
-        let answer = if enough_replicas {
-            Ok(())
-        } else {
-            Err(ErrorCode::NotEnoughReplicasAfterAppend)
-        };
+    /// Answers those who need not wait any longer, as the replica has it.
+    pub fn release(&mut self, commitment: impl Fn(Offset) -> Result<Commitment, Error>) {
         while let Some(first) = self.waiting.first_entry() {
-            if first.key().0 > high_watermark {
-                break;
-            }
+            let answer = match commitment(first.key().0) {
+                Ok(Commitment::Committed) => Ok(()),
+                Ok(Commitment::NotEnoughReplicas) => Err(ErrorCode::NotEnoughReplicasAfterAppend),
+                // Whoever waits where another leads is answered by `fail_all`.
+                Ok(Commitment::Waiting) | Err(_) => break,
+            };
             // Whoever has given up waiting needs no answer.
             let _ = first.remove().send(answer);
         }
@@ -67,14 +66,11 @@ impl CommitWait {
         state: &mut super::State,
         next_offset: Offset,
     ) -> Option<CommitWait> {
-        if state.replica.high_watermark() >= next_offset && !state.replica.is_under_min_isr() {
+        if state.replica.commitment(next_offset) == Ok(Commitment::Committed) {
             return None;
         }
         let (key, receiver) = state.commits.push(next_offset);
-        let enough = !state.replica.is_under_min_isr();
-        state
-            .commits
-            .release(state.replica.high_watermark(), enough);
+        state.release_commits();
         Some(CommitWait {
             partition: partition.clone(),
             key,

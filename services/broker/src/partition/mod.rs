@@ -157,12 +157,18 @@ impl Partition {
         self.flush_if_due();
     }
 
-    /// Stops serving: the topic is deleted, or the broker stops.
+    /// Stops serving: the broker stops, or the log is out of service.
     pub(crate) fn close(&self) {
         let mut s = self.state.lock();
         s.closed = true;
         s.commits.fail_all(ErrorCode::NotLeaderOrFollower);
         s.waiters.wake_all();
+    }
+
+    /// Stops serving, and lets go of the log's files: the partition is deleted, and another may have its name soon.
+    pub(crate) fn retire(&self) {
+        self.close();
+        self.state.lock().log.retire();
     }
 
     /// The ISR change that is due, if any, unless the last one was refused just now.
@@ -237,8 +243,7 @@ impl Partition {
     fn announce(&self, mut s: MutexGuard<'_, State>, before: Positions) {
         let now = s.positions();
         if now.high_watermark != before.high_watermark {
-            let enough = !s.replica.is_under_min_isr();
-            s.commits.release(now.high_watermark, enough);
+            s.release_commits();
             s.waiters.wake(WaitFor::HighWatermark);
         }
         if now.log_end > before.log_end {
@@ -258,6 +263,11 @@ impl State {
             high_watermark: self.replica.high_watermark(),
             log_end: self.replica.log_end(),
         }
+    }
+
+    fn release_commits(&mut self) {
+        let replica = &self.replica;
+        self.commits.release(|offset| replica.commitment(offset));
     }
 
     fn check_open(&self) -> Result<(), ErrorCode> {

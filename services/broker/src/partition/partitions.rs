@@ -172,7 +172,7 @@ impl Partitions {
                 .collect()
         };
         for partition in gone {
-            partition.close();
+            partition.retire();
             let (topic, id) = (partition.topic().clone(), partition.id());
             if image.topic(&topic).is_none() {
                 self.metrics.forget_topic(&topic);

@@ -1,0 +1,102 @@
+//! What the log directories promise to the next start, and what a partition's name promises to nobody.
+
+use super::*;
+
+const CHECKPOINT: &str = "recovery-point-offset-checkpoint";
+
+fn keyed(machine: &mut Machine) {
+    let segment = ("segment.bytes", "1048576");
+    machine.create_topic("keyed", &[segment, ("cleanup.policy", "compact")]);
+}
+
+#[tokio::test]
+async fn nothing_is_compacted_beyond_the_recovery_point_on_disk() {
+    let mut machine = Machine::new();
+    keyed(&mut machine);
+    let running = machine.start().await;
+    let keyed = running.partition("keyed");
+    for _ in 0..12 {
+        append(&keyed, "k", 300_000).unwrap();
+    }
+    keyed.flush(&machine.env()).await.expect("the disk is well");
+    machine
+        .disk
+        .inject(Fault::always(Operation::Write, CHECKPOINT));
+    assert!(!running.logs.clean_dirtiest(&running.partitions).await);
+    // A start from here finds a recovery point of 0, and every record.
+    let size = keyed.with_log(|log, _| log.size_bytes());
+    assert!(size > 3_600_000, "{size} bytes are left of 12 records");
+
+    machine.disk.heal();
+    assert!(running.logs.clean_dirtiest(&running.partitions).await);
+    drop((running, keyed));
+    machine.disk.kill();
+    let keyed = machine.start().await.partition("keyed");
+    assert_eq!(keyed.log_end(), Offset(12));
+}
+
+#[tokio::test]
+async fn a_directory_with_a_log_that_nobody_could_open_is_not_marked_clean() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    append(&running.partition("t"), "k", 10).unwrap();
+    drop(running);
+    machine.disk.kill();
+    machine.disk.inject(Fault::always(Operation::Read, "t-0"));
+    let running = machine.start().await;
+    assert!(running.partitions.find("t", 0).is_none());
+    running.stop().await;
+    assert!(!names(&machine.disk, "/a").contains(&".kafka_cleanshutdown".to_string()));
+    assert!(names(&machine.disk, "/b").contains(&".kafka_cleanshutdown".to_string()));
+}
+
+#[tokio::test]
+async fn a_deleted_partition_leaves_no_position_to_its_namesake() {
+    let mut machine = Machine::new();
+    let id = machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let old = running.partition("t");
+    append(&old, "k", 10).unwrap();
+    machine.run(Command::DeleteTopics {
+        topics: vec![TopicId(id)],
+    });
+    machine.create_topic("t", &[]);
+    let image = Arc::new(machine.image.clone());
+    running.partitions.apply(image).await;
+    let refused = old.with_log(|log, _| log.retention(0, 1).err());
+    assert!(matches!(refused, Some(storage::Error::Retired)));
+    assert_eq!(
+        super::super::checkpoints::Checkpoint::LogStart.position(&old),
+        None
+    );
+    assert_eq!(running.partition("t").log_end(), Offset(0));
+}
+
+#[tokio::test]
+async fn a_repeated_batch_is_answered_with_the_time_that_the_log_gave_it() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[("message.timestamp.type", "LogAppendTime")]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    for _ in 0..2 {
+        // The client's clock stands at 5.
+        let mut builder = BatchBuilder::new(5).producer(7, 0, 0);
+        builder.append(Some(b"k"), Some(b"v"));
+        let appended = partition.append(builder.build(), Acks::Leader);
+        let appended = appended.expect("a first batch and its repetition");
+        assert_eq!(
+            (appended.base_offset, appended.log_append_time_ms),
+            (Offset(0), NOW_MS)
+        );
+    }
+    // Kept for as long as its time says: it is not from 1970.
+    partition.expire_producers();
+    let mut builder = BatchBuilder::new(5).producer(7, 0, 4);
+    builder.append(Some(b"k"), Some(b"v"));
+    let gap = partition.append(builder.build(), Acks::Leader);
+    assert_eq!(
+        gap.err().map(|e| e.code()),
+        Some(ErrorCode::OutOfOrderSequenceNumber)
+    );
+}
