@@ -68,9 +68,15 @@ impl Partition {
             }
             s.replica.check_leader_epoch(epoch)?;
             s.check_limits(&batch, wall_ms)?;
+            // Before the engine sees it: what it remembers of a producer goes by the time that is stored.
+            let (batch, time) = if s.config.log_append_time {
+                (batch.with_log_append_time(wall_ms), wall_ms)
+            } else {
+                (batch, -1)
+            };
             match s.replica.plan_append(&batch.header, acks)? {
                 AppendPlan::Write(write) => {
-                    let time = s.write(batch, &write, wall_ms)?;
+                    s.write(&batch, &write, wall_ms)?;
                     s.replica.on_appended(&write, now_ms);
                     Ok(self.appended(s, write.base_offset, write.next_offset(), time, acks))
                 }
@@ -128,16 +134,9 @@ impl State {
         Ok(())
     }
 
-    /// Writes the batch with what the leader assigns; returns its append time, -1 where the topic has none.
-    fn write(&mut self, batch: Batch, write: &Write, wall_ms: i64) -> Result<i64, storage::Error> {
-        let by_log = self.config.log_append_time;
-        let batch = if by_log {
-            batch.with_log_append_time(wall_ms)
-        } else {
-            batch
-        };
+    /// Writes the batch with what the leader assigns.
+    fn write(&mut self, batch: &Batch, write: &Write, wall_ms: i64) -> Result<(), storage::Error> {
         let batch = batch.with_assigned(write.base_offset.0, write.leader_epoch.0);
-        self.log.append(&[batch], wall_ms.max(0) as u64)?;
-        Ok(if by_log { wall_ms } else { -1 })
+        self.log.append(&[batch], wall_ms.max(0) as u64)
     }
 }
