@@ -6,6 +6,7 @@ use bytes::Bytes;
 use engine::epochs::EpochEnd;
 use engine::ids::{BrokerId, Offset};
 use engine::replica::{FetchPosition, Fetched, FollowError, FollowPlan, Role};
+use storage::DeletedSegments;
 use tokio::sync::Notify;
 use wire::ErrorCode;
 use wire::batch::{Batch, BatchError, split};
@@ -73,12 +74,13 @@ impl Partition {
         *self.fetcher.lock() = fetcher;
     }
 
-    /// Carries out what the leader's answer to `asked` means.
+    /// Carries out what the leader's answer to `asked` means. Where the leader's log start has moved, segments are out
+    /// of the log: the caller removes their files, which takes time, where blocking is fine.
     pub(crate) fn follow(
         &self,
         asked: &FetchPosition,
         answer: Answer,
-    ) -> Result<Followed, FollowFailure> {
+    ) -> Result<(Followed, DeletedSegments), FollowFailure> {
         let wall_ms = self.env.wall_ms().max(0) as u64;
         // Parsed and checked before the lock is taken.
         let batches = match &answer {
@@ -86,7 +88,7 @@ impl Partition {
             _ => Vec::new(),
         };
         let result = self.change(|s| s.follow(asked, &answer, &batches, wall_ms));
-        if let Ok(Followed::Truncated { to }) = result {
+        if let Ok((Followed::Truncated { to }, _)) = result {
             tracing::info!(
                 topic = %self.topic, partition = self.id.index, offset = to.0, leader = asked.leader.0,
                 "cut the log where it differs from the leader's"
@@ -103,9 +105,10 @@ impl State {
         answer: &Answer,
         batches: &[Batch],
         wall_ms: u64,
-    ) -> Result<Followed, FollowFailure> {
+    ) -> Result<(Followed, DeletedSegments), FollowFailure> {
+        let nothing = DeletedSegments::default();
         if self.closed {
-            return Ok(Followed::Stale);
+            return Ok((Followed::Stale, nothing));
         }
         let headers: Vec<_> = batches.iter().map(|b| b.header).collect();
         let fetched = match *answer {
@@ -122,38 +125,35 @@ impl State {
             Answer::OutOfRange { log_start } => Fetched::OutOfRange { log_start },
         };
         match self.replica.plan_follow(asked, fetched)? {
-            FollowPlan::Stale => Ok(Followed::Stale),
+            FollowPlan::Stale => Ok((Followed::Stale, nothing)),
             FollowPlan::Append(replicated) => {
                 if !batches.is_empty() {
                     self.log.append(batches, wall_ms)?;
                 }
                 self.replica.on_replicated(&replicated);
-                self.follow_log_start(self.replica.log_start_to_follow(&replicated))?;
-                Ok(Followed::Appended {
-                    bytes: batches.iter().map(|b| b.bytes.len()).sum(),
-                })
+                let start = self.replica.log_start_to_follow(&replicated);
+                let deleted = start.map_or(Ok(nothing), |start| self.follow_log_start(start))?;
+                let bytes = batches.iter().map(|b| b.bytes.len()).sum();
+                Ok((Followed::Appended { bytes }, deleted))
             }
             FollowPlan::TruncateTo(offset) => {
                 self.log.truncate_to(offset.0)?;
                 let to = Offset(self.log.next_offset());
                 self.replica.on_truncated(to, convert::producers(&self.log));
-                Ok(Followed::Truncated { to })
+                Ok((Followed::Truncated { to }, nothing))
             }
             FollowPlan::RestartAt(offset) => {
                 self.log.truncate_fully_and_start_at(offset.0)?;
                 self.replica.on_restarted_at(offset);
-                Ok(Followed::Truncated { to: offset })
+                Ok((Followed::Truncated { to: offset }, nothing))
             }
         }
     }
 
-    fn follow_log_start(&mut self, start: Option<Offset>) -> Result<(), storage::Error> {
-        if let Some(start) = start {
-            let deleted = self.log.advance_log_start(start.0)?;
-            self.replica.on_log_start(start);
-            deleted.remove()?;
-        }
-        Ok(())
+    fn follow_log_start(&mut self, start: Offset) -> Result<DeletedSegments, storage::Error> {
+        let deleted = self.log.advance_log_start(start.0)?;
+        self.replica.on_log_start(start);
+        Ok(deleted)
     }
 }
 

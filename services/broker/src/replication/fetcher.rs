@@ -10,6 +10,7 @@ use engine::metadata::PartitionId;
 use engine::replica::FetchPosition;
 use futures::future::{Either, join_all, select};
 use parking_lot::Mutex;
+use storage::DeletedSegments;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use wire::messages::FetchResponse;
@@ -19,7 +20,7 @@ use wire::{ErrorCode, Str};
 use super::connection::{Connection, Error};
 use super::session::{Positions, Session, Terms};
 use crate::config::Config;
-use crate::env::Env;
+use crate::env::{Env, Pool};
 use crate::partition::{Answer, Followed, Partition, is_about_leadership};
 use crate::quorum::Quorum;
 
@@ -64,6 +65,8 @@ pub(super) struct Fetcher {
     resting: BTreeMap<PartitionId, Instant>,
     /// What was asked last, so that a change can be told from a repetition.
     asked: Positions,
+    /// Segments that are out of their logs, since the leader's begin later; their files are still there.
+    deleted: Vec<DeletedSegments>,
 }
 
 impl Fetcher {
@@ -84,6 +87,7 @@ impl Fetcher {
             session: Session::default(),
             resting: BTreeMap::new(),
             asked: Positions::new(),
+            deleted: Vec::new(),
         }
     }
 
@@ -157,13 +161,15 @@ impl Fetcher {
         let request = self.session.request(wanted, &self.terms());
         self.asked.clone_from(wanted);
         let answered = {
-            let call = std::pin::pin!(connection.call(&request, VERSION, patience));
-            let changed = std::pin::pin!(self.assigned.changed.notified());
-            match select(call, changed).await {
-                Either::Left((response, _)) => Some(response?),
-                Either::Right((_, call)) if !self.is_other() => Some(call.await?),
-                // The leader would let the new partitions wait until it has something of the old ones.
-                Either::Right(_) => None,
+            let mut call = std::pin::pin!(connection.call(&request, VERSION, patience));
+            loop {
+                let changed = std::pin::pin!(self.assigned.changed.notified());
+                match select(call.as_mut(), changed).await {
+                    Either::Left((response, _)) => break Some(response?),
+                    // The leader would let the new partitions wait until it has something of the old ones.
+                    Either::Right(_) if self.is_other() => break None,
+                    Either::Right(_) => {}
+                }
             }
         };
         match &answered {
@@ -260,6 +266,18 @@ impl Fetcher {
                 self.let_rest_long(partition.id());
             }
         }
+        self.remove_deleted().await;
+    }
+
+    async fn remove_deleted(&mut self) {
+        if self.deleted.is_empty() {
+            return;
+        }
+        let deleted = std::mem::take(&mut self.deleted);
+        let remove = move || deleted.into_iter().try_for_each(DeletedSegments::remove);
+        if let Err(error) = self.env.blocking(Pool::Sync, remove).await {
+            tracing::warn!(%error, "cannot remove deleted segments; the next start tries again");
+        }
     }
 
     /// Returns whether records were appended.
@@ -287,8 +305,12 @@ impl Fetcher {
             }
         };
         match partition.follow(asked, answer) {
-            Ok(Followed::Appended { bytes }) => bytes > 0,
-            Ok(Followed::Stale | Followed::Truncated { .. }) => false,
+            Ok((followed, deleted)) => {
+                if !deleted.is_empty() {
+                    self.deleted.push(deleted);
+                }
+                matches!(followed, Followed::Appended { bytes } if bytes > 0)
+            }
             Err(error) => {
                 tracing::error!(
                     topic = %partition.topic(), partition = partition.id().index, leader = self.leader.0, %error,
