@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use engine::ids::BrokerId;
 use parking_lot::Mutex;
-use wire::ErrorCode;
 use wire::messages::FetchRequest;
 use wire::messages::fetch_request::FetchPartition;
+use wire::{ErrorCode, Str};
 
 use super::super::partition_lookup::TopicKey;
 
@@ -181,7 +181,9 @@ fn next_epoch(epoch: i32) -> i32 {
 fn items(request: &FetchRequest, by_id: bool) -> Vec<Item> {
     let topics = request.topics.iter();
     let of_topic = |topic: &wire::messages::fetch_request::FetchTopic| {
-        let key = TopicKey::new(by_id, topic.topic_id, &topic.topic);
+        // A name with memory of its own: a session must not keep the frame that it came in.
+        let name = Str::copy_from(&topic.topic);
+        let key = TopicKey::new(by_id, topic.topic_id, &name);
         topic
             .partitions
             .iter()

@@ -1,8 +1,9 @@
 //! Scenarios of fetch sessions (KIP-227).
 
+use bytes::Bytes;
 use wire::messages::FetchRequest;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
-use wire::{ErrorCode, Uuid};
+use wire::{ErrorCode, Str, Uuid};
 
 use super::session::{Session, Sessions};
 use engine::ids::BrokerId;
@@ -127,4 +128,18 @@ fn the_last_request_ends_the_session() {
     assert_eq!((last.id(), wants(&last)), (0, vec![(0, 5)]));
     let gone = enter(&sessions, &request(id, 1, &[])).err();
     assert_eq!(gone, Some(ErrorCode::FetchSessionIdNotFound));
+}
+
+#[test]
+fn a_session_keeps_nothing_of_the_frame() {
+    let frame = Bytes::from(vec![b't'; 1 << 20]);
+    let mut by_name = request(0, 0, &[(0, 0)]);
+    by_name.topics[0].topic = Str::from_utf8(frame.slice(..3)).unwrap();
+    let sessions = Sessions::new(10, 1);
+    answer(sessions.enter(&by_name, false, None, 0).unwrap());
+    drop(by_name);
+    assert!(
+        frame.is_unique(),
+        "the session holds a megabyte for a name of 3 bytes"
+    );
 }
