@@ -1,6 +1,6 @@
 //! The one owner of the Kafka consumer: polls without end, routes records, answers rebalances.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How soon a seek that came too early is tried again.
 const SEEK_RETRY: Duration = Duration::from_millis(50);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
+/// After so many seeks in vain (a second) the partition is assigned anew.
+const SEEKS_IN_VAIN: u32 = 20;
 const COMMANDS: usize = 256;
 
 /// An assigned partition.
@@ -51,8 +53,8 @@ pub(super) struct Router<S> {
     rebalances: mpsc::Receiver<Rebalance>,
     commands: mpsc::Receiver<Command>,
     lanes: BTreeMap<Partition, Lane>,
-    /// Partitions whose seek came before librdkafka was ready for it.
-    seeking: BTreeSet<Partition>,
+    /// Partitions whose seek came before librdkafka was ready for it, and how often it was tried.
+    seeking: BTreeMap<Partition, u32>,
     handing_over: JoinSet<Vec<Partition>>,
 }
 
@@ -90,7 +92,7 @@ impl<S: Sink> Router<S> {
             rebalances,
             commands: received,
             lanes: BTreeMap::new(),
-            seeking: BTreeSet::new(),
+            seeking: BTreeMap::new(),
             handing_over: JoinSet::new(),
         })
     }
@@ -228,13 +230,45 @@ impl<S: Sink> Router<S> {
     }
 
     fn seek_again(&mut self) {
-        for partition in std::mem::take(&mut self.seeking) {
-            self.seek(partition);
+        for (partition, tries) in std::mem::take(&mut self.seeking) {
+            if tries % SEEKS_IN_VAIN == 0 {
+                self.assign_anew(&partition);
+            }
+            self.try_seek(partition, tries + 1);
+        }
+    }
+
+    /// librdkafka does not seek in a partition that it has stopped fetching because its position was out of range: taking
+    /// it out of the assignment and in again starts it. Not during a rebalance, for which this would be the answer.
+    fn assign_anew(&self, partition: &Partition) {
+        let feed = self
+            .lanes
+            .get(partition)
+            .and_then(|lane| lane.feed.as_ref());
+        let Some(feed) =
+            feed.filter(|_| self.handing_over.is_empty() && self.rebalances.is_empty())
+        else {
+            return;
+        };
+        let one = std::slice::from_ref(partition);
+        let consumer = &self.shared.consumer;
+        if let Err(error) = consumer
+            .incremental_unassign(&list(one, Offset::Invalid))
+            .and_then(|()| {
+                consumer.incremental_assign(&list(one, Offset::Offset(feed.next_offset)))
+            })
+        {
+            tracing::warn!(%partition, %error, "cannot start fetching again");
         }
     }
 
     /// Fetching goes on from the feed's offset; what librdkafka has fetched ahead is dropped.
     fn seek(&mut self, partition: Partition) {
+        self.seeking.remove(&partition);
+        self.try_seek(partition, 1);
+    }
+
+    fn try_seek(&mut self, partition: Partition, tries: u32) {
         let Some(feed) = self
             .lanes
             .get(&partition)
@@ -249,7 +283,7 @@ impl<S: Sink> Router<S> {
             consumer.resume(&list(std::slice::from_ref(&partition), Offset::Invalid))
         }) {
             tracing::debug!(%partition, %error, "cannot seek yet");
-            self.seeking.insert(partition);
+            self.seeking.insert(partition, tries);
         }
     }
 
@@ -383,7 +417,7 @@ fn list(partitions: &[Partition], offset: Offset) -> TopicPartitionList {
     for partition in partitions {
         let added: KafkaResult<()> =
             list.add_partition_offset(&partition.topic, partition.index, offset);
-        added.expect("a logical offset is always valid");
+        added.expect("a logical offset or one of a record is always valid");
     }
     list
 }
