@@ -21,12 +21,15 @@ pub const NAME: &str = "postgres";
 
 /// A store that does not answer within this is treated as away.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A transaction, or a look at the position, that takes longer has lost its server.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub(crate) struct Store {
     pool: PgPool,
     topics: Topics,
     dead_letters: DeadLetters,
     migrated: OnceCell<()>,
+    answer_timeout: Duration,
 }
 
 /// Stores records in PostgreSQL.
@@ -61,7 +64,16 @@ impl Postgres {
             topics,
             dead_letters,
             migrated: OnceCell::new(),
+            answer_timeout: ANSWER_TIMEOUT,
         })))
+    }
+
+    /// Another time than 90 seconds after which a server that gives no answer is treated as away.
+    #[must_use]
+    pub fn with_answer_timeout(mut self, answer_timeout: Duration) -> Postgres {
+        let store = Arc::get_mut(&mut self.0).expect("no writer has it before it is opened");
+        store.answer_timeout = answer_timeout;
+        self
     }
 }
 
@@ -81,7 +93,7 @@ impl Sink for Postgres {
             .ok_or_else(|| Error::Stop(anyhow!("nobody said what topic {topic} holds")))?;
         store
             .migrated
-            .get_or_try_init(|| schema::migrate(&store.pool))
+            .get_or_try_init(|| schema::migrate(&store.pool, store.answer_timeout))
             .await
             .map_err(Error::Retry)?;
         let mut writer = PostgresWriter::new(store.clone(), kind, source.clone());

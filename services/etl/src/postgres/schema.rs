@@ -1,6 +1,7 @@
 //! The migrations, applied under an advisory lock: several processes may start at once.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use anyhow::Context;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -19,8 +20,8 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
 /// Brings the schema up to date.
 ///
 /// # Errors
-/// When the database is away, or holds a schema that is not ours or newer than ours.
-pub(super) async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
+/// When the database is away or does not answer in time, or holds a schema that is not ours or newer than ours.
+pub(super) async fn migrate(pool: &PgPool, answer_timeout: Duration) -> anyhow::Result<()> {
     let all = MIGRATIONS.map(|(version, name, sql)| {
         let sql = AssertSqlSafe(sql).into_sql_str();
         Migration::new(
@@ -32,8 +33,9 @@ pub(super) async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
         )
     });
     // Takes PostgreSQL's advisory lock for the duration.
-    Migrator::with_migrations(all.to_vec())
-        .run(pool)
+    let migrator = Migrator::with_migrations(all.to_vec());
+    tokio::time::timeout(answer_timeout, migrator.run(pool))
         .await
+        .with_context(|| format!("PostgreSQL gives no answer within {answer_timeout:?}"))?
         .context("cannot bring the database's schema up to date")
 }

@@ -8,18 +8,20 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use pipeline::{Batch, Error, Gap, Rejection, Source, Writer};
-use sqlx::{Acquire, PgConnection, Row as _};
+use sqlx::pool::PoolConnection;
+use sqlx::{Acquire, PgConnection, Postgres, Row as _};
+use tokio::time::timeout;
 
 use super::Store;
 use super::insert::{Row, insert};
 use crate::model::{Kind, Parsed, kafka_time};
 
-/// A transaction that takes longer has lost its server.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(90);
+/// Refused records that one try looks for. Each costs some statements; a batch full of them must not take longer than a
+/// try may, or nothing would ever be learned from it.
+const REFUSED_IN_A_TRY: usize = 32;
 
 const CLAIM: &str = "
 INSERT INTO ingest_offsets (cluster_id, topic_id, topic, partition, next_offset) VALUES ($1, $2, $3, $4, 0)
@@ -64,6 +66,13 @@ impl PostgresWriter {
     /// The position of this partition, from 0 when it is new.
     pub(super) async fn claim(&mut self) -> Result<i64, Error> {
         let mut connection = self.store.pool.acquire().await.map_err(retry)?;
+        match timeout(self.store.answer_timeout, self.try_claim(&mut connection)).await {
+            Ok(claimed) => claimed,
+            Err(_) => Err(self.gave_up(connection)),
+        }
+    }
+
+    async fn try_claim(&self, connection: &mut PgConnection) -> Result<i64, Error> {
         sqlx::query(CLAIM)
             .bind(&self.source.identity.cluster_id)
             .bind(&self.source.identity.topic_id)
@@ -72,7 +81,15 @@ impl PostgresWriter {
             .execute(&mut *connection)
             .await
             .map_err(retry)?;
-        self.position(&mut connection).await
+        self.position(connection).await
+    }
+
+    /// The server does not answer. The connection leaves the pool: given back, it would hold its place there until the
+    /// network gives it up, which takes a quarter of an hour.
+    fn gave_up(&self, connection: PoolConnection<Postgres>) -> Error {
+        drop(connection.detach());
+        let limit = self.store.answer_timeout;
+        Error::Retry(anyhow!("PostgreSQL gives no answer within {limit:?}"))
     }
 
     /// The table's position, after holding the topic's identity against what the table remembers.
@@ -114,8 +131,12 @@ impl PostgresWriter {
     }
 
     /// One transaction. Nothing is kept unless it commits.
-    async fn try_store(&self, batch: &Batch, rows: &[Row]) -> Result<Outcome, Error> {
-        let mut connection = self.store.pool.acquire().await.map_err(retry)?;
+    async fn try_store(
+        &self,
+        connection: &mut PgConnection,
+        batch: &Batch,
+        rows: &[Row],
+    ) -> Result<Outcome, Error> {
         let mut transaction = connection.begin().await.map_err(retry)?;
         if !self
             .move_position(&mut transaction, batch.begin, batch.next_offset)
@@ -155,7 +176,7 @@ impl PostgresWriter {
         Ok(moved.rows_affected() == 1)
     }
 
-    /// Inserts what the database takes, and finds by halving what it refuses.
+    /// Inserts what the database takes, and finds by halving what it refuses, or the first of that.
     fn insert_halving<'a>(
         &'a self,
         connection: &'a mut PgConnection,
@@ -163,6 +184,9 @@ impl PostgresWriter {
         refused: &'a mut Refused,
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>> {
         Box::pin(async move {
+            if refused.len() >= REFUSED_IN_A_TRY {
+                return Ok(());
+            }
             let partition = &self.source.partition;
             let mut savepoint = connection.begin().await.map_err(retry)?;
             let error = match insert(&mut savepoint, &partition.topic, partition.index, rows).await
@@ -224,11 +248,14 @@ impl PostgresWriter {
         self.report(batch, unreadable).await?;
         loop {
             rows.retain(|row| !self.reported.contains_key(&row.offset));
-            let tried =
-                tokio::time::timeout(TRANSACTION_TIMEOUT, self.try_store(batch, &rows)).await;
-            match tried
-                .map_err(|_| Error::Retry(anyhow!("no answer within {TRANSACTION_TIMEOUT:?}")))??
-            {
+            let mut connection = self.store.pool.acquire().await.map_err(retry)?;
+            let storing = self.try_store(&mut connection, batch, &rows);
+            let Ok(tried) = timeout(self.store.answer_timeout, storing).await else {
+                return Err(self.gave_up(connection));
+            };
+            // Dead letters take their time, and others need the connection.
+            drop(connection);
+            match tried? {
                 Outcome::Stored => return Ok(batch.next_offset),
                 Outcome::Moved(position) => return Ok(position),
                 Outcome::Refused(refused) => self.report(batch, refused).await?,
@@ -264,6 +291,20 @@ impl Writer for PostgresWriter {
 
     async fn skip(&mut self, gap: Gap) -> Result<i64, Error> {
         let mut connection = self.store.pool.acquire().await.map_err(retry)?;
+        match timeout(
+            self.store.answer_timeout,
+            self.try_skip(&mut connection, gap),
+        )
+        .await
+        {
+            Ok(skipped) => skipped,
+            Err(_) => Err(self.gave_up(connection)),
+        }
+    }
+}
+
+impl PostgresWriter {
+    async fn try_skip(&self, connection: &mut PgConnection, gap: Gap) -> Result<i64, Error> {
         let mut transaction = connection.begin().await.map_err(retry)?;
         if !self
             .move_position(&mut transaction, gap.from, gap.to)

@@ -1,4 +1,5 @@
-//! A way to PostgreSQL that breaks at the worst moment: at a COMMIT, before it arrives or before its answer does.
+//! A way to PostgreSQL that breaks at the worst moment: at a COMMIT, before it arrives or before its answer does, or falls
+//! silent there without closing anything, as when a machine loses its power.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -11,6 +12,7 @@ pub enum Cut {
     None = 0,
     BeforeCommit = 1,
     AfterCommit = 2,
+    Silence = 3,
 }
 
 /// Passes bytes on until it is told to cut, once.
@@ -52,6 +54,10 @@ impl Proxy {
                     let bytes = &from_client[..count];
                     let commits = bytes.windows(6).any(|window| window == b"COMMIT");
                     let cut = if commits { self.next.swap(Cut::None as u8, Ordering::SeqCst) } else { 0 };
+                    if cut == Cut::Silence as u8 {
+                        drop(server);
+                        return std::future::pending().await;
+                    }
                     if cut == Cut::BeforeCommit as u8 || server.write_all(bytes).await.is_err() {
                         return;
                     }

@@ -1,6 +1,7 @@
 //! The PostgreSQL sink.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use etl::postgres::{NAME, Postgres};
 use pipeline::{Error, Gap, Sink, Writer};
@@ -19,6 +20,21 @@ async fn sink(scene: &Scene) -> Postgres {
         dead_letters,
     )
     .expect("a sink")
+}
+
+/// A sink that reaches PostgreSQL by way of a proxy.
+async fn proxied(scene: &Scene, connections: u32) -> (Proxy, Postgres) {
+    let direct: PgConnectOptions = variable("DATABASE_URL").parse().expect("a URL");
+    let proxy = Proxy::to(format!("{}:{}", direct.get_host(), direct.get_port())).await;
+    let url = direct.host("127.0.0.1").port(proxy.port).to_url_lossy();
+    let dead_letters = scene.dead_letters(NAME).await;
+    let sink = Postgres::new(
+        url.as_str(),
+        connections,
+        scene.topics.clone(),
+        dead_letters,
+    );
+    (proxy, sink.expect("a sink"))
 }
 
 async fn stored(scene: &Scene) -> Vec<i64> {
@@ -163,16 +179,8 @@ async fn rows_that_are_there_already_stop_the_partition_instead_of_being_lost() 
 async fn a_commit_of_unknown_outcome_is_resolved_by_the_table() {
     for cut in [Cut::BeforeCommit, Cut::AfterCommit] {
         let scene = Scene::new().await;
-        let direct: PgConnectOptions = variable("DATABASE_URL").parse().expect("a URL");
-        let proxy = Proxy::to(format!("{}:{}", direct.get_host(), direct.get_port())).await;
-        let url = direct.host("127.0.0.1").port(proxy.port).to_url_lossy();
-        let dead_letters = scene.dead_letters(NAME).await;
-        let sink = Postgres::new(url.as_str(), 2, scene.topics.clone(), dead_letters);
-        let (mut writer, _) = sink
-            .expect("a sink")
-            .open(&scene.source)
-            .await
-            .expect("opened");
+        let (proxy, sink) = proxied(&scene, 2).await;
+        let (mut writer, _) = sink.open(&scene.source).await.expect("opened");
         assert_eq!(writer.write(&batch(0..10)).await.expect("stored"), 10);
 
         proxy.cut_next(cut);
@@ -188,4 +196,37 @@ async fn a_commit_of_unknown_outcome_is_resolved_by_the_table() {
         );
         assert_eq!(stored(&scene).await, (0..20).collect::<Vec<_>>(), "{cut:?}");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn a_server_that_falls_silent_costs_no_place_in_the_pool() {
+    let scene = Scene::new().await;
+    let (proxy, sink) = proxied(&scene, 1).await;
+    let sink = sink.with_answer_timeout(Duration::from_secs(5));
+    let (mut writer, _) = sink.open(&scene.source).await.expect("opened");
+    proxy.cut_next(Cut::Silence);
+    let unknown = writer.write(&batch(0..10)).await;
+    assert!(matches!(unknown, Err(Error::Retry(_))), "{unknown:?}");
+    assert_eq!(writer.write(&batch(0..10)).await.expect("stored"), 10);
+    assert_eq!(stored(&scene).await, (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn a_batch_that_is_almost_all_poison_is_told_apart_too() {
+    let scene = Scene::new().await;
+    let (mut writer, _) = sink(&scene)
+        .await
+        .open(&scene.source)
+        .await
+        .expect("opened");
+    let mut batch = batch(0..150);
+    let good = [0, 77, 149];
+    for offset in (0..150).filter(|offset| !good.contains(offset)) {
+        batch.records[offset as usize] = record(offset, &line(999, "/refused-by-a-constraint"));
+    }
+    assert_eq!(writer.write(&batch).await.expect("stored"), 150);
+    assert_eq!(scene.refused(NAME, 147).await.len(), 147);
+    assert_eq!(stored(&scene).await, good);
 }
