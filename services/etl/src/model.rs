@@ -1,10 +1,13 @@
 //! What the records of the two topics must be, and their canonical form.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use pipeline::{Record, Rejection};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a topic holds.
@@ -54,6 +57,7 @@ pub struct WebLog {
 pub struct Order {
     pub id: String,
     pub customer: String,
+    #[serde(deserialize_with = "objects")]
     pub items: Vec<Item>,
     pub total: i64,
     pub store: String,
@@ -66,6 +70,34 @@ pub struct Item {
     pub product: String,
     pub quantity: i32,
     pub unit_price: i64,
+}
+
+/// What is read from a JSON object only: what serde derives takes an array with the values in their order as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
+}
+
+fn objects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
+    let items = Vec::<Object<Item>>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|Object(item)| item).collect())
 }
 
 /// A point in time to the microsecond, which is what PostgreSQL holds. In JSON: RFC 3339, written in UTC with
@@ -136,12 +168,15 @@ impl Parsed {
             };
             Rejection::unreadable(class, error)
         };
+        // All of it, not only the fields that are kept: what is not UTF-8 is not JSON.
+        let text = std::str::from_utf8(value)
+            .map_err(|error| Rejection::unreadable("InvalidUtf8", error))?;
         match kind {
-            Kind::WebLogs => serde_json::from_slice(value)
-                .map(Parsed::WebLog)
+            Kind::WebLogs => serde_json::from_str(text)
+                .map(|Object(line)| Parsed::WebLog(line))
                 .map_err(unreadable),
-            Kind::Orders => serde_json::from_slice(value)
-                .map(Parsed::Order)
+            Kind::Orders => serde_json::from_str(text)
+                .map(|Object(order)| Parsed::Order(order))
                 .map_err(unreadable),
         }
     }
@@ -205,6 +240,50 @@ mod tests {
         assert_eq!(
             Parsed::of(Kind::WebLogs, &none).expect_err("refused").class,
             "NoValue"
+        );
+    }
+
+    /// `millrace verify` has the same test: both must see these records in the same way.
+    #[test]
+    fn odd_records_are_judged_as_verify_judges_them() {
+        let judged = |kind, value: &[u8]| {
+            let value = Some(value.to_vec().into());
+            Parsed::of(
+                kind,
+                &Record {
+                    value,
+                    ..record("")
+                },
+            )
+            .map(drop)
+            .map_err(|rejection| rejection.class)
+        };
+        let more = |field: &str| LINE.replace('{', &format!("{{{field},"));
+        let web_log = |value: &str| judged(Kind::WebLogs, value.as_bytes());
+        let deep = format!("\"x\":{}{}", "[".repeat(1_000), "]".repeat(1_000));
+        for ignored in [r#""x":1e999"#, r#""x":"\ud800""#, r#""x":1,"x":2"#, &deep] {
+            assert_eq!(web_log(&more(ignored)), Ok(()), "{ignored}");
+        }
+        for refused in [
+            r#"["203.0.113.7","2026-01-01T12:00:00.000Z","GET","/",200,"x"]"#,
+            &more(r#""url":"/twice""#),
+            &LINE.replace("200", "-0"),
+        ] {
+            assert_eq!(web_log(refused), Err("WrongShape".to_owned()), "{refused}");
+        }
+        let mut not_utf8 = more(r#""x":"?""#).into_bytes();
+        let at = not_utf8.iter().position(|byte| *byte == b'?');
+        not_utf8[at.expect("it is there")] = 0xff;
+        assert_eq!(
+            judged(Kind::WebLogs, &not_utf8),
+            Err("InvalidUtf8".to_owned())
+        );
+        let order = r#"{"id":"1","customer":"c","items":[ITEM],"total":195,"store":"s","payment_method":"cash","ordered_at":"2026-01-01T12:00:00Z"}"#;
+        let with = |item| judged(Kind::Orders, order.replace("ITEM", item).as_bytes());
+        assert_eq!(with(r#"["p",1,195]"#), Err("WrongShape".to_owned()));
+        assert_eq!(
+            with(r#"{"product":"p","quantity":1,"unit_price":195,"x":1e999}"#),
+            Ok(())
         );
     }
 

@@ -10,6 +10,7 @@ mod counters;
 mod dead_letters;
 mod derive;
 mod findings;
+mod known_fields;
 mod opensearch;
 mod postgres;
 mod report;
