@@ -95,6 +95,8 @@ pub struct Reader<'a> {
     topic: &'a str,
     range: Range,
     position: i64,
+    /// Whether the leader has been seen to know the whole range.
+    leader_knows: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -108,6 +110,7 @@ impl<'a> Reader<'a> {
             topic,
             range,
             position: range.start,
+            leader_knows: false,
         };
         reader.assign()?;
         Ok(reader)
@@ -153,9 +156,8 @@ impl<'a> Reader<'a> {
                         break;
                     }
                 }
-                // The end that is seen now is not before the one that was fixed.
                 Some(Err(KafkaError::PartitionEOF(partition)))
-                    if partition == self.range.partition =>
+                    if partition == self.range.partition && self.on_end()? =>
                 {
                     self.position = self.range.end;
                     break;
@@ -167,7 +169,7 @@ impl<'a> Reader<'a> {
                     self.skip_expired(&mut chunk)?;
                 }
                 Some(Err(error)) if silent_since.elapsed() > SILENCE => {
-                    return Err(error).context("cannot read the log");
+                    return Err(error).context("cannot read the log to the end that was fixed");
                 }
                 Some(Err(_)) => {}
                 None if silent_since.elapsed() > SILENCE => {
@@ -183,6 +185,19 @@ impl<'a> Reader<'a> {
         }
         chunk.below = self.position;
         Ok(Some(chunk))
+    }
+
+    /// Whether the end that was met is behind the range, so that what is left of it are no records but markers of
+    /// transactions. A leader that was elected a moment ago may give an end that lies inside the range, and what comes
+    /// after it must not go unverified: so the end counts only when it is met after the leader was seen to know the range.
+    fn on_end(&mut self) -> anyhow::Result<bool> {
+        if self.leader_knows {
+            return Ok(true);
+        }
+        let looked = range(self.consumer, self.topic, self.range.partition);
+        self.leader_knows = looked.is_ok_and(|(_, end)| end >= self.range.end);
+        self.assign()?;
+        Ok(false)
     }
 
     fn skip_expired(&mut self, chunk: &mut Chunk) -> anyhow::Result<()> {
@@ -207,4 +222,52 @@ fn is_out_of_range(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+
+    use super::*;
+
+    #[test]
+    fn an_end_inside_the_range_is_not_taken_for_its_end() {
+        // Given a leader that knows ten records of a range of twenty
+        let cluster = MockCluster::new(1).expect("a cluster");
+        cluster.create_topic("t", 1, 1).expect("a topic");
+        let options = KafkaOptions {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            properties: Vec::new(),
+        };
+        let config = options.producer("test");
+        let producer: ThreadedProducer<_> = config.create().expect("a producer");
+        let produce = || {
+            for _ in 0..10 {
+                let record = BaseRecord::<str, str>::to("t").payload("x");
+                producer.send(record).expect("room in the queue");
+            }
+            producer.flush(TIMEOUT).expect("produced");
+        };
+        produce();
+        let consumer = consumer(&options).expect("a consumer");
+        let range = Range {
+            partition: 0,
+            start: 0,
+            end: 20,
+        };
+        let mut reader = Reader::start(&consumer, "t", range).expect("assigned");
+        // When it learns of the others only while verify reads
+        let (tell, told) = std::sync::mpsc::channel();
+        let chunk = std::thread::scope(|scope| {
+            scope.spawn(move || tell.send(reader.next()).expect("the test waits"));
+            let early = told.recv_timeout(Duration::from_secs(1));
+            assert!(early.is_err(), "taken for the end: {early:?}");
+            produce();
+            let chunk = told.recv_timeout(TIMEOUT).expect("in time");
+            chunk.expect("read").expect("a chunk")
+        });
+        // Then all of them are read
+        assert_eq!((chunk.below, chunk.records.len()), (20, 20));
+    }
 }
