@@ -76,7 +76,7 @@ impl OpenSearch {
     /// Makes what is stored visible to searches.
     async fn refresh(&mut self, topic: &str) -> anyhow::Result<()> {
         let patterns = patterns(topic);
-        let parts = [patterns[0].as_str(), patterns[1].as_str()];
+        let parts: Vec<&str> = patterns.iter().map(String::as_str).collect();
         let client = self.client()?;
         let indices = client.indices();
         let refresh = indices
@@ -112,7 +112,8 @@ impl OpenSearch {
             body["search_after"] = after.clone();
         }
         let patterns = patterns(topic);
-        let hits = self.search(&[&patterns[0], &patterns[1]], &body).await?;
+        let parts: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        let hits = self.search(&parts, &body).await?;
         hits.iter().map(hit).collect()
     }
 
@@ -180,9 +181,11 @@ fn hit(hit: &Value) -> anyhow::Result<Hit> {
     })
 }
 
-/// All indices of a topic: one for each day, but not those of a topic whose name goes on.
-fn patterns(topic: &str) -> [String; 2] {
-    [format!("{topic}-1*.*.*"), format!("{topic}-2*.*.*")]
+/// All indices of a topic: one for each day of the years 1970 to 9999, but not those of a topic whose name goes on.
+fn patterns(topic: &str) -> Vec<String> {
+    (1..=9)
+        .map(|millennium| format!("{topic}-{millennium}*.*.*"))
+        .collect()
 }
 
 /// The index of a record: the day of its Kafka timestamp, 1970 for one without.

@@ -84,6 +84,16 @@ impl Postgres {
     }
 }
 
+/// PostgreSQL writes some addresses of IPv6 otherwise than we do: ::1.2.3.4 for ::102:304.
+fn with_canonical_ip(mut fields: Fields) -> Fields {
+    if let Some(ip) = fields.get_mut("ip")
+        && let Some(Ok(parsed)) = ip.as_str().map(str::parse::<std::net::IpAddr>)
+    {
+        *ip = json!(parsed.to_string());
+    }
+    fields
+}
+
 impl Store for Postgres {
     fn name(&self) -> &'static str {
         "postgres"
@@ -162,10 +172,8 @@ impl Store for Postgres {
                 .await?;
             let mut loaded = Loaded::default();
             for (offset, text) in rows {
-                loaded.stored.push((
-                    offset,
-                    serde_json::from_str(&text).context("a row is not JSON")?,
-                ));
+                let fields = serde_json::from_str(&text).context("a row is not JSON")?;
+                loaded.stored.push((offset, with_canonical_ip(fields)));
             }
             Ok(loaded)
         })
@@ -205,5 +213,22 @@ impl Store for Postgres {
                 gaps: gaps.into_iter().map(gap).collect(),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_is_one_text() {
+        for (found, canonical) in [
+            ("::1.2.3.4", "::102:304"),
+            ("::ffff:1.2.3.4", "::ffff:1.2.3.4"),
+            ("10.0.0.1", "10.0.0.1"),
+        ] {
+            let fields = Fields::from_iter([("ip".to_owned(), json!(found))]);
+            assert_eq!(with_canonical_ip(fields)["ip"], canonical);
+        }
     }
 }

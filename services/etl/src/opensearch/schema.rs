@@ -56,8 +56,9 @@ fn template(topic: &str, kind: Kind) -> Value {
     properties["offset"] = json!({ "type": "long" });
     properties["kafka_timestamp"] = json!({ "type": "date" });
     json!({
-        // The pattern ends in the day, so that it matches neither `<topic>.dlq` nor a topic with a longer name.
-        "index_patterns": [format!("{topic}-2*.*.*"), format!("{topic}-1*.*.*")],
+        // The patterns end in the day, so that they match neither `<topic>.dlq` nor a topic with a longer name; a record may
+        // say of itself that it is from any year from 1970 to 9999.
+        "index_patterns": (1..=9).map(|millennium| format!("{topic}-{millennium}*.*.*")).collect::<Vec<_>>(),
         "priority": 200,
         "template": {
             "settings": settings(),
