@@ -152,7 +152,7 @@ pub async fn run<G: Generator>(
             left -= 1;
         }
     }
-    output.close().await
+    output.close(stop).await
 }
 
 fn start(options: &GeneratorOptions) -> anyhow::Result<Option<DateTime<Utc>>> {

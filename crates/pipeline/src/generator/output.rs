@@ -18,9 +18,9 @@ use super::{Generated, GeneratorOptions, RunCounters, Target};
 use crate::cluster::{TopicDefaults, ensure_topic};
 use crate::{Backoff, COUNTER_HEADER, RUN_ID_HEADER, random_u64};
 
-/// How long the end waits for acknowledgements.
+/// How long a run that is told to end waits for acknowledgements.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(25);
-/// How often a full queue is looked at.
+/// How often a full queue, or one that must become empty, is looked at.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(20);
 const PART: &str = "kafka";
 
@@ -116,11 +116,11 @@ impl Output {
         }
     }
 
-    /// Returns when everything is out.
-    pub(super) async fn close(self) -> anyhow::Result<()> {
+    /// Returns when everything is out: as late as that may be, but for a limited time when `stop` is cancelled.
+    pub(super) async fn close(self, stop: &CancellationToken) -> anyhow::Result<()> {
         match self {
             Output::Stdout(mut out) => out.flush().context("cannot write to standard output"),
-            Output::Kafka(kafka) => kafka.close().await,
+            Output::Kafka(kafka) => kafka.close(stop).await,
         }
     }
 }
@@ -185,9 +185,17 @@ impl KafkaOutput {
         Ok(())
     }
 
-    async fn close(self) -> anyhow::Result<()> {
+    async fn close(self, stop: &CancellationToken) -> anyhow::Result<()> {
         let waiting = self.producer.in_flight_count();
         tracing::info!(waiting, "waiting for the last acknowledgements");
+        while self.producer.in_flight_count() > 0 && !stop.is_cancelled() {
+            self.check()?;
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                () = sleep(FULL_QUEUE_PAUSE) => {}
+            }
+        }
         let producer = self.producer.clone();
         let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_TIMEOUT))
             .await
