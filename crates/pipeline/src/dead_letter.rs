@@ -4,7 +4,7 @@
 //! its own commit sends it again, so whoever counts them counts distinct (sink, topic, partition, offset).
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -129,11 +129,15 @@ impl DeadLetters {
         let topic = dead_letter_topic(&from.topic);
         self.ensure(&topic).await?;
         for some in refused.chunks(IN_FLIGHT) {
-            try_join_all(
+            let sent = try_join_all(
                 some.iter()
                     .map(|(record, why)| self.send_one(&topic, from, record, why)),
-            )
-            .await?;
+            );
+            if let Err(error) = sent.await {
+                // Somebody may have deleted the topic: the next try looks, and creates it again.
+                self.existing().remove(&topic);
+                return Err(error);
+            }
         }
         for (record, why) in refused {
             tracing::warn!(sink = self.sink, partition = %from, offset = record.offset, stage = why.stage, class = why.class, reason = %why.message, "dead letter");
@@ -145,8 +149,7 @@ impl DeadLetters {
     }
 
     async fn ensure(&self, topic: &str) -> anyhow::Result<()> {
-        let known = || self.existing.lock().unwrap_or_else(PoisonError::into_inner);
-        if known().contains(topic) {
+        if self.existing().contains(topic) {
             return Ok(());
         }
         let defaults = TopicDefaults {
@@ -154,8 +157,12 @@ impl DeadLetters {
             ..TopicDefaults::default()
         };
         ensure_topic(&self.options, topic, &defaults).await?;
-        known().insert(topic.to_owned());
+        self.existing().insert(topic.to_owned());
         Ok(())
+    }
+
+    fn existing(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.existing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn send_one(
@@ -165,40 +172,38 @@ impl DeadLetters {
         record: &Record,
         why: &Rejection,
     ) -> anyhow::Result<()> {
-        match self
-            .produce(
-                topic,
-                record,
-                record.value.as_deref(),
-                self.headers(from, record, why),
-            )
-            .await
-        {
-            // The record fitted into its own topic, so only a larger limit there makes this possible. The original stays
-            // where the headers say; a record that cannot even be reported must not stop its neighbours.
-            Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge)) => {
-                let size = record.size_bytes().to_string();
-                let headers = self.headers(from, record, why).insert(Header {
-                    key: DROPPED_VALUE_HEADER,
-                    value: Some(&size),
-                });
-                self.produce(topic, record, None, headers)
-                    .await
-                    .with_context(|| format!("cannot write to {topic}"))
+        let full = self.headers(from, record, &record.headers, why);
+        let own = self.headers(from, record, &[], why);
+        let key = record.key.as_deref();
+        let mut sent = self
+            .produce(topic, key, record.value.as_deref(), full.clone())
+            .await;
+        // The record fitted into its own topic, so only a larger limit there makes this possible. The original stays where
+        // the headers say; a record that cannot even be reported must not stop its neighbours. So the value is left out,
+        // and where that is not enough the key and the original's headers, too.
+        let size = record.size_bytes().to_string();
+        for (key, headers) in [(key, full), (None, own)] {
+            if !is_too_large(&sent) {
+                break;
             }
-            sent => sent.with_context(|| format!("cannot write to {topic}")),
+            let headers = headers.insert(Header {
+                key: DROPPED_VALUE_HEADER,
+                value: Some(&size),
+            });
+            sent = self.produce(topic, key, None, headers).await;
         }
+        sent.with_context(|| format!("cannot write to {topic}"))
     }
 
     async fn produce(
         &self,
         topic: &str,
-        record: &Record,
+        key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: OwnedHeaders,
     ) -> Result<(), KafkaError> {
         let mut letter = FutureRecord::<[u8], [u8]>::to(topic).headers(headers);
-        letter.key = record.key.as_deref();
+        letter.key = key;
         letter.payload = value;
         // The dead letter's own time, not the original's: it may be what the brokers would refuse, and retention counts
         // from now. The timeout is for room in the queue; the producer itself never gives a record up.
@@ -208,9 +213,17 @@ impl DeadLetters {
         waiting.await.map(|_| ()).map_err(|(error, _)| error)
     }
 
-    fn headers(&self, from: &Partition, record: &Record, why: &Rejection) -> OwnedHeaders {
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len() + 8);
-        for header in &record.headers {
+    /// The original's headers, and behind them those that say which record it is and why it was refused: the last of a
+    /// name counts.
+    fn headers(
+        &self,
+        from: &Partition,
+        record: &Record,
+        original: &[crate::Header],
+        why: &Rejection,
+    ) -> OwnedHeaders {
+        let mut headers = OwnedHeaders::new_with_capacity(original.len() + 8);
+        for header in original {
             headers = headers.insert(Header {
                 key: &header.name,
                 value: header.value.as_deref(),
@@ -234,6 +247,11 @@ impl DeadLetters {
         }
         headers
     }
+}
+
+fn is_too_large(sent: &Result<(), KafkaError>) -> bool {
+    let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
+    sent.as_ref().is_err_and(|error| *error == too_large)
 }
 
 /// The longest prefix of whole characters within `limit` bytes.

@@ -230,3 +230,22 @@ async fn a_batch_that_is_almost_all_poison_is_told_apart_too() {
     assert_eq!(scene.refused(NAME, 147).await.len(), 147);
     assert_eq!(stored(&scene).await, good);
 }
+
+#[tokio::test]
+#[ignore = "needs brokers and PostgreSQL"]
+async fn a_record_that_no_dead_letter_can_hold_is_still_reported() {
+    let scene = Scene::new().await;
+    let (mut writer, _) = sink(&scene)
+        .await
+        .open(&scene.source)
+        .await
+        .expect("opened");
+    let mut batch = batch(0..3);
+    let large = || Some(vec![b'x'; 1_100_000].into());
+    batch.records[1].value = large();
+    batch.records[2] = record(2, "no JSON");
+    batch.records[2].key = large();
+    assert_eq!(writer.write(&batch).await.expect("stored"), 3);
+    assert_eq!(scene.refused(NAME, 2).await, BTreeSet::from([1, 2]));
+    assert_eq!(stored(&scene).await, [0]);
+}
