@@ -56,6 +56,19 @@ pub(super) struct Router<S> {
     /// Partitions whose seek came before librdkafka was ready for it, and how often it was tried.
     seeking: BTreeMap<Partition, u32>,
     handing_over: JoinSet<Vec<Partition>>,
+    /// Cancelled when a worker panics: its partition would never move again, and nobody would know.
+    broken: CancellationToken,
+}
+
+/// Cancels its token when a panic passes by.
+struct Alarm(CancellationToken);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cancel();
+        }
+    }
 }
 
 impl<S: Sink> Router<S> {
@@ -94,6 +107,7 @@ impl<S: Sink> Router<S> {
             lanes: BTreeMap::new(),
             seeking: BTreeMap::new(),
             handing_over: JoinSet::new(),
+            broken: CancellationToken::new(),
         })
     }
 
@@ -110,10 +124,12 @@ impl<S: Sink> Router<S> {
         let monitor = tokio::spawn(monitor::run(self.shared.clone(), stop.clone()));
         let mut seek_again = tokio::time::interval(SEEK_RETRY);
         seek_again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let broken = self.broken.clone();
         let outcome = loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(()),
+                () = broken.cancelled() => break Err(anyhow::anyhow!("a worker panicked, which is a bug: see above")),
                 Some(event) = self.rebalances.recv() => self.on_rebalance(event),
                 Some(handed_over) = self.handing_over.join_next() => self.on_handed_over(handed_over),
                 Some(command) = self.commands.recv() => self.on_command(command),
@@ -165,11 +181,12 @@ impl<S: Sink> Router<S> {
         }
         for partition in partitions {
             let stop = CancellationToken::new();
-            let worker = tokio::spawn(worker::run(
-                self.shared.clone(),
-                partition.clone(),
-                stop.clone(),
-            ));
+            let alarm = Alarm(self.broken.clone());
+            let work = worker::run(self.shared.clone(), partition.clone(), stop.clone());
+            let worker = tokio::spawn(async move {
+                let _alarm = alarm;
+                work.await;
+            });
             self.lanes.insert(
                 partition.clone(),
                 Lane {

@@ -16,9 +16,9 @@ use super::{Error, Gap, LogRange, Partition, Sink, Source, Writer, reason};
 use crate::{Backoff, Record, cluster};
 
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a position beyond the end is looked at before it is believed: a broker that has just become leader may know
-/// less of the end for a moment.
-const LOOKS_BEYOND_THE_END: u32 = 3;
+/// How often a position beyond the end is looked at before it is believed, over some ten seconds: a broker that was stopped
+/// while it led does not know at once that it leads no more, and what it knows of the end is old.
+const LOOKS_BEYOND_THE_END: u32 = 7;
 
 /// Why a session with the partition ended.
 enum End {
