@@ -192,6 +192,7 @@ def broker(settings: Settings, name: str) -> Program:
     )
     text += f"http.listen={settings.address(f'{name}-http')}\n"
     text += f"log.dirs={settings.data / name}\n"
+    text += "\n".join(settings.get("BROKER_PROPERTIES", "").split()) + "\n"
     config = write(settings.data / f"config/{name}.properties", text)
     return Program(name, [str(settings.bin_dir() / "millrace-broker"), str(config)], stop_s=45)
 

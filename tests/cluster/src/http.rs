@@ -10,6 +10,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The body of a 200 answer; anything else is an error that holds the answer's first line and body.
 pub fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let (status, body) = exchange(address, path)?;
+    if !status.starts_with("HTTP/1.1 200") {
+        bail!("{path}: {status}: {body}");
+    }
+    Ok(body)
+}
+
+/// The body of the answer, whatever its status.
+pub fn ask(address: SocketAddr, path: &str) -> Result<String> {
+    exchange(address, path).map(|(_, body)| body)
+}
+
+/// The answer's first line and its body.
+fn exchange(address: SocketAddr, path: &str) -> Result<(String, String)> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
@@ -21,8 +35,6 @@ pub fn get(address: SocketAddr, path: &str) -> Result<String> {
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .context("an answer without a head")?;
-    if !head.starts_with("HTTP/1.1 200") {
-        bail!("{path}: {}: {body}", head.lines().next().unwrap_or(""));
-    }
-    Ok(body.to_string())
+    let status = head.lines().next().unwrap_or_default();
+    Ok((status.to_string(), body.to_string()))
 }

@@ -135,6 +135,12 @@ impl Stack {
         Ok((all, running))
     }
 
+    /// Where a part listens; of a service, where it serves its metrics.
+    pub fn address(&self, name: &str) -> Result<String> {
+        let part = self.part(name)?;
+        Ok(part["address"].as_str().context("address")?.to_owned())
+    }
+
     pub fn pid(&self, name: &str) -> Result<u64> {
         let part = self.part(name)?;
         part["pid"].as_u64().with_context(|| part.to_string())
@@ -175,8 +181,7 @@ impl Stack {
     pub fn acknowledged(&self) -> Result<u64> {
         let mut sum = 0;
         for generator in ["weblog-generator", "bakery-producer"] {
-            let part = self.part(generator)?;
-            let address: SocketAddr = part["address"].as_str().context("address")?.parse()?;
+            let address: SocketAddr = self.address(generator)?.parse()?;
             let text = http::get(address, "/metrics")?;
             for line in text.lines() {
                 if line.starts_with("millrace_generator_acked_counter{") {

@@ -1,6 +1,10 @@
 //! The whole mesh. KEEP_STACK=1 leaves a failed stack running, to be looked at.
 
+mod corruption;
+mod kills;
 mod mesh;
 mod ports;
+mod positions;
+mod retention;
 mod stores;
-mod verify;
+mod topics;

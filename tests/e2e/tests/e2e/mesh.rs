@@ -1,120 +1,155 @@
-//! Everything is killed or stopped once while records flow; then nothing is missing and nothing is doubled.
+//! One mesh that goes through everything, chapter after chapter: starting one takes longer than most chapters do.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::Stack;
+use serde_json::Value;
 
-/// Records between two blows, so that each hits work in progress.
-const BETWEEN: u64 = 500;
+use crate::{corruption, kills, positions, retention, topics};
 
-/// What is produced by hand: topic, value, and the sinks that must refuse it.
-const POISON: [(&str, &str, &[&str]); 4] = [
-    (
-        "web-logs",
-        "this is no JSON",
-        &["postgres", "opensearch", "s3"],
-    ),
-    (
-        "web-logs",
-        r#"{"ip":"nowhere","status_code":"many"}"#,
-        &["postgres", "opensearch"],
-    ),
-    (
-        "bk-orders",
-        "two croissants, please",
-        &["postgres", "opensearch", "s3"],
-    ),
-    // PostgreSQL alone cannot hold this character.
-    (
-        "bk-orders",
-        r#"{"id":"poison","customer":"a\u0000b","items":[],"total":0,"store":"s","payment_method":"cash","ordered_at":"2026-01-01T12:00:00.000Z"}"#,
-        &["postgres"],
-    ),
-];
+pub const GENERATORS: &str = "weblog-generator,bakery-producer";
+pub const SINKS: &str = "etl,archiver";
+/// How long the mesh may take to come to what a chapter expects.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-#[test]
-fn nothing_is_lost_or_doubled_whatever_is_killed() -> Result<()> {
-    // Given the whole mesh with records on their way
-    let stack = Stack::new(
-        Path::new(env!("CARGO_TARGET_TMPDIR")),
-        "mesh",
-        &[
-            ("WEBLOG_GENERATOR_ARGS", "--rate 150 --steady"),
-            ("BAKERY_PRODUCER_ARGS", "--rate 50 --steady"),
-        ],
-    )?;
-    let printed = stack.run(&["up"])?;
-    for command in ["psql ", "_search", "list-type=2"] {
-        ensure!(printed.contains(command), "no {command:?} in: {printed}");
-    }
-    let (all, running) = stack.parts()?;
-    ensure!(
-        all == running,
-        "not running: {:?}",
-        all.difference(&running)
-    );
-    // whose consumer loop and sinks keep their promises one by one
-    stack.cargo_test("consumer")?;
-    stack.cargo_test("sinks")?;
+/// A running stack, and the command line that looks at it.
+pub struct Mesh {
+    pub stack: Stack,
+    environment: BTreeMap<String, String>,
+}
 
-    // When services die in the middle of their work, a broker dies, and each store is away for a while
-    for service in ["etl", "archiver"] {
-        stack.wait_acknowledged(BETWEEN)?;
-        stack.kill(service)?;
-    }
-    let poison = produce_poison(&stack)?;
-    stack.kill("broker-1")?;
-    stack.wait_acknowledged(BETWEEN)?;
-    for store in ["postgres", "opensearch", "s3"] {
-        stack.outage(store, BETWEEN)?;
-        stack.kill(if store == "s3" { "archiver" } else { "etl" })?;
-    }
-    stack.wait_acknowledged(BETWEEN)?;
+/// What `millrace verify --json` said.
+pub struct Verified {
+    pub status: ExitStatus,
+    pub report: Value,
+}
 
-    // Then verify finds each record once in each sink
-    stack.run(&["down", "--only", "weblog-generator,bakery-producer"])?;
-    println!("{}", stack.millrace(&["verify", "--wait", "180s"])?);
-    // and the distinct dead letters are exactly the poison
-    let mut dead = BTreeSet::new();
-    for topic in ["web-logs", "bk-orders"] {
-        dead.extend(stack.dead_letters(topic)?);
-    }
-    ensure!(
-        dead == poison,
-        "dead letters that are no poison, or poison without: {:#?}",
-        dead.symmetric_difference(&poison)
-    );
-    // and nothing stays behind
-    stack.run(&["down"])?;
-    let left = stack.processes()?;
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mesh_keeps_its_promises() -> Result<()> {
+    let mesh = Mesh::start()?;
+    let chapter = |name: &str| println!("-- {name}");
+
+    chapter("the consumer loop and each sink, one by one");
+    mesh.stack.cargo_test("consumer")?;
+    mesh.stack.cargo_test("sinks")?;
+    chapter("verify names whatever was corrupted");
+    corruption::verify_names_whatever_was_corrupted(&mesh).await?;
+    chapter("nothing is lost or doubled whatever is killed");
+    kills::nothing_is_lost_or_doubled(&mesh)?;
+    chapter("what retention took is recorded and reported");
+    retention::what_it_took_is_recorded_and_reported(&mesh)?;
+    chapter("a position beyond the log is an error, never a reset");
+    positions::beyond_the_log_they_stop_the_partition(&mesh).await?;
+    chapter("counters and empty topics");
+    corruption::counters(&mesh)?;
+    corruption::nothing_to_verify(&mesh)?;
+    chapter("a compacted topic is not archived");
+    topics::a_compacted_one_is_not_archived(&mesh)?;
+    chapter("a topic that was created anew is another topic");
+    topics::a_recreated_one_is_another_one(&mesh).await?;
+
+    chapter("nothing stays behind");
+    mesh.stack.run(&["down"])?;
+    let left = mesh.stack.processes()?;
     ensure!(left.is_empty(), "left behind: {left:#?}");
     Ok(())
 }
 
-/// Writes the poison and gives the dead letters that must come of it: (sink, topic, partition, offset).
-fn produce_poison(stack: &Stack) -> Result<BTreeSet<(String, String, String, String)>> {
-    let mut expected = BTreeSet::new();
-    for (topic, value, sinks) in POISON {
-        let printed = stack.millrace(&["produce", topic, "--value", value, "--verbose"])?;
-        // "web-logs-3 offset 17"
-        let (partition, offset) = printed
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix(topic)?
-                    .strip_prefix('-')?
-                    .split_once(" offset ")
-            })
-            .with_context(|| format!("where is it? {printed}"))?;
-        for sink in sinks {
-            expected.insert((
-                sink.to_string(),
-                topic.to_string(),
-                partition.to_string(),
-                offset.trim().to_string(),
-            ));
+impl Mesh {
+    /// The whole mesh with records on their way.
+    fn start() -> Result<Mesh> {
+        let variables = [
+            ("WEBLOG_GENERATOR_ARGS", "--rate 150 --steady"),
+            ("BAKERY_PRODUCER_ARGS", "--rate 50 --steady"),
+            // Retention is looked at every second instead of every five minutes.
+            ("BROKER_PROPERTIES", "log.retention.check.interval.ms=1000"),
+        ];
+        let stack = Stack::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "mesh", &variables)?;
+        let printed = stack.run(&["up"])?;
+        for command in ["psql ", "_search", "list-type=2"] {
+            ensure!(printed.contains(command), "no {command:?} in: {printed}");
         }
+        let (all, running) = stack.parts()?;
+        ensure!(
+            all == running,
+            "not running: {:?}",
+            all.difference(&running)
+        );
+        let environment = stack.environment()?;
+        Ok(Mesh { stack, environment })
     }
-    Ok(expected)
+
+    /// What `make env` prints.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    pub fn stop(&self, parts: &str) -> Result<()> {
+        self.stack.run(&["down", "--only", parts]).map(drop)
+    }
+
+    /// Starts the parts and waits until they are ready.
+    pub fn start_again(&self, parts: &str) -> Result<()> {
+        self.stack.run(&["up", "--only", parts]).map(drop)
+    }
+
+    /// One of the workspace's programs, with the mesh's addresses in its environment.
+    pub fn program(&self, name: &str) -> Result<Command> {
+        let test = std::env::current_exe()?;
+        let binaries = test.ancestors().nth(2).context("cargo's layout")?;
+        let mut command = Command::new(binaries.join(name));
+        command.envs(&self.environment);
+        Ok(command)
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.program("millrace")?;
+        command.args(arguments);
+        Ok(command)
+    }
+
+    /// Runs `millrace`, which must succeed, and gives its standard output.
+    pub fn millrace(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments)?.output()?;
+        ensure!(
+            output.status.success(),
+            "millrace {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    pub fn verify(&self, arguments: &[&str]) -> Result<Verified> {
+        let began = Instant::now();
+        let output = self
+            .command(&[&["verify", "--json"], arguments].concat())?
+            .output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let report = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("verify printed no JSON but this: {errors}"))?;
+        println!("verify {arguments:?}: {:.1?}", began.elapsed());
+        Ok(Verified {
+            status: output.status,
+            report,
+        })
+    }
+
+    pub fn expect_clean(&self, verified: &Verified) -> Result<()> {
+        if verified.status.success() && verified.report["ok"] == true {
+            return Ok(());
+        }
+        let logs = self.stack.run(&["logs", "etl"]).unwrap_or_default();
+        bail!("verify: {:#}\n--- etl\n{logs}", verified.report)
+    }
+
+    /// What a part answers at `path` of its port for metrics, whatever the status.
+    pub fn asked(&self, part: &str, path: &str) -> Result<String> {
+        let address: SocketAddr = self.stack.address(part)?.parse()?;
+        cluster::http::ask(address, path)
+    }
 }

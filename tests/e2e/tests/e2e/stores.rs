@@ -69,12 +69,20 @@ impl Stores {
         Ok(())
     }
 
-    /// The partition and the offset of a row from the middle of the table.
-    pub async fn some_row(&self, table: &str) -> anyhow::Result<(i32, i64)> {
+    /// The partition and the offset of a row from the middle of what the table holds of a topic.
+    pub async fn some_row(&self, table: &str, topic: &str) -> anyhow::Result<(i32, i64)> {
         let query = format!(
-            "SELECT partition, \"offset\" FROM {table} ORDER BY \"offset\", partition OFFSET 7 LIMIT 1"
+            "SELECT partition, \"offset\" FROM {table} WHERE topic = '{topic}' ORDER BY \"offset\", partition OFFSET 7 LIMIT 1"
         );
         Ok(sqlx::query_as(AssertSqlSafe(query))
+            .fetch_one(&self.postgres)
+            .await?)
+    }
+
+    /// How many rows the table holds of a topic.
+    pub async fn count(&self, table: &str, topic: &str) -> anyhow::Result<i64> {
+        let query = format!("SELECT count(*) FROM {table} WHERE topic = '{topic}'");
+        Ok(sqlx::query_scalar(AssertSqlSafe(query))
             .fetch_one(&self.postgres)
             .await?)
     }
@@ -110,6 +118,12 @@ impl Stores {
         ))
     }
 
+    /// What the OpenSearch sink remembers of a partition.
+    pub async fn position(&self, partition: &str) -> anyhow::Result<Value> {
+        let path = format!("/millrace-ingest-offsets/_doc/{partition}");
+        self.call(Method::Get, &path, None).await
+    }
+
     pub async fn put_document(&self, index: &str, document: &Value) -> anyhow::Result<()> {
         let id = document["_id"].as_str().context("an id")?;
         let path = format!("/{index}/_doc/{id}?refresh=true");
@@ -129,46 +143,49 @@ impl Stores {
         .map(drop)
     }
 
-    /// An object that has others of its partition before and behind it.
-    pub async fn some_object(&self, prefix: &str) -> anyhow::Result<Object> {
-        let listed = self
+    /// The keys of all objects of lines under a prefix, in the order of text.
+    async fn keys(&self, prefix: &str) -> anyhow::Result<Vec<String>> {
+        let list = self
             .s3
             .list_objects_v2()
             .bucket(&self.bucket)
-            .prefix(prefix)
-            .send()
-            .await?;
-        let keys: Vec<String> = listed
-            .contents()
-            .iter()
-            .filter_map(|object| object.key())
-            .map(str::to_owned)
-            .collect();
-        let keys: Vec<&String> = keys.iter().filter(|key| key.ends_with(".json")).collect();
+            .prefix(prefix);
+        let mut pages = list.into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            let found = page.contents().iter().filter_map(|object| object.key());
+            keys.extend(
+                found
+                    .filter(|key| key.ends_with(".json"))
+                    .map(str::to_owned),
+            );
+        }
+        Ok(keys)
+    }
+
+    /// An object that has others of its partition before and behind it.
+    pub async fn some_object(&self, prefix: &str) -> anyhow::Result<Object> {
+        let keys = self.keys(prefix).await?;
         let directory = |key: &str| {
             key.rsplit_once('/')
                 .map(|(directory, _)| directory.to_owned())
         };
-        let middle = keys
+        let middle = &keys
             .windows(3)
-            .find(|keys| directory(keys[0]) == directory(keys[2]))
+            .find(|keys| directory(&keys[0]) == directory(&keys[2]))
             .context("three objects")?[1];
-        let name = middle
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches(".json");
-        let parts: Vec<&str> = name.split('+').collect();
+        self.get_object(middle).await
+    }
+
+    async fn get_object(&self, key: &str) -> anyhow::Result<Object> {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let parts: Vec<&str> = name.trim_end_matches(".json").split('+').collect();
         ensure!(parts.len() == 3, "{name}");
-        let found = self
-            .s3
-            .get_object()
-            .bucket(&self.bucket)
-            .key(middle.as_str())
-            .send()
-            .await?;
+        let get = self.s3.get_object().bucket(&self.bucket).key(key);
+        let found = get.send().await?;
         Ok(Object {
-            key: middle.clone(),
+            key: key.to_owned(),
             partition: parts[1].parse()?,
             start: parts[2].parse()?,
             metadata: found.metadata.clone().unwrap_or_default(),
@@ -191,6 +208,24 @@ impl Stores {
             .body(body.into());
         put.send().await?;
         Ok(())
+    }
+
+    /// Adds an object to the end of a chain which says that the next one begins `beyond` offsets further; gives its key.
+    pub async fn forge_object(&self, directory: &str, beyond: i64) -> anyhow::Result<String> {
+        let keys = self.keys(directory).await?;
+        let last = keys.last().context("an object")?;
+        let found = self.get_object(last).await?;
+        let next: i64 = found
+            .metadata
+            .get("millrace-next-offset")
+            .context("our metadata")?
+            .parse()?;
+        let (stem, _) = last.rsplit_once('+').context("our name")?;
+        let key = format!("{stem}+{next:010}.json");
+        let mut metadata = found.metadata;
+        metadata.insert("millrace-next-offset".into(), (next + beyond).to_string());
+        self.put_object(&key, found.body, &metadata).await?;
+        Ok(key)
     }
 
     pub async fn delete_object(&self, key: &str) -> anyhow::Result<()> {

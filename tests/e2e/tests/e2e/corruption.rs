@@ -1,97 +1,22 @@
 //! `millrace verify` against stores that were corrupted on purpose, each in each way.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Command, ExitStatus};
-
-use anyhow::{Context, bail, ensure};
-use e2e::Stack;
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
+use crate::mesh::{GENERATORS, Mesh};
 use crate::stores::Stores;
 
-/// A stack at rest, and the command line that looks at it.
-struct Mesh {
-    stack: Stack,
-    environment: BTreeMap<String, String>,
-}
-
-/// What `millrace verify --json` said.
-struct Verified {
-    status: ExitStatus,
-    report: Value,
-}
-
-impl Mesh {
-    /// Starts a stack, lets records flow, and stops the generators.
-    fn at_rest() -> anyhow::Result<Mesh> {
-        let rates = [
-            ("WEBLOG_GENERATOR_ARGS", "--rate 100 --steady"),
-            ("BAKERY_PRODUCER_ARGS", "--rate 30 --steady"),
-        ];
-        let stack = Stack::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "verify", &rates)?;
-        stack.run(&["up"])?;
-        stack.wait_acknowledged(1_000)?;
-        stack.run(&["down", "--only", "weblog-generator,bakery-producer"])?;
-        let environment = stack.environment()?;
-        Ok(Mesh { stack, environment })
-    }
-
-    fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
-        let test = std::env::current_exe()?;
-        let mut command = Command::new(
-            test.ancestors()
-                .nth(2)
-                .context("cargo's layout")?
-                .join("millrace"),
-        );
-        command.args(arguments).envs(&self.environment);
-        Ok(command)
-    }
-
-    /// Runs `millrace`, which must succeed, and gives its standard output.
-    fn millrace(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = self.command(arguments)?.output()?;
-        ensure!(
-            output.status.success(),
-            "millrace {arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    fn verify(&self, arguments: &[&str]) -> anyhow::Result<Verified> {
-        let output = self
-            .command(&[&["verify", "--json"], arguments].concat())?
-            .output()?;
-        let report = serde_json::from_slice(&output.stdout).with_context(|| {
-            format!(
-                "verify printed no JSON but this: {}",
-                String::from_utf8_lossy(&output.stderr)
-            )
-        })?;
-        Ok(Verified {
-            status: output.status,
-            report,
-        })
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn verify_names_whatever_was_corrupted() -> anyhow::Result<()> {
-    // Given a mesh at rest that holds web logs and orders, all of them in every sink.
-    let mesh = Mesh::at_rest()?;
-    expect_clean(&mesh, &mesh.verify(&["--wait", "90s"])?)?;
-
-    // When one thing after the other is spoiled, then verify names it; and when it is mended, nothing.
-    let stores = Stores::connect(&mesh.environment).await?;
-    rows(&mesh, &stores).await?;
-    documents(&mesh, &stores).await?;
-    objects(&mesh, &stores).await?;
-    expect_clean(&mesh, &mesh.verify(&[])?)?;
-
-    counters(&mesh)?;
-    nothing_to_verify(&mesh)?;
+/// One thing after the other is spoiled, and verify names it; and when it is mended, nothing.
+pub async fn verify_names_whatever_was_corrupted(mesh: &Mesh) -> anyhow::Result<()> {
+    // Given a mesh at rest that holds web logs and orders, all of them in every sink
+    mesh.stop(GENERATORS)?;
+    mesh.expect_clean(&mesh.verify(&["--wait", "90s"])?)?;
+    // When and then
+    let stores = Stores::connect(mesh.environment()).await?;
+    rows(mesh, &stores).await?;
+    documents(mesh, &stores).await?;
+    objects(mesh, &stores).await?;
+    mesh.expect_clean(&mesh.verify(&[])?)?;
     let usage = mesh.command(&["verify", "--wait", "soon"])?.output()?;
     ensure!(
         usage.status.code() == Some(2),
@@ -102,7 +27,7 @@ async fn verify_names_whatever_was_corrupted() -> anyhow::Result<()> {
 }
 
 async fn rows(mesh: &Mesh, stores: &Stores) -> anyhow::Result<()> {
-    let (partition, offset) = stores.some_row("web_logs").await?;
+    let (partition, offset) = stores.some_row("web_logs", "web-logs").await?;
     let of = format!("topic = 'web-logs' AND partition = {partition} AND \"offset\" = {offset}");
     let expect = |kind| expect_offset(mesh, "web-logs", "postgres", kind, partition, offset);
 
@@ -153,7 +78,7 @@ async fn rows(mesh: &Mesh, stores: &Stores) -> anyhow::Result<()> {
             .await?;
     }
 
-    let (partition, offset) = stores.some_row("order_items").await?;
+    let (partition, offset) = stores.some_row("order_items", "bk-orders").await?;
     let of = format!("partition = {partition} AND \"offset\" = {offset} AND line = 1");
     stores
         .sql(&format!(
@@ -186,7 +111,7 @@ async fn rows(mesh: &Mesh, stores: &Stores) -> anyhow::Result<()> {
 }
 
 async fn documents(mesh: &Mesh, stores: &Stores) -> anyhow::Result<()> {
-    let (partition, offset) = stores.some_row("web_logs").await?;
+    let (partition, offset) = stores.some_row("web_logs", "web-logs").await?;
     let (index, document) = stores
         .document(&format!("web-logs-{partition}-{offset}"))
         .await?;
@@ -244,7 +169,7 @@ async fn objects(mesh: &Mesh, stores: &Stores) -> anyhow::Result<()> {
 }
 
 /// Records whose counter is too high, too low, or no number; the sinks store all of them.
-fn counters(mesh: &Mesh) -> anyhow::Result<()> {
+pub fn counters(mesh: &Mesh) -> anyhow::Result<()> {
     let last = mesh.millrace(&["consume", "bk-orders", "--offset", "-1", "--exit", "--json"])?;
     let last: Value = serde_json::from_str(last.lines().next().context("an order")?)?;
     let (partition, value) = (
@@ -298,7 +223,7 @@ fn counters(mesh: &Mesh) -> anyhow::Result<()> {
 }
 
 /// An empty topic, a topic that is not there, a sink that was never reached, and one that is away.
-fn nothing_to_verify(mesh: &Mesh) -> anyhow::Result<()> {
+pub fn nothing_to_verify(mesh: &Mesh) -> anyhow::Result<()> {
     mesh.millrace(&["topics", "create", "more-orders", "--partitions", "1"])?;
     expect_failure(mesh, &["--topic", "more-orders"], "is empty")?;
     mesh.millrace(&["produce", "more-orders", "--value", "{}"])?;
@@ -314,14 +239,6 @@ fn nothing_to_verify(mesh: &Mesh) -> anyhow::Result<()> {
         &["--topic", "bk-orders", "--database-url", nowhere],
         "cannot be read",
     )
-}
-
-fn expect_clean(mesh: &Mesh, verified: &Verified) -> anyhow::Result<()> {
-    if verified.status.success() && verified.report["ok"] == true {
-        return Ok(());
-    }
-    let logs = mesh.stack.run(&["logs", "etl"]).unwrap_or_default();
-    bail!("verify: {:#}\n--- etl\n{logs}", verified.report)
 }
 
 fn expect_failure(mesh: &Mesh, arguments: &[&str], text: &str) -> anyhow::Result<()> {
