@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use pipeline::cluster::TopicDefaults;
 use pipeline::{
-    Batch, BatchLimits, CancellationToken, Error, Gap, KafkaOptions, Partition, Settings, Sink,
-    Source, Writer,
+    Batch, BatchLimits, CancellationToken, Error, Gap, KafkaOptions, Partition, Record, Settings,
+    Sink, Source, Writer,
 };
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -84,7 +84,15 @@ impl Sink for Store {
             position,
         ))
     }
+
+    fn counts(&self, record: &Record) -> bool {
+        let value = record.value.as_deref().unwrap_or_default();
+        !value.ends_with(UNCOUNTED.as_bytes())
+    }
 }
+
+/// How a record ends that does not fill a batch.
+const UNCOUNTED: &str = "uncounted";
 
 impl Writer for StoreWriter {
     async fn write(&mut self, batch: &Batch) -> Result<i64, Error> {
@@ -363,4 +371,43 @@ async fn a_panic_ends_the_process_instead_of_one_partition() {
         .await
         .expect("it ends in time");
     assert!(ended.expect("no panic reaches the caller").is_err());
+}
+
+const NEVER: Duration = Duration::from_secs(3_600);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs brokers at KAFKA_BOOTSTRAP_SERVERS"]
+async fn a_batch_is_full_of_records_that_count() {
+    let (scene, store) = (Scene::with_topic(1).await, Store::default());
+    let mut settings = scene.settings();
+    (settings.limits.max_records, settings.limits.max_wait) = (10, NEVER);
+    let consuming = scene.consume(settings, &store);
+    scene.produce(0, numbered(0..9)).await;
+    let uncounted = numbered(9..50).map(|n| n + UNCOUNTED);
+    scene.produce(0, uncounted.chain(numbered(50..51))).await;
+    until("the batch", || store.count() > 0).await;
+    consuming.stop().await;
+    assert_eq!((store.count(), store.state().largest_batch), (51, 51));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs brokers at KAFKA_BOOTSTRAP_SERVERS"]
+async fn batches_that_are_neither_full_nor_due_end_when_they_take_too_much_memory() {
+    let (scene, store) = (Scene::with_topic(2).await, Store::default());
+    let mut settings = scene.settings();
+    settings.batch_bytes = 100_000;
+    settings.limits = BatchLimits {
+        max_records: usize::MAX,
+        max_bytes: usize::MAX,
+        max_wait: NEVER,
+    };
+    let consuming = scene.consume(settings, &store);
+    for partition in [0, 1] {
+        let large = numbered(0..100).map(|n| n + &"x".repeat(10_000));
+        scene.produce(partition, large).await;
+    }
+    // What is left is less than the budget.
+    until("190 of 200", || store.count() >= 190).await;
+    consuming.stop().await;
+    assert!(store.state().largest_batch <= 10);
 }

@@ -16,10 +16,16 @@ pub enum NotJson {
     Syntax(#[from] serde_json::Error),
 }
 
-/// Appends the value and a line feed to `lines`, or nothing when it is not JSON.
-pub fn append(lines: &mut Vec<u8>, value: Option<&[u8]>) -> Result<(), NotJson> {
+/// The value's text, if it can be a line.
+pub fn check(value: Option<&[u8]>) -> Result<&str, NotJson> {
     let text = std::str::from_utf8(value.ok_or(NotJson::Tombstone)?)?;
     serde_json::from_str::<IgnoredAny>(text)?;
+    Ok(text)
+}
+
+/// Appends the value and a line feed to `lines`, or nothing when it is not JSON.
+pub fn append(lines: &mut Vec<u8>, value: Option<&[u8]>) -> Result<(), NotJson> {
+    let text = check(value)?;
     let mut in_string = false;
     let mut escaped = false;
     lines.extend(text.bytes().filter(|byte| {

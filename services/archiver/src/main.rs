@@ -103,6 +103,7 @@ async fn prepare(
         max_bytes: MAX_OBJECT_BYTES,
         max_wait: connector.rotate_interval.unwrap_or(NEVER),
     };
+    settings.batch_bytes = usize::try_from(options.memory_bytes).unwrap_or(usize::MAX);
     let archive = Archive {
         shared: Arc::new(Shared {
             objects,

@@ -15,6 +15,10 @@ use crate::store::s3::Location;
 /// line. Each is written by one conditional PUT (If-None-Match: *) and starts where the one before it ends, so that any
 /// number of archivers can run at once. A record that is not JSON goes to <topic>.dlq with its reason.
 ///
+/// An object is written when it has flush.size lines or 64 MiB, or after rotate.schedule.interval.ms; with fewer lines when
+/// --memory-bytes are used up, or when its offsets have more holes than its metadata can name. What retention took before
+/// it could be read stands in the metadata of the object that follows. A compacted topic is refused.
+///
 /// The configuration file holds the properties of Kafka Connect's S3 sink, flat or as {"name", "config"}. ${env:NAME} in a
 /// value is replaced by the environment variable.
 ///
@@ -59,6 +63,11 @@ pub struct Options {
     /// Create the bucket when it does not exist.
     #[arg(long, env = "ARCHIVER_CREATE_BUCKET")]
     pub create_bucket: bool,
+
+    /// Bytes of memory that objects in the making may take, over all partitions. When they are used up, the largest object
+    /// is written early, with fewer records than flush.size
+    #[arg(long, env = "ARCHIVER_MEMORY_BYTES", default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..), value_name = "BYTES")]
+    pub memory_bytes: u64,
 
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use pipeline::{KafkaOptions, Partition};
+use pipeline::{KafkaOptions, Partition, Record};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::json_line;
 use crate::naming::Place;
 use crate::object::Source;
 use crate::ranges::Ranges;
@@ -32,6 +33,11 @@ impl<O: Objects + 'static, L: Letters> pipeline::Sink for Archive<O, L> {
 
     fn name(&self) -> &'static str {
         "s3"
+    }
+
+    /// `flush.size` counts the lines of an object, as in Connect: what the error handler takes out never reaches its sink.
+    fn counts(&self, record: &Record) -> bool {
+        json_line::check(record.value.as_deref()).is_ok()
     }
 
     async fn open(&self, from: &pipeline::Source) -> Result<(Writer<O, L>, i64), pipeline::Error> {

@@ -9,6 +9,7 @@ use crate::Record;
 /// When a batch is full.
 #[derive(Clone, Debug)]
 pub struct BatchLimits {
+    /// Of those that count: see [`super::Sink::counts`].
     pub max_records: usize,
     /// Keys, values and headers together; one record may exceed it alone.
     pub max_bytes: usize,
@@ -39,6 +40,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// About how much memory the records take.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.records.iter().map(Record::size_bytes).sum()
+    }
+
     /// Drops the records below `position`, which are stored already. `None` when nothing is left.
     pub(crate) fn from(mut self, position: i64) -> Option<Batch> {
         self.records.retain(|record| record.offset >= position);
@@ -53,6 +59,8 @@ pub(crate) struct Cutter {
     limits: BatchLimits,
     position: i64,
     records: Vec<Record>,
+    /// How many of the records count towards the limit.
+    counted: usize,
     bytes: usize,
     due: Option<Instant>,
 }
@@ -63,17 +71,20 @@ impl Cutter {
             limits,
             position,
             records: Vec::new(),
+            counted: 0,
             bytes: 0,
             due: None,
         }
     }
 
-    /// Adds the next record; one that lies before the position is stored already and is dropped.
-    pub(crate) fn push(&mut self, record: Record, now: Instant) {
+    /// Adds the next record; one that lies before the position is stored already and is dropped. `counts` says whether it
+    /// fills the batch by one.
+    pub(crate) fn push(&mut self, record: Record, counts: bool, now: Instant) {
         if record.offset < self.position + self.covered() {
             return;
         }
         self.bytes += record.size_bytes();
+        self.counted += usize::from(counts);
         self.due.get_or_insert(now + self.limits.max_wait);
         self.records.push(record);
     }
@@ -86,7 +97,12 @@ impl Cutter {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.records.len() >= self.limits.max_records || self.bytes >= self.limits.max_bytes
+        self.counted >= self.limits.max_records || self.bytes >= self.limits.max_bytes
+    }
+
+    /// About how much memory the records at hand take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// When the batch must be cut even though it is not full; `None` while it is empty.
@@ -102,7 +118,7 @@ impl Cutter {
             records: std::mem::take(&mut self.records),
             next_offset,
         };
-        (self.position, self.bytes, self.due) = (next_offset, 0, None);
+        (self.position, self.counted, self.bytes, self.due) = (next_offset, 0, 0, None);
         Some(batch)
     }
 
@@ -139,18 +155,18 @@ mod tests {
     fn batches_join_without_holes_even_where_offsets_are_missing() {
         let now = Instant::now();
         let mut cutter = Cutter::new(limits(2, usize::MAX), 10);
-        cutter.push(record(12, 1), now);
+        cutter.push(record(12, 1), true, now);
         assert_eq!(
             (cutter.is_full(), cutter.due()),
             (false, Some(now + Duration::from_secs(1)))
         );
-        cutter.push(record(15, 1), now);
+        cutter.push(record(15, 1), true, now);
         assert!(cutter.is_full());
         let first = cutter.cut().expect("two records");
         assert_eq!((first.begin, first.next_offset), (10, 16));
         assert!(cutter.cut().is_none() && cutter.due().is_none());
 
-        cutter.push(record(16, 1), now);
+        cutter.push(record(16, 1), true, now);
         assert_eq!(
             cutter.cut().map(|batch| (batch.begin, batch.next_offset)),
             Some((16, 17))
@@ -158,11 +174,28 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_count_rides_along() {
+        let now = Instant::now();
+        let mut cutter = Cutter::new(limits(2, 1_000_000), 0);
+        cutter.push(record(0, 1), true, now);
+        (1..100).for_each(|offset| cutter.push(record(offset, 1), false, now));
+        assert!(!cutter.is_full());
+        cutter.push(record(100, 1), true, now);
+        assert!(cutter.is_full());
+        let batch = cutter.cut().expect("records");
+        assert_eq!((batch.records.len(), batch.next_offset), (101, 101));
+        cutter.push(record(101, 1), true, now);
+        assert!(!cutter.is_full());
+        cutter.push(record(102, 1_000_000), false, now);
+        assert!(cutter.is_full());
+    }
+
+    #[test]
     fn bytes_fill_a_batch_and_one_large_record_is_a_batch() {
         let mut cutter = Cutter::new(limits(100, 1_000), 0);
-        cutter.push(record(0, 10), Instant::now());
+        cutter.push(record(0, 10), true, Instant::now());
         assert!(!cutter.is_full());
-        cutter.push(record(1, 5_000), Instant::now());
+        cutter.push(record(1, 5_000), true, Instant::now());
         assert!(cutter.is_full());
     }
 
@@ -170,7 +203,7 @@ mod tests {
     fn what_is_stored_already_is_not_stored_again() {
         let mut cutter = Cutter::new(limits(100, usize::MAX), 5);
         for offset in [3, 4, 5, 5, 6] {
-            cutter.push(record(offset, 1), Instant::now());
+            cutter.push(record(offset, 1), true, Instant::now());
         }
         let batch = cutter.cut().expect("records");
         assert_eq!(
@@ -190,7 +223,7 @@ mod tests {
         assert!(rest.from(7).is_none());
 
         cutter.advance(9);
-        cutter.push(record(8, 1), Instant::now());
+        cutter.push(record(8, 1), true, Instant::now());
         assert!(cutter.cut().is_none());
     }
 }

@@ -2,14 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
+use telemetry::Readiness;
 use tokio::sync::mpsc;
 
 use super::Partition;
+use super::metrics::Metrics;
 
 /// librdkafka waits for the answer to one rebalance before it announces the next.
 const EVENTS: usize = 16;
@@ -23,18 +26,28 @@ pub(crate) enum Rebalance {
 pub(crate) struct Context {
     events: mpsc::Sender<Rebalance>,
     closing: AtomicBool,
+    /// The part in the readiness report that stands for the membership.
+    group_part: String,
+    readiness: Readiness,
+    metrics: Metrics,
 }
 
 impl Context {
-    pub(crate) fn new() -> (Context, mpsc::Receiver<Rebalance>) {
+    pub(crate) fn new(
+        group_part: String,
+        readiness: Readiness,
+        metrics: Metrics,
+    ) -> (Context, mpsc::Receiver<Rebalance>) {
         let (events, received) = mpsc::channel(EVENTS);
-        (
-            Context {
-                events,
-                closing: AtomicBool::new(false),
-            },
-            received,
-        )
+        readiness.not_ready(&group_part, "has not joined its group yet");
+        let context = Context {
+            events,
+            closing: AtomicBool::new(false),
+            group_part,
+            readiness,
+            metrics,
+        };
+        (context, received)
     }
 
     /// From now on rebalances are answered at once: no worker is left to wait for.
@@ -44,6 +57,17 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    // Comes every second, as the router asks for.
+    fn stats(&self, statistics: Statistics) {
+        let Some(group) = statistics.cgrp else { return };
+        self.metrics
+            .set_group(group.rebalance_cnt, group.assignment_size);
+        match waits_for(&group.state, &group.join_state) {
+            None => self.readiness.ready(&self.group_part),
+            Some(reason) => self.readiness.not_ready(&self.group_part, reason),
+        }
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         // Lost connections are everyday; the monitor reports an outage once.
         tracing::debug!(%error, reason, "Kafka client");
@@ -87,6 +111,15 @@ impl ConsumerContext for Context {
     }
 }
 
+/// Why a member of a group cannot be sure of its partitions, from the names of librdkafka's states; `None` when it can.
+fn waits_for(state: &str, join_state: &str) -> Option<String> {
+    match (state, join_state) {
+        ("up", "steady") => None,
+        ("up", join_state) => Some(format!("joining its group: {join_state}")),
+        (state, _) => Some(format!("has no coordinator: {state}")),
+    }
+}
+
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     let all = list.elements();
     all.iter()
@@ -95,4 +128,22 @@ fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
             index: one.partition(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_ready_only_between_rebalances_and_with_a_coordinator() {
+        assert_eq!(waits_for("up", "steady"), None);
+        for (state, join_state, said) in [
+            ("up", "wait-sync", "wait-sync"),
+            ("up", "init", "init"),
+            ("query-coord", "steady", "query-coord"),
+        ] {
+            let reason = waits_for(state, join_state).unwrap_or_default();
+            assert!(reason.contains(said), "{state} {join_state}: {reason}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What a sink's consumer counts.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, exponential_buckets,
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, exponential_buckets,
 };
 use telemetry::Registry;
 
@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     position: IntGaugeVec,
     stopped: IntGaugeVec,
     paused: IntCounterVec,
+    assigned: IntGauge,
+    rebalances: IntGauge,
 }
 
 impl Metrics {
@@ -31,6 +33,11 @@ impl Metrics {
         };
         let gauge = |name, help| -> Result<IntGaugeVec, prometheus::Error> {
             let gauge = IntGaugeVec::new(opts(name, help), &["topic", "partition"])?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let of_group = |name, help| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::with_opts(opts(name, help))?;
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
@@ -76,7 +83,20 @@ impl Metrics {
                 "How often fetching paused because the buffer was full.",
                 &["topic"],
             )?,
+            assigned: of_group(
+                "millrace_sink_assigned_partitions",
+                "Partitions that the consumer group has given to this process.",
+            )?,
+            rebalances: of_group(
+                "millrace_sink_rebalances",
+                "Rebalances of the consumer group since this process started.",
+            )?,
         })
+    }
+
+    pub(crate) fn set_group(&self, rebalances: i64, assigned: i32) {
+        self.rebalances.set(rebalances);
+        self.assigned.set(i64::from(assigned));
     }
 
     pub(crate) fn on_stored(&self, partition: &Partition, records: usize, seconds: f64) {

@@ -4,12 +4,14 @@
 //!   bounded buffer of their partition, pauses a partition whose buffer is full, and answers rebalances.
 //! - `worker` is one task per assigned partition: it asks the sink for the position, checks it against the log, cuts
 //!   batches, and writes them until they are stored.
+//! - `budget` bounds the memory of all workers' batches together.
 //! - `monitor` looks at the cluster from time to time: lag, and whether a topic is still the same one.
 //!
 //! An assigned partition starts paused. Its worker finds the position in its own time and then has the router seek there.
 //! A revoked partition's worker finishes the write under way, for a bounded time; then the partition is given back.
 
 mod batch;
+mod budget;
 mod context;
 mod metrics;
 mod monitor;
@@ -26,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use batch::{Batch, BatchLimits};
 
-use crate::KafkaOptions;
 use crate::cluster::TopicIdentity;
+use crate::{KafkaOptions, Record};
 
 /// A topic and the index of one of its partitions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,6 +105,11 @@ pub trait Sink: Send + Sync + 'static {
         &self,
         source: &Source,
     ) -> impl Future<Output = Result<(Self::Writer, i64), Error>> + Send;
+
+    /// Whether a record counts towards [`BatchLimits::max_records`]. One that the sink is going to refuse need not.
+    fn counts(&self, _record: &Record) -> bool {
+        true
+    }
 }
 
 /// Stores batches of one partition.
@@ -128,10 +135,13 @@ pub struct Settings {
     pub limits: BatchLimits,
     /// For records received but not yet in a batch, over all partitions.
     pub buffer_bytes: usize,
+    /// For batches, over all partitions: those that grow, and twice those that are being written, since what is made of
+    /// them takes as much again. When it is used up, the largest batch is written early.
+    pub batch_bytes: usize,
 }
 
 impl Settings {
-    /// Batches of up to 1,000 records, 4 MiB or half a second, and 64 MiB of buffers.
+    /// Batches of up to 1,000 records, 4 MiB or half a second, 64 MiB of buffers and 256 MiB for all batches.
     pub fn new(kafka: KafkaOptions, group_id: impl Into<String>, topics: Vec<String>) -> Settings {
         Settings {
             kafka,
@@ -140,6 +150,7 @@ impl Settings {
             topics,
             limits: BatchLimits::default(),
             buffer_bytes: 64 << 20,
+            batch_bytes: 256 << 20,
         }
     }
 }

@@ -11,21 +11,29 @@ use super::shared::Shared;
 use super::{Sink, reason};
 use crate::cluster::{TopicIdentity, describe_blocking};
 
-const INTERVAL: Duration = Duration::from_secs(5);
+/// Short, because until it is noticed the records of a topic that was created anew are taken for the old one's.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The lag is looked at every so many times.
+const LAG_EVERY: u32 = 5;
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The part in the readiness report that stands for the brokers.
 const PART: &str = "kafka";
 
 pub(super) async fn run<S: Sink>(shared: Arc<Shared<S>>, stop: CancellationToken) {
     let mut identities = BTreeMap::new();
+    let mut looks = 0;
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !stop.is_cancelled() {
         ticks.tick().await;
         let looking = shared.clone();
+        let with_lag = looks % LAG_EVERY == 0;
+        looks = (looks + 1) % LAG_EVERY;
         // A panic in there would be a bug; the next look starts from the same knowledge.
         let before = identities.clone();
-        if let Ok(after) = tokio::task::spawn_blocking(move || look(&looking, before)).await {
+        if let Ok(after) =
+            tokio::task::spawn_blocking(move || look(&looking, before, with_lag)).await
+        {
             identities = after;
         }
     }
@@ -35,6 +43,7 @@ pub(super) async fn run<S: Sink>(shared: Arc<Shared<S>>, stop: CancellationToken
 fn look<S: Sink>(
     shared: &Shared<S>,
     mut identities: BTreeMap<String, TopicIdentity>,
+    with_lag: bool,
 ) -> BTreeMap<String, TopicIdentity> {
     for topic in &shared.settings.topics {
         match describe_blocking(shared.consumer.client(), topic) {
@@ -60,7 +69,9 @@ fn look<S: Sink>(
         }
     }
     shared.readiness.ready(PART);
-    look_at_lag(shared);
+    if with_lag {
+        look_at_lag(shared);
+    }
     identities
 }
 

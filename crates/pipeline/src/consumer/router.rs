@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::Budget;
 use super::context::{Context, Rebalance};
 use super::metrics::Metrics;
 use super::shared::{Command, LEAST_SHARE_BYTES, Level, Shared};
@@ -78,10 +79,13 @@ impl<S: Sink> Router<S> {
         metrics: Metrics,
         readiness: Readiness,
     ) -> anyhow::Result<Router<S>> {
-        let (context, rebalances) = Context::new();
+        let part = format!("{} group", sink.name());
+        let (context, rebalances) = Context::new(part, readiness.clone(), metrics.clone());
         let mut config = settings
             .kafka
             .consumer(&settings.group_id, &settings.group_id);
+        // How the membership is: librdkafka tells it with its statistics only.
+        config.set("statistics.interval.ms", "1000");
         if let Some(instance_id) = &settings.instance_id {
             config.set("group.instance.id", instance_id);
         }
@@ -89,8 +93,8 @@ impl<S: Sink> Router<S> {
             .create_with_context(context)
             .context("cannot create a Kafka consumer")?;
         let (commands, received) = mpsc::channel(COMMANDS);
-        readiness.not_ready(&group_part(sink.name()), "has not joined its group yet");
         let shared = Shared {
+            budget: Budget::new(settings.batch_bytes),
             settings,
             sink,
             metrics,
@@ -148,7 +152,6 @@ impl<S: Sink> Router<S> {
 
     fn on_rebalance(&mut self, event: Rebalance) {
         let sink = self.shared.sink.name();
-        self.shared.readiness.ready(&group_part(sink));
         match event {
             Rebalance::Assigned(partitions) => {
                 tracing::info!(sink, partitions = %names(&partitions), "assigned");
@@ -415,10 +418,6 @@ async fn wait_for(workers: Vec<JoinHandle<()>>, timeout: Duration) {
         aborts.iter().for_each(tokio::task::AbortHandle::abort);
         all.await;
     }
-}
-
-fn group_part(sink: &str) -> String {
-    format!("{sink} group")
 }
 
 fn names(partitions: &[Partition]) -> String {

@@ -8,6 +8,7 @@ use rdkafka::consumer::StreamConsumer;
 use telemetry::Readiness;
 use tokio::sync::{mpsc, watch};
 
+use super::budget::Budget;
 use super::context::Context;
 use super::metrics::Metrics;
 use super::{Partition, Settings};
@@ -29,6 +30,7 @@ pub(super) struct Shared<S> {
     /// Changes when every worker must look at its position and the log again.
     pub restart: watch::Sender<u64>,
     pub positions: Mutex<BTreeMap<Partition, i64>>,
+    pub budget: Arc<Budget>,
 }
 
 impl<S> Shared<S> {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Cutter};
+use super::budget::Share;
 use super::shared::{BUFFER_RECORDS, Command, Level, Shared};
 use super::{Error, Gap, LogRange, Partition, Sink, Source, Writer, reason};
 use crate::{Backoff, Record, cluster};
@@ -92,11 +93,16 @@ impl<S: Sink> Worker<S> {
             .map_err(|_| End::Revoked)?;
         self.on_success(position);
         let mut cutter = Cutter::new(self.shared.settings.limits.clone(), position);
+        let mut share = self.shared.budget.join(&self.partition);
         loop {
-            let Some(batch) = self.collect(&mut cutter, &mut records, &level).await? else {
+            let collected = self.collect(&mut cutter, &mut records, &level, &mut share);
+            let Some(batch) = collected.await? else {
+                share.on_growing(cutter.bytes());
                 continue;
             };
+            share.on_writing(batch.size_bytes());
             self.store(&mut writer, &mut cutter, batch).await?;
+            share.on_written();
         }
     }
 
@@ -217,6 +223,7 @@ impl<S: Sink> Worker<S> {
         cutter: &mut Cutter,
         records: &mut mpsc::Receiver<Record>,
         level: &Level,
+        share: &mut Share,
     ) -> Result<Option<Batch>, End> {
         let due = cutter.due();
         let record = tokio::select! {
@@ -224,10 +231,12 @@ impl<S: Sink> Worker<S> {
             () = self.stop.cancelled() => return Err(End::Revoked),
             _ = self.restart.changed() => return Err(End::Again),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => return Ok(cutter.cut()),
+            () = share.cut_early() => return Ok(cutter.cut()),
             record = records.recv() => record.ok_or(End::Again)?,
         };
         let resume = level.on_taken(record.size_bytes(), records.len());
-        cutter.push(record, Instant::now());
+        let counts = self.shared.sink.counts(&record);
+        cutter.push(record, counts, Instant::now());
         if resume {
             let resume = Command::Resume(self.partition.clone());
             self.shared
