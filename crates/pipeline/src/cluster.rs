@@ -58,20 +58,16 @@ pub async fn describe(
         .context("the look-up panicked")?
 }
 
-/// How many partitions the topic has now.
+/// How many partitions the topic has now. Blocks.
 ///
 /// # Errors
 /// When no broker answers, or the topic does not exist.
-pub async fn partition_count(options: &KafkaOptions, topic: &str) -> anyhow::Result<i32> {
-    let client: AdminClient<DefaultClientContext> = options
-        .client("millrace-describe")
-        .create()
-        .context("cannot create a Kafka client")?;
-    let metadata =
-        tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, LOOK_UP_TIMEOUT));
-    let metadata = metadata
-        .await
-        .context("the look-up panicked")?
+pub fn partition_count_blocking<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+) -> anyhow::Result<i32> {
+    let metadata = client
+        .fetch_metadata(None, LOOK_UP_TIMEOUT)
         .context("no broker answers")?;
     let found = metadata
         .topics()

@@ -1,6 +1,8 @@
 //! Where generated records go: an idempotent Kafka producer, or standard output.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -11,17 +13,20 @@ use rdkafka::types::RDKafkaErrorCode;
 use telemetry::{Readiness, Registry};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::deliveries::{Deliveries, Sent};
 use super::partitioner::partition_of;
 use super::{Generated, GeneratorOptions, RunCounters, Target};
-use crate::cluster::{TopicDefaults, ensure_topic};
+use crate::cluster::{TopicDefaults, ensure_topic, partition_count_blocking};
 use crate::{Backoff, COUNTER_HEADER, RUN_ID_HEADER, random_u64};
 
 /// How long a run that is told to end waits for acknowledgements.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(25);
 /// How often a full queue, or one that must become empty, is looked at.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(20);
+/// How often the topic's number of partitions is looked at.
+const PARTITIONS_INTERVAL: Duration = Duration::from_secs(5);
 const PART: &str = "kafka";
 
 pub(super) enum Output {
@@ -31,7 +36,8 @@ pub(super) enum Output {
 
 pub(super) struct KafkaOutput {
     topic: String,
-    partitions: i32,
+    partitions: Arc<AtomicI32>,
+    _watch: AbortOnDropHandle<()>,
     counters: RunCounters,
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
@@ -53,12 +59,19 @@ impl Output {
             ))));
         }
         readiness.not_ready(PART, "connecting");
+        let deliveries = Deliveries::new(topic, registry)?;
+        let config = options
+            .kafka
+            .producer(&format!("millrace-{topic}-generator"));
+        let producer: ThreadedProducer<Deliveries> = config
+            .create_with_context(deliveries.clone())
+            .context("cannot create a Kafka producer")?;
         let mut backoff = Backoff::default();
         let partitions = loop {
             let prepared = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(None),
-                prepared = prepare(topic, options) => prepared,
+                prepared = prepare(topic, options, &producer) => prepared,
             };
             match prepared {
                 Ok(partitions) => break partitions,
@@ -76,13 +89,8 @@ impl Output {
         };
         let run_id = random_uuid();
         tracing::info!(topic, partitions, run_id, "this run's id");
-        let deliveries = Deliveries::new(topic, registry)?;
-        let config = options
-            .kafka
-            .producer(&format!("millrace-{topic}-generator"));
-        let producer = config
-            .create_with_context(deliveries.clone())
-            .context("cannot create a Kafka producer")?;
+        let partitions = Arc::new(AtomicI32::new(partitions));
+        let watch = watch_partitions(topic.to_owned(), producer.clone(), partitions.clone());
         let counters = RunCounters::new(topic, &run_id, registry)?;
         readiness.ready(PART);
         let topic = topic.to_owned();
@@ -90,6 +98,7 @@ impl Output {
         Ok(Some(Output::Kafka(Box::new(KafkaOutput {
             topic,
             partitions,
+            _watch: AbortOnDropHandle::new(tokio::spawn(watch)),
             counters,
             producer,
             deliveries,
@@ -127,7 +136,8 @@ impl Output {
 
 impl KafkaOutput {
     async fn put(&mut self, record: &Generated, stop: &CancellationToken) -> anyhow::Result<bool> {
-        let partition = partition_of(record.key.as_bytes(), self.partitions);
+        let partitions = self.partitions.load(Ordering::Relaxed);
+        let partition = partition_of(record.key.as_bytes(), partitions);
         let counter = self.counters.peek(partition);
         let text = counter.to_string();
         if self.producer.in_flight_count() == 0 {
@@ -214,14 +224,46 @@ impl KafkaOutput {
 }
 
 /// One try to reach the brokers, with the topic's number of partitions.
-async fn prepare(topic: &str, options: &GeneratorOptions) -> anyhow::Result<i32> {
+async fn prepare(
+    topic: &str,
+    options: &GeneratorOptions,
+    producer: &ThreadedProducer<Deliveries>,
+) -> anyhow::Result<i32> {
     let defaults = TopicDefaults {
         partitions: options.topic.partitions,
         replication_factor: options.topic.replication_factor,
         ..TopicDefaults::default()
     };
     ensure_topic(&options.kafka, topic, &defaults).await?;
-    crate::cluster::partition_count(&options.kafka, topic).await
+    count_partitions(topic.to_owned(), producer.clone()).await
+}
+
+/// Records go to partitions that are added while the run lasts, as any Kafka producer's do.
+async fn watch_partitions(
+    topic: String,
+    producer: ThreadedProducer<Deliveries>,
+    partitions: Arc<AtomicI32>,
+) {
+    loop {
+        sleep(PARTITIONS_INTERVAL).await;
+        // An outage is the deliveries' to report.
+        let Ok(now) = count_partitions(topic.clone(), producer.clone()).await else {
+            continue;
+        };
+        let before = partitions.fetch_max(now, Ordering::Relaxed);
+        if before < now {
+            tracing::info!(topic, before, now, "the topic has more partitions");
+        }
+    }
+}
+
+async fn count_partitions(
+    topic: String,
+    producer: ThreadedProducer<Deliveries>,
+) -> anyhow::Result<i32> {
+    let count =
+        tokio::task::spawn_blocking(move || partition_count_blocking(producer.client(), &topic));
+    count.await.context("the look-up panicked")?
 }
 
 /// A random UUID of version 4 (RFC 9562).
