@@ -7,7 +7,7 @@ use clap::Parser;
 use etl::model::Topics;
 use etl::opensearch::{self, OpenSearch};
 use etl::postgres::{self, Postgres};
-use pipeline::{BatchLimits, DeadLetters, KafkaOptions, Service, Settings};
+use pipeline::{BatchLimits, DeadLetters, KafkaOptions, Service, Settings, Sink};
 
 /// Reads web logs and bakery orders from Kafka and stores them in PostgreSQL and in OpenSearch, each record once, whatever
 /// is killed. A sink is used when its address is given. Each is a consumer group of its own, so that an outage of one
@@ -149,35 +149,29 @@ async fn run_postgres(command: &Command, service: &Service) -> anyhow::Result<()
     let Some(url) = &command.database_url else {
         return Ok(());
     };
-    let dead_letters = DeadLetters::new(postgres::NAME, &command.kafka, &service.registry)?;
-    let sink = Postgres::new(
-        url,
-        command.database_connections,
-        command.topics(),
-        dead_letters,
-    )?;
-    pipeline::run(
-        command.settings(postgres::NAME),
-        sink,
-        &service.registry,
-        service.readiness.clone(),
-        service.stop.clone(),
-    )
-    .await
+    let letters = DeadLetters::new(postgres::NAME, &command.kafka, &service.registry)?;
+    let connections = command.database_connections;
+    let sink = Postgres::new(url, connections, command.topics(), letters)?;
+    run_sink(command, service, sink).await
 }
 
 async fn run_opensearch(command: &Command, service: &Service) -> anyhow::Result<()> {
     let Some(url) = &command.opensearch_url else {
         return Ok(());
     };
-    let dead_letters = DeadLetters::new(opensearch::NAME, &command.kafka, &service.registry)?;
-    let sink = OpenSearch::new(url, command.topics(), dead_letters)?;
+    let letters = DeadLetters::new(opensearch::NAME, &command.kafka, &service.registry)?;
+    let sink = OpenSearch::new(url, command.topics(), letters)?;
+    run_sink(command, service, sink).await
+}
+
+async fn run_sink<S: Sink>(command: &Command, service: &Service, sink: S) -> anyhow::Result<()> {
+    let (ready, stop) = (service.readiness.clone(), service.stop.clone());
     pipeline::run(
-        command.settings(opensearch::NAME),
+        command.settings(sink.name()),
         sink,
         &service.registry,
-        service.readiness.clone(),
-        service.stop.clone(),
+        ready,
+        stop,
     )
     .await
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
+use anyhow::anyhow;
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
-use pipeline::{Record, Rejection};
+use pipeline::{Error, Record, Rejection};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -29,14 +30,15 @@ impl Topics {
         vec![self.web_logs.clone(), self.orders.clone()]
     }
 
-    /// `None` for a topic that was not asked for.
-    pub fn kind(&self, topic: &str) -> Option<Kind> {
+    /// # Errors
+    /// When it is a topic that was not asked for.
+    pub fn kind(&self, topic: &str) -> Result<Kind, Error> {
         if topic == self.web_logs {
-            Some(Kind::WebLogs)
+            Ok(Kind::WebLogs)
         } else if topic == self.orders {
-            Some(Kind::Orders)
+            Ok(Kind::Orders)
         } else {
-            None
+            Err(Error::Stop(anyhow!("nobody said what topic {topic} holds")))
         }
     }
 }

@@ -33,7 +33,7 @@ use report::{Progress, Report, TopicReport};
 use source::{Range, Reader, Topic};
 use store::Store;
 
-/// Proves that every record reached PostgreSQL, OpenSearch and S3 exactly once.
+/// Prove that every record reached every sink exactly once
 ///
 /// For each partition the range from the log start to the last stable offset is fixed when it begins. Each record is read
 /// again, and the row, the document and the line that it must have become are compared with what is stored, field by
@@ -42,6 +42,13 @@ use store::Store;
 ///
 /// Exits 0 when all is well, and 1 when anything is missing, doubled or different, naming each offset and counter; an
 /// empty topic, or a sink that holds nothing, is a failure too. What retention took before a sink read it is shown.
+///
+/// The addresses are those that `make env` prints. S3 credentials are found as AWS's own tools find them:
+/// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, profiles, web identity, instance metadata.
+///
+/// Examples:
+///   eval "$(make -s env)" && millrace verify --wait 60s
+///   millrace verify --topic web-logs --sink postgres --json
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Options {

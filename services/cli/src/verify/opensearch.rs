@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::derive::{Content, as_text, kafka_timestamp_us};
 use super::source::{Range, Topic};
-use super::store::{Answer, Below, Fields, Gap, Loaded, Store};
+use super::store::{Answer, Below, Fields, Gap, Loaded, Store, check_identity};
 
 /// Where the sink keeps its positions, and what retention took.
 const OFFSETS_INDEX: &str = "millrace-ingest-offsets";
@@ -67,6 +67,7 @@ impl OpenSearch {
             Url::parse(&self.url).with_context(|| format!("OPENSEARCH_URL {:?}", self.url))?;
         let transport = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(TIMEOUT)
+            .disable_proxy()
             .build()?;
         let client = Client::new(transport);
         self.client = Some(client.clone());
@@ -204,13 +205,10 @@ impl Store for OpenSearch {
             self.refresh(&topic.name).await?;
             let mut problems = Vec::new();
             for of in self.bookkeeping(OFFSETS_INDEX, &topic.name, None).await? {
-                let (cluster, id) = (&of["cluster_id"], &of["topic_id"]);
-                if *cluster != json!(topic.identity.cluster_id)
-                    || *id != json!(topic.identity.topic_id)
-                {
-                    let partition = &of["partition"];
-                    problems.push(format!("the position of partition {partition} belongs to topic id {id} of cluster {cluster}, not to this topic"));
-                }
+                let text = |name: &str| of[name].as_str().unwrap_or_default();
+                let what = format!("the position of partition {}", of["partition"]);
+                let (cluster_id, topic_id) = (text("cluster_id"), text("topic_id"));
+                problems.extend(check_identity(topic, &what, cluster_id, topic_id));
             }
             Ok(problems)
         })
@@ -275,11 +273,7 @@ impl Store for OpenSearch {
                     (gap["from_offset"].as_i64(), gap["to_offset"].as_i64())
                     && gap["topic_id"] == json!(topic.identity.topic_id)
                 {
-                    below.gaps.push(Gap {
-                        partition: range.partition,
-                        first: from,
-                        last: to - 1,
-                    });
+                    below.gaps.push(Gap::between(range.partition, from, to));
                 }
             }
             let mut after = None;

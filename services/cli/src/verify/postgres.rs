@@ -8,7 +8,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 
 use super::derive::{Content, kafka_timestamp_us};
 use super::source::{Range, Topic};
-use super::store::{Answer, Below, Fields, Gap, Loaded, Store};
+use super::store::{Answer, Below, Fields, Gap, Loaded, Store, check_identity};
 
 /// Where the tables are.
 #[derive(Args, Clone, Debug)]
@@ -109,11 +109,8 @@ impl Store for Postgres {
                 .await?;
             let mut problems = Vec::new();
             for (partition, cluster_id, topic_id) in found {
-                if cluster_id != topic.identity.cluster_id || topic_id != topic.identity.topic_id {
-                    problems.push(format!(
-                        "ingest_offsets of partition {partition} belongs to topic id {topic_id} of cluster {cluster_id}, not to this topic"
-                    ));
-                }
+                let what = format!("ingest_offsets of partition {partition}");
+                problems.extend(check_identity(topic, &what, &cluster_id, &topic_id));
             }
             let count = i32::try_from(topic.ranges.len()).unwrap_or(i32::MAX);
             let query = format!(
@@ -203,11 +200,7 @@ impl Store for Postgres {
                 .bind(&topic.identity.topic_id)
                 .fetch_all(&pool)
                 .await?;
-            let gap = |(from, to): (i64, i64)| Gap {
-                partition: range.partition,
-                first: from,
-                last: to - 1,
-            };
+            let gap = |(from, to)| Gap::between(range.partition, from, to);
             Ok(Below {
                 doubled: doubled.into_iter().map(|(offset,)| offset).collect(),
                 gaps: gaps.into_iter().map(gap).collect(),

@@ -30,6 +30,30 @@ pub struct Gap {
     pub last: i64,
 }
 
+impl Gap {
+    /// Of what a sink wrote down: from `from`, below `to`.
+    pub fn between(partition: i32, from: i64, to: i64) -> Gap {
+        Gap {
+            partition,
+            first: from,
+            last: to - 1,
+        }
+    }
+}
+
+/// A problem when what a sink remembers of a partition is of another topic or cluster than the one that is verified.
+pub fn check_identity(
+    topic: &Topic,
+    what: &str,
+    cluster_id: &str,
+    topic_id: &str,
+) -> Option<String> {
+    let now = &topic.identity;
+    (cluster_id != now.cluster_id || topic_id != now.topic_id).then(|| {
+        format!("{what} belongs to topic id {topic_id} of cluster {cluster_id}, not to this topic")
+    })
+}
+
 /// What a store holds of a partition below the log start.
 #[derive(Debug, Default)]
 pub struct Below {

@@ -11,7 +11,6 @@ mod writer;
 
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use pipeline::{DeadLetters, Error, Sink, Source};
 use tokio::sync::OnceCell;
 
@@ -66,11 +65,7 @@ impl Sink for OpenSearch {
 
     async fn open(&self, source: &Source) -> Result<(OpenSearchWriter, i64), Error> {
         let store = &self.0;
-        let topic = &source.partition.topic;
-        let kind = store
-            .topics
-            .kind(topic)
-            .ok_or_else(|| Error::Stop(anyhow!("nobody said what topic {topic} holds")))?;
+        let kind = store.topics.kind(&source.partition.topic)?;
         store
             .prepared
             .get_or_try_init(|| schema::prepare(&store.client, &store.topics))

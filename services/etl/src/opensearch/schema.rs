@@ -15,9 +15,7 @@ pub const GAPS_INDEX: &str = "millrace-ingest-gaps";
 /// Creates or updates the templates, and the sink's own indices.
 pub(super) async fn prepare(client: &Client, topics: &Topics) -> Result<(), Error> {
     for topic in topics.names() {
-        let Some(kind) = topics.kind(&topic) else {
-            continue;
-        };
+        let kind = topics.kind(&topic)?;
         let path = format!("/_index_template/millrace-{topic}");
         let answer = client
             .call(Method::Put, &path, &[], Some(&template(&topic, kind)))

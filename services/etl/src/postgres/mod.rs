@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use pipeline::{DeadLetters, Error, Sink, Source};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::OnceCell;
@@ -86,11 +86,7 @@ impl Sink for Postgres {
 
     async fn open(&self, source: &Source) -> Result<(PostgresWriter, i64), Error> {
         let store = &self.0;
-        let topic = &source.partition.topic;
-        let kind = store
-            .topics
-            .kind(topic)
-            .ok_or_else(|| Error::Stop(anyhow!("nobody said what topic {topic} holds")))?;
+        let kind = store.topics.kind(&source.partition.topic)?;
         store
             .migrated
             .get_or_try_init(|| schema::migrate(&store.pool, store.answer_timeout))

@@ -38,6 +38,13 @@ async fn call(method: Method, path: &str) -> Value {
     sent.expect("OpenSearch").json().await.expect("JSON")
 }
 
+/// A writer of the scene's partition, which is at offset 0.
+async fn writer(scene: &Scene) -> impl Writer {
+    let (writer, position) = sink(scene).await.open(&scene.source).await.expect("opened");
+    assert_eq!(position, 0);
+    writer
+}
+
 async fn stored(scene: &Scene) -> BTreeSet<i64> {
     let index = format!("{}-2026.01.01", scene.topics.web_logs);
     call(Method::Post, &format!("/{index}/_refresh")).await;
@@ -74,11 +81,7 @@ async fn a_repeated_batch_changes_nothing_and_an_old_owner_follows_the_new_one()
 #[ignore = "needs brokers and OpenSearch"]
 async fn poison_goes_to_the_dead_letters_and_its_neighbours_are_kept() {
     let scene = Scene::new().await;
-    let (mut writer, _) = sink(&scene)
-        .await
-        .open(&scene.source)
-        .await
-        .expect("opened");
+    let mut writer = writer(&scene).await;
     let mut batch = batch(0..50);
     batch.records[7] = record(7, "no JSON");
     batch.records[8] = record(8, &line(99_999, "/no-short"));

@@ -5,21 +5,26 @@ use std::time::Duration;
 
 use etl::postgres::{NAME, Postgres};
 use pipeline::{Error, Gap, Sink, Writer};
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use crate::cut::{Cut, Proxy};
 use crate::scene::{Scene, batch, line, record, variable};
 
 async fn sink(scene: &Scene) -> Postgres {
+    sink_of(scene, &variable("DATABASE_URL"), 2).await
+}
+
+async fn sink_of(scene: &Scene, url: &str, connections: u32) -> Postgres {
     let dead_letters = scene.dead_letters(NAME).await;
-    Postgres::new(
-        &variable("DATABASE_URL"),
-        2,
-        scene.topics.clone(),
-        dead_letters,
-    )
-    .expect("a sink")
+    Postgres::new(url, connections, scene.topics.clone(), dead_letters).expect("a sink")
+}
+
+/// A writer of the scene's partition, which is at offset 0.
+async fn writer(scene: &Scene) -> impl Writer {
+    let (writer, position) = sink(scene).await.open(&scene.source).await.expect("opened");
+    assert_eq!(position, 0);
+    writer
 }
 
 /// A sink that reaches PostgreSQL by way of a proxy.
@@ -27,14 +32,8 @@ async fn proxied(scene: &Scene, connections: u32) -> (Proxy, Postgres) {
     let direct: PgConnectOptions = variable("DATABASE_URL").parse().expect("a URL");
     let proxy = Proxy::to(format!("{}:{}", direct.get_host(), direct.get_port())).await;
     let url = direct.host("127.0.0.1").port(proxy.port).to_url_lossy();
-    let dead_letters = scene.dead_letters(NAME).await;
-    let sink = Postgres::new(
-        url.as_str(),
-        connections,
-        scene.topics.clone(),
-        dead_letters,
-    );
-    (proxy, sink.expect("a sink"))
+    let sink = sink_of(scene, url.as_str(), connections).await;
+    (proxy, sink)
 }
 
 async fn stored(scene: &Scene) -> Vec<i64> {
@@ -81,11 +80,7 @@ async fn an_owner_that_lost_the_partition_stores_nothing() {
 #[ignore = "needs brokers and PostgreSQL"]
 async fn poison_is_found_among_its_neighbours_and_they_are_kept() {
     let scene = Scene::new().await;
-    let (mut writer, _) = sink(&scene)
-        .await
-        .open(&scene.source)
-        .await
-        .expect("opened");
+    let mut writer = writer(&scene).await;
     let mut batch = batch(0..100);
     batch.records[7] = record(7, "no JSON");
     batch.records[31] = record(31, &line(999, "/refused-by-a-constraint"));
@@ -152,11 +147,7 @@ async fn a_recreated_topic_is_stopped_with_the_ways_out() {
 #[ignore = "needs brokers and PostgreSQL"]
 async fn rows_that_are_there_already_stop_the_partition_instead_of_being_lost() {
     let scene = Scene::new().await;
-    let (mut writer, _) = sink(&scene)
-        .await
-        .open(&scene.source)
-        .await
-        .expect("opened");
+    let mut writer = writer(&scene).await;
     writer.write(&batch(0..10)).await.expect("stored");
     let pool = PgPool::connect(&variable("DATABASE_URL"))
         .await
@@ -216,11 +207,7 @@ async fn a_server_that_falls_silent_costs_no_place_in_the_pool() {
 #[ignore = "needs brokers and PostgreSQL"]
 async fn a_batch_that_is_almost_all_poison_is_told_apart_too() {
     let scene = Scene::new().await;
-    let (mut writer, _) = sink(&scene)
-        .await
-        .open(&scene.source)
-        .await
-        .expect("opened");
+    let mut writer = writer(&scene).await;
     let mut batch = batch(0..150);
     let good = [0, 77, 149];
     for offset in (0..150).filter(|offset| !good.contains(offset)) {
@@ -235,11 +222,7 @@ async fn a_batch_that_is_almost_all_poison_is_told_apart_too() {
 #[ignore = "needs brokers and PostgreSQL"]
 async fn a_record_that_no_dead_letter_can_hold_is_still_reported() {
     let scene = Scene::new().await;
-    let (mut writer, _) = sink(&scene)
-        .await
-        .open(&scene.source)
-        .await
-        .expect("opened");
+    let mut writer = writer(&scene).await;
     let mut batch = batch(0..3);
     let large = || Some(vec![b'x'; 1_100_000].into());
     batch.records[1].value = large();
@@ -248,4 +231,40 @@ async fn a_record_that_no_dead_letter_can_hold_is_still_reported() {
     assert_eq!(writer.write(&batch).await.expect("stored"), 3);
     assert_eq!(scene.refused(NAME, 2).await, BTreeSet::from([1, 2]));
     assert_eq!(stored(&scene).await, [0]);
+}
+
+#[tokio::test]
+#[ignore = \"needs brokers and PostgreSQL\"]
+async fn sinks_that_start_at_once_make_the_schema_once() {
+    // Given a database with nothing in it
+    let scene = Scene::new().await;
+    let server = PgPool::connect(&variable("DATABASE_URL"))
+        .await
+        .expect("PostgreSQL");
+    let name = format!("fresh_{:016x}", pipeline::random_u64());
+    let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::query(create).execute(&server).await.expect("created");
+    let options: PgConnectOptions = variable("DATABASE_URL").parse().expect("a URL");
+    let options = options.database(&name);
+    let url = options.to_url_lossy();
+    // When several sinks open it at once
+    let opening = (0..4).map(|_| async {
+        let sink = sink_of(&scene, url.as_str(), 2).await;
+        let opened = sink.open(&scene.source).await;
+        opened.expect("the schema is there")
+    });
+    let mut opened = futures::future::join_all(opening).await;
+    // Then each can store, and the views answer
+    assert!(opened.iter().all(|(_, position)| *position == 0));
+    let (writer, _) = &mut opened[0];
+    assert_eq!(writer.write(&batch(0..10)).await.expect("stored"), 10);
+    let pool = PgPool::connect_with(options).await.expect("PostgreSQL");
+    let query = "SELECT sum(requests)::bigint, max(error_rate)::text FROM web_requests_per_minute";
+    let answer: (i64, String) = sqlx::query_as(query).fetch_one(&pool).await.expect("a row");
+    assert_eq!(answer, (10, "0.0000".to_owned()));
+
+    drop(opened);
+    pool.close().await;
+    let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+    sqlx::query(drop).execute(&server).await.expect("dropped");
 }

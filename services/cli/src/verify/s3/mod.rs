@@ -10,9 +10,9 @@ use pipeline::Record;
 use serde_json::json;
 
 use super::source::{Range, Topic};
-use super::store::{Answer, Below, Fields, Gap, Loaded, Store};
+use super::store::{Answer, Below, Fields, Gap, Loaded, Store, check_identity};
 pub use objects::Options;
-use objects::{Fetched, Metadata, Object, Objects};
+use objects::{Fetched, Object, Objects};
 
 /// Metadata requests under way at a time.
 const CONCURRENT: usize = 16;
@@ -60,7 +60,9 @@ impl S3 {
             Ok(found) => found,
             Err(error) => return problems.push(format!("{error:#}")),
         };
-        check_identity(topic, &key, &metadata, problems);
+        let what = format!("object {key}");
+        let other = check_identity(topic, &what, &metadata.cluster_id, &metadata.topic_id);
+        problems.extend(other);
         match self.chain_next {
             Some(next) if start > next => problems.push(format!(
                 "objects for offsets {next}-{} are missing: {key} starts behind them",
@@ -201,20 +203,6 @@ impl Store for S3 {
             }
             Ok(below)
         })
-    }
-}
-
-fn check_identity(topic: &Topic, key: &str, metadata: &Metadata, problems: &mut Vec<String>) {
-    let identity = &topic.identity;
-    if metadata.cluster_id != identity.cluster_id || metadata.topic_id != identity.topic_id {
-        let Metadata {
-            cluster_id,
-            topic_id,
-            ..
-        } = metadata;
-        problems.push(format!(
-            "object {key} is of topic id {topic_id} of cluster {cluster_id}, not of this topic"
-        ));
     }
 }
 
