@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use crate::base64;
 use crate::offsets::{Begin, TIMEOUT, range};
 
-/// Reads records and prints their values, one a line, as they come.
+/// Read records and print them
+///
+/// Values are printed one a line, as they come.
 ///
 ///   millrace consume web-logs --from-beginning --max 5
 ///   millrace consume bk-orders --partition 2 --offset 100 --exit --json

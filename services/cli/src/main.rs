@@ -41,11 +41,9 @@ enum Command {
     /// List consumer groups, and show their members and lag
     #[command(subcommand)]
     Groups(admin::groups::Command),
-    /// Write records from the command line, a file or standard input
+    // The help of these three is that of their options.
     Produce(produce::Options),
-    /// Read records and print them
     Consume(consume::Options),
-    /// Prove that every record reached every sink exactly once
     Verify(Box<verify::Options>),
 }
 
@@ -95,5 +93,21 @@ mod tests {
     #[test]
     fn the_command_line_is_coherent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_a_command_says_more_than_its_line_in_the_list() {
+        let mut command = super::Cli::command();
+        for (name, word) in [
+            ("produce", "--key-separator '|'"),
+            ("consume", "--offset -3 --exit"),
+            ("verify", "Exits 0 when all is well"),
+        ] {
+            let help = command
+                .find_subcommand_mut(name)
+                .map(|one| one.render_long_help());
+            let help = help.expect("a command").to_string();
+            assert!(help.contains(word), "{name}: {help}");
+        }
     }
 }

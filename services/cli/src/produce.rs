@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 /// Records sent and not yet acknowledged.
 const IN_FLIGHT: usize = 10_000;
 
-/// Writes records: --value, or one for each line of a file or of standard input.
+/// Write records from the command line, a file or standard input
+///
+/// With --value it is that one; else one for each line of the file or of standard input.
 ///
 ///   echo 'k1|{"a":1}' | millrace produce events --key-separator '|'
 ///   millrace produce events --key k1 --value hello --header source=cli

@@ -1,6 +1,6 @@
 //! Joins a group and prints each order as a small receipt.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use anyhow::Context;
 use bakery_producer::order::Order;
@@ -8,8 +8,17 @@ use bakery_producer::receipt::receipt;
 use clap::Parser;
 use pipeline::{KafkaOptions, Service};
 use rdkafka::Message;
-use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer,
+};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use telemetry::Readiness;
+use telemetry::prometheus::{IntCounterVec, Opts};
+
+/// The part in the readiness report that stands for the brokers.
+const PART: &str = "kafka";
 
 /// Joins a consumer group and prints each order of the bakery as a small receipt, or as one line of JSON. What is not an
 /// order (people type free text into this topic) is printed as it is.
@@ -53,7 +62,28 @@ async fn main() -> anyhow::Result<()> {
     outcome
 }
 
+/// Ready as soon as the group has given this member its partitions.
+struct Membership(Readiness);
+
+impl ClientContext for Membership {}
+
+impl ConsumerContext for Membership {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(_) => self.0.ready(PART),
+            Rebalance::Revoke(_) => self.0.not_ready(PART, "joining its group again"),
+            Rebalance::Error(error) => self.0.not_ready(PART, error.to_string()),
+        }
+    }
+}
+
 async fn print_orders(command: &Command, service: &Service) -> anyhow::Result<()> {
+    service.readiness.not_ready(PART, "joining its group");
+    let printed = IntCounterVec::new(
+        Opts::new("millrace_bakery_consumer_records_total", "Records printed."),
+        &["kind"],
+    )?;
+    service.registry.register(Box::new(printed.clone()))?;
     let mut config = command.kafka.client("bakery-consumer");
     config
         .set("group.id", &command.group)
@@ -61,7 +91,9 @@ async fn print_orders(command: &Command, service: &Service) -> anyhow::Result<()
         .set("enable.auto.offset.store", "false")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("queued.max.messages.kbytes", "8192");
-    let consumer: StreamConsumer = config.create().context("cannot create a Kafka consumer")?;
+    let consumer: StreamConsumer<Membership> = config
+        .create_with_context(Membership(service.readiness.clone()))
+        .context("cannot create a Kafka consumer")?;
     consumer
         .subscribe(&[&command.topic_name])
         .context("cannot subscribe")?;
@@ -74,8 +106,12 @@ async fn print_orders(command: &Command, service: &Service) -> anyhow::Result<()
         };
         match received {
             Ok(message) => {
-                print(message.payload().unwrap_or_default(), command.json)
-                    .context("cannot write to standard output")?;
+                match print(message.payload().unwrap_or_default(), command.json) {
+                    Ok(kind) => printed.with_label_values(&[kind]).inc(),
+                    // Whoever read it has seen enough.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+                    Err(error) => return Err(error).context("cannot write to standard output"),
+                }
                 if let Err(error) = consumer.store_offset_from_message(&message) {
                     tracing::debug!(%error, "the partition has moved to another member");
                 }
@@ -89,7 +125,7 @@ async fn print_orders(command: &Command, service: &Service) -> anyhow::Result<()
         }
     }
     match consumer.commit_consumer_state(CommitMode::Sync) {
-        Ok(()) | Err(KafkaError::ConsumerCommit(rdkafka::types::RDKafkaErrorCode::NoOffset)) => {}
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
         Err(error) => tracing::warn!(%error, "the last orders may be printed again"),
     }
     tokio::task::spawn_blocking(move || drop(consumer))
@@ -97,18 +133,22 @@ async fn print_orders(command: &Command, service: &Service) -> anyhow::Result<()
         .context("leaving the group panicked")
 }
 
-fn print(value: &[u8], json: bool) -> std::io::Result<()> {
+/// Prints a record and says what kind it was.
+fn print(value: &[u8], json: bool) -> std::io::Result<&'static str> {
     let mut out = std::io::stdout().lock();
-    match serde_json::from_slice::<Order>(value) {
-        Ok(order) if json => {
-            serde_json::to_writer(&mut out, &order)?;
-            out.write_all(b"\n")?;
+    let kind = match serde_json::from_slice::<Order>(value) {
+        Ok(order) => {
+            match json {
+                true => out.write_all(&[&serde_json::to_vec(&order)?[..], b"\n"].concat())?,
+                false => out.write_all(receipt(&order).as_bytes())?,
+            }
+            "order"
         }
-        Ok(order) => out.write_all(receipt(&order).as_bytes())?,
         Err(_) => {
-            out.write_all(value)?;
-            out.write_all(b"\n")?;
+            out.write_all(&[value, b"\n"].concat())?;
+            "text"
         }
-    }
-    out.flush()
+    };
+    out.flush()?;
+    Ok(kind)
 }
