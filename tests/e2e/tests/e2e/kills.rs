@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use e2e::Stack;
 
-use crate::mesh::{GENERATORS, Mesh};
+use crate::mesh::{GENERATORS, Mesh, SINKS};
 
 /// Records between two blows, so that each hits work in progress.
 const BETWEEN: u64 = 500;
@@ -47,10 +47,24 @@ pub fn nothing_is_lost_or_doubled(mesh: &Mesh) -> Result<()> {
     let poison = produce_poison(stack)?;
     stack.kill("broker-1")?;
     stack.wait_acknowledged(BETWEEN)?;
-    for store in ["postgres", "opensearch", "s3"] {
-        stack.outage(store, BETWEEN)?;
-        stack.kill(if store == "s3" { "archiver" } else { "etl" })?;
+    for (store, sink) in [
+        ("postgres", "etl"),
+        ("opensearch", "etl"),
+        ("s3", "archiver"),
+    ] {
+        // a sink starts without its store, too
+        stack.outage(store, || {
+            stack.wait_acknowledged(BETWEEN)?;
+            stack.kill(sink)
+        })?;
     }
+    // and all of them without a broker
+    stack.outage("broker-1,broker-2,broker-3", || {
+        let mut services = [GENERATORS, SINKS]
+            .into_iter()
+            .flat_map(|some| some.split(','));
+        services.try_for_each(|service| stack.kill(service))
+    })?;
     stack.wait_acknowledged(BETWEEN)?;
 
     // Then verify finds each record once in each sink

@@ -34,13 +34,16 @@ async fn the_mesh_keeps_its_promises() -> Result<()> {
     let mesh = Mesh::start()?;
     let chapter = |name: &str| println!("-- {name}");
 
-    chapter("the consumer loop and each sink, one by one");
-    mesh.stack.cargo_test("consumer")?;
-    mesh.stack.cargo_test("sinks")?;
+    chapter("the consumer loop, a generator and each sink, one by one");
+    for test in ["consumer", "generator", "sinks"] {
+        mesh.stack.cargo_test(test)?;
+    }
     chapter("verify names whatever was corrupted");
     corruption::verify_names_whatever_was_corrupted(&mesh).await?;
     chapter("nothing is lost or doubled whatever is killed");
     kills::nothing_is_lost_or_doubled(&mesh)?;
+    chapter("the bakery's consumer prints every order, and free text as it is");
+    topics::the_bakery_reads_its_orders(&mesh)?;
     chapter("what retention took is recorded and reported");
     retention::what_it_took_is_recorded_and_reported(&mesh)?;
     chapter("a position beyond the log is an error, never a reset");

@@ -1,12 +1,59 @@
 //! Topics that a sink must not read on: one that is compacted, and one that was deleted and created again.
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use cluster::{until, within};
+use serde_json::Value;
 
 use crate::mesh::{GENERATORS, Mesh, PATIENCE};
 use crate::stores::Stores;
+
+pub fn the_bakery_reads_its_orders(mesh: &Mesh) -> Result<()> {
+    // Given the topic of orders, with free text in it
+    let verified = mesh.verify(&["--topic", "bk-orders", "--sink", "postgres"])?;
+    let sink = &verified.report["topics"][0]["sinks"][0];
+    let number = |name: &str| sink[name].as_u64().context("a number");
+    let (orders, all) = (
+        number("stored")?,
+        number("stored")? + number("dead_letters")?,
+    );
+    // When a new group reads all of it, as receipts and as JSON
+    let read = |group: &str, form: &[&str]| -> Result<String> {
+        let mut consumer = mesh.program("bakery-consumer")?;
+        consumer.args(["--group", group, "--count", &all.to_string()]);
+        let output = consumer.args(form).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "bakery-consumer: {errors}");
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let receipts = read("readers-of-receipts", &[])?;
+    let lines = read("readers-of-json", &["--json"])?;
+    // Then each order is there once, and the text between them
+    let ids: BTreeSet<Option<String>> = lines
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .map(|order| Some(order["id"].as_str()?.to_owned()))
+        .collect();
+    let printed = receipts
+        .lines()
+        .filter(|line| line.starts_with("Total "))
+        .count();
+    for text in [&receipts, &lines] {
+        ensure!(
+            text.lines().any(|line| line == "two croissants, please"),
+            "no text: {text}"
+        );
+    }
+    // One of the poisoned records is an order to everybody but PostgreSQL.
+    ensure!(
+        (ids.len(), printed) == (orders as usize + 1, orders as usize + 1),
+        "of {orders} + 1 orders {} as JSON and {printed} receipts",
+        ids.len()
+    );
+    Ok(())
+}
 
 pub fn a_compacted_one_is_not_archived(mesh: &Mesh) -> Result<()> {
     // Given a compacted topic in the archiver's configuration
