@@ -15,7 +15,7 @@ pub struct KafkaOptions {
     )]
     pub bootstrap_servers: String,
 
-    /// Further librdkafka settings, such as security.protocol=ssl. May be repeated; in the environment separated by commas.
+    /// Further librdkafka settings, such as socket.timeout.ms=30000. May be repeated; in the environment separated by commas.
     #[arg(long = "kafka-property", env = "KAFKA_PROPERTIES", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = property)]
     pub properties: Vec<(String, String)>,
 }

@@ -24,6 +24,13 @@ pub(super) struct Answer {
 impl Client {
     pub(super) fn new(url: &str) -> anyhow::Result<Client> {
         let mut url = Url::parse(url).context("OPENSEARCH_URL cannot be read")?;
+        // Without this the first request would fail, and be tried again for ever.
+        if url.scheme() != "http" {
+            anyhow::bail!(
+                "OPENSEARCH_URL begins with {}://, but only http:// is spoken here",
+                url.scheme()
+            );
+        }
         let credentials = (!url.username().is_empty()).then(|| {
             Credentials::Basic(
                 url.username().to_owned(),
@@ -128,4 +135,17 @@ impl Answer {
 
 fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(500)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_work_is_refused_at_the_start() {
+        assert!(Client::new("http://me:secret@localhost:9200").is_ok());
+        for url in ["https://localhost:9200", "localhost:9200", "opensearch"] {
+            assert!(Client::new(url).is_err(), "{url}");
+        }
+    }
 }
