@@ -9,11 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::Partition;
-
 pub(super) struct Budget {
     limit: usize,
-    held: Mutex<BTreeMap<Partition, Held>>,
+    shares: Mutex<Shares>,
+}
+
+#[derive(Default)]
+struct Shares {
+    last: u64,
+    held: BTreeMap<u64, Held>,
 }
 
 struct Held {
@@ -27,43 +31,46 @@ impl Budget {
     pub(super) fn new(limit: usize) -> Arc<Budget> {
         Arc::new(Budget {
             limit,
-            held: Mutex::default(),
+            shares: Mutex::default(),
         })
     }
 
-    /// The share of a partition, from nothing, until it is dropped.
-    pub(super) fn join(self: &Arc<Budget>, partition: &Partition) -> Share {
+    /// A share of one worker, from nothing, until it is dropped.
+    pub(super) fn join(self: &Arc<Budget>) -> Share {
         let (cut, cut_early) = watch::channel(false);
         let held = Held {
             growing: 0,
             writing: 0,
             cut,
         };
-        self.held().insert(partition.clone(), held);
+        let mut shares = self.shares();
+        shares.last += 1;
+        let number = shares.last;
+        shares.held.insert(number, held);
         Share {
             budget: self.clone(),
-            partition: partition.clone(),
+            number,
             cut_early,
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<Partition, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What one partition's worker holds.
+/// What one worker holds.
 pub(super) struct Share {
     budget: Arc<Budget>,
-    partition: Partition,
+    number: u64,
     cut_early: watch::Receiver<bool>,
 }
 
 impl Share {
     /// The growing batch has this size now. Where that is too much for all, the largest growing batch is asked to end.
     pub(super) fn on_growing(&self, bytes: usize) {
-        let mut held = self.budget.held();
-        if let Some(mine) = held.get_mut(&self.partition) {
+        let held = &mut self.budget.shares().held;
+        if let Some(mine) = held.get_mut(&self.number) {
             mine.growing = bytes;
             if bytes == 0 {
                 mine.cut.send_replace(false);
@@ -85,14 +92,14 @@ impl Share {
 
     /// The growing batch is cut, and is being written.
     pub(super) fn on_writing(&self, bytes: usize) {
-        if let Some(mine) = self.budget.held().get_mut(&self.partition) {
+        if let Some(mine) = self.budget.shares().held.get_mut(&self.number) {
             (mine.growing, mine.writing) = (0, 2 * bytes);
             mine.cut.send_replace(false);
         }
     }
 
     pub(super) fn on_written(&self) {
-        if let Some(mine) = self.budget.held().get_mut(&self.partition) {
+        if let Some(mine) = self.budget.shares().held.get_mut(&self.number) {
             mine.writing = 0;
         }
     }
@@ -108,7 +115,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.held().remove(&self.partition);
+        self.budget.shares().held.remove(&self.number);
     }
 }
 
@@ -119,10 +126,7 @@ mod tests {
 
     fn shares(limit: usize) -> [Share; 3] {
         let budget = Budget::new(limit);
-        [0, 1, 2].map(|index| {
-            let topic = "t".into();
-            budget.join(&Partition { topic, index })
-        })
+        [(); 3].map(|()| budget.join())
     }
 
     fn asked(share: &mut Share) -> bool {
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_goes_gives_its_share_back() {
+    fn a_worker_that_ends_gives_its_share_back() {
         let [a, mut b, c] = shares(100);
         a.on_growing(90);
         drop(a);

@@ -93,7 +93,7 @@ impl<S: Sink> Worker<S> {
             .map_err(|_| End::Revoked)?;
         self.on_success(position);
         let mut cutter = Cutter::new(self.shared.settings.limits.clone(), position);
-        let mut share = self.shared.budget.join(&self.partition);
+        let mut share = self.shared.budget.join();
         loop {
             let collected = self.collect(&mut cutter, &mut records, &level, &mut share);
             let Some(batch) = collected.await? else {
