@@ -149,9 +149,9 @@ mod tests {
         // While that one is written (twice its size) the next largest ends
         b.on_writing(50);
         assert!(!asked(&mut b));
-        a.on_growing(32);
+        a.on_growing(25);
         assert!(asked(&mut a) && !asked(&mut b) && !asked(&mut c));
-        a.on_writing(32);
+        a.on_writing(25);
         // And when all is written there is room again
         a.on_written();
         b.on_written();
