@@ -234,7 +234,7 @@ async fn a_record_that_no_dead_letter_can_hold_is_still_reported() {
 }
 
 #[tokio::test]
-#[ignore = \"needs brokers and PostgreSQL\"]
+#[ignore = "needs brokers and PostgreSQL"]
 async fn sinks_that_start_at_once_make_the_schema_once() {
     // Given a database with nothing in it
     let scene = Scene::new().await;
