@@ -12,7 +12,7 @@ use futures::future::try_join_all;
 use prometheus::{IntCounterVec, Opts};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 use telemetry::Registry;
@@ -78,7 +78,7 @@ impl Rejection {
 pub struct DeadLetters {
     sink: &'static str,
     options: KafkaOptions,
-    producer: FutureProducer,
+    producer: Mutex<FutureProducer>,
     sent: IntCounterVec,
     existing: Mutex<BTreeSet<String>>,
 }
@@ -91,8 +91,6 @@ impl DeadLetters {
         options: &KafkaOptions,
         registry: &Registry,
     ) -> anyhow::Result<DeadLetters> {
-        let mut config = options.producer(&format!("millrace-{sink}-dlq"));
-        config.set("message.max.bytes", MAX_MESSAGE_BYTES.to_string());
         let sent = IntCounterVec::new(
             Opts::new(
                 "millrace_dead_letters_total",
@@ -102,13 +100,10 @@ impl DeadLetters {
             &["topic"],
         )?;
         registry.register(Box::new(sent.clone()))?;
-        let producer = config
-            .create()
-            .context("cannot create the producer of dead letters")?;
         Ok(DeadLetters {
             sink,
             options: options.clone(),
-            producer,
+            producer: Mutex::new(producer(sink, options)?),
             sent,
             existing: Mutex::default(),
         })
@@ -136,6 +131,7 @@ impl DeadLetters {
             if let Err(error) = sent.await {
                 // Somebody may have deleted the topic: the next try looks, and creates it again.
                 self.existing().remove(&topic);
+                self.replace_failed_producer()?;
                 return Err(error);
             }
         }
@@ -158,6 +154,16 @@ impl DeadLetters {
         };
         ensure_topic(&self.options, topic, &defaults).await?;
         self.existing().insert(topic.to_owned());
+        Ok(())
+    }
+
+    /// An idempotent producer that has failed for good takes no record any more; another one may do better.
+    fn replace_failed_producer(&self) -> anyhow::Result<()> {
+        let mut current = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((code, reason)) = current.client().fatal_error() {
+            tracing::warn!(sink = self.sink, %code, reason, "the producer of dead letters has failed for good: taking a new one");
+            *current = producer(self.sink, &self.options)?;
+        }
         Ok(())
     }
 
@@ -207,9 +213,12 @@ impl DeadLetters {
         letter.payload = value;
         // The dead letter's own time, not the original's: it may be what the brokers would refuse, and retention counts
         // from now. The timeout is for room in the queue; the producer itself never gives a record up.
-        let waiting = self
+        let producer = self
             .producer
-            .send(letter, Timeout::After(Duration::from_secs(30)));
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let waiting = producer.send(letter, Timeout::After(Duration::from_secs(30)));
         waiting.await.map(|_| ()).map_err(|(error, _)| error)
     }
 
@@ -249,6 +258,14 @@ impl DeadLetters {
     }
 }
 
+fn producer(sink: &str, options: &KafkaOptions) -> anyhow::Result<FutureProducer> {
+    let mut config = options.producer(&format!("millrace-{sink}-dlq"));
+    config
+        .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+        .create()
+        .context("cannot create the producer of dead letters")
+}
+
 fn is_too_large(sent: &Result<(), KafkaError>) -> bool {
     let too_large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
     sent.as_ref().is_err_and(|error| *error == too_large)
@@ -262,6 +279,39 @@ fn shortened(text: &str, limit: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    #[tokio::test]
+    async fn a_producer_that_failed_for_good_is_replaced() {
+        // Given a cluster that refuses the first producer in a way that librdkafka calls fatal
+        let cluster = MockCluster::new(1).expect("a cluster");
+        cluster.create_topic("t.dlq", 1, 1).expect("a topic");
+        cluster.request_errors(
+            RDKafkaApiKey::InitProducerId,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED],
+        );
+        let options = KafkaOptions {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            properties: Vec::new(),
+        };
+        let letters = DeadLetters::new("test", &options, &Registry::new()).expect("dead letters");
+        let from = Partition {
+            topic: "t".into(),
+            index: 0,
+        };
+        let record = Record {
+            offset: 0,
+            timestamp_ms: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+        };
+        let refused = [(&record, Rejection::unreadable("BadJson", "no JSON"))];
+        // When its letter is refused, then the next try gets through
+        assert!(letters.send(&from, &refused).await.is_err());
+        letters.send(&from, &refused).await.expect("sent");
+    }
 
     #[test]
     fn a_long_reason_is_cut_between_characters() {
