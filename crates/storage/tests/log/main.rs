@@ -7,3 +7,4 @@ mod faults;
 mod house;
 mod read;
 mod real;
+mod turns;
