@@ -74,8 +74,6 @@ pub enum FollowError {
     },
     #[error("told that {offset} is out of range by a leader whose log starts at {log_start}")]
     OutOfRange { offset: Offset, log_start: Offset },
-    #[error("told to cut the log to {end}, below its start {log_start}")]
-    TruncationBelowStart { end: Offset, log_start: Offset },
 }
 
 impl Replica {
@@ -119,7 +117,7 @@ impl Replica {
                     log_start,
                 }))
             }
-            Fetched::Diverging(end) => self.plan_truncation(end),
+            Fetched::Diverging(end) => Ok(self.plan_truncation(end)),
             // The leader has deleted what comes next, or there is nothing here to keep.
             Fetched::OutOfRange { log_start }
                 if log_start > self.log_end || self.log_start == self.log_end =>
@@ -159,7 +157,7 @@ impl Replica {
 
     /// Where to cut so that both logs agree. Where the leader's epoch is one that this log does not have, only a
     /// part may go now: the next fetch tells more (KIP-101, KIP-279).
-    fn plan_truncation(&self, leader: EpochEnd) -> Result<FollowPlan, FollowError> {
+    fn plan_truncation(&self, leader: EpochEnd) -> FollowPlan {
         let end = match self.epochs.end_of(leader.epoch, self.log_end) {
             Some(mine) if mine.epoch == leader.epoch => mine.end.min(leader.end),
             Some(mine) => mine.end,
@@ -167,12 +165,10 @@ impl Replica {
         };
         let end = end.min(self.log_end);
         if end < self.log_start {
-            return Err(FollowError::TruncationBelowStart {
-                end,
-                log_start: self.log_start,
-            });
+            // Only an unclean election leads here: nothing that this log has is in the leader's.
+            return FollowPlan::RestartAt(end);
         }
-        Ok(FollowPlan::TruncateTo(end))
+        FollowPlan::TruncateTo(end)
     }
 
     /// The batches are in the log.
@@ -231,5 +227,50 @@ impl Opened {
             self.producers.on_appended(header);
             self.log_end = Offset(header.next_offset());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epochs::{EpochStart, Epochs};
+    use crate::ids::PartitionEpoch;
+    use crate::metadata::PartitionState;
+    use crate::replica::Options;
+
+    #[test]
+    fn a_log_that_begins_after_the_leaders_end_is_begun_anew() {
+        let options = Options {
+            min_insync_replicas: 1,
+            flush_each: false,
+            lag_max_ms: 1,
+        };
+        let found = Opened {
+            log_start: Offset(10),
+            log_end: Offset(20),
+            flushed: Offset(20),
+            high_watermark: Offset(20),
+            epochs: Epochs::new([EpochStart {
+                epoch: LeaderEpoch(1),
+                start: Offset(10),
+            }]),
+            producers: Producers::default(),
+        };
+        let mut replica = Replica::open(BrokerId(1), options, found);
+        let state = PartitionState {
+            replicas: vec![BrokerId(1), BrokerId(2)],
+            isr: vec![BrokerId(2)],
+            leader: Some(BrokerId(2)),
+            leader_epoch: LeaderEpoch(3),
+            partition_epoch: PartitionEpoch(3),
+        };
+        replica.on_metadata(&state, 0);
+        let asked = replica.fetch_position().expect("it follows");
+        let diverging = Fetched::Diverging(EpochEnd {
+            epoch: LeaderEpoch(0),
+            end: Offset(5),
+        });
+        let plan = replica.plan_follow(&asked, diverging);
+        assert_eq!(plan, Ok(FollowPlan::RestartAt(Offset(5))));
     }
 }
