@@ -93,7 +93,8 @@ impl Server {
             partitions.clone(),
         );
         let slots = config.fetch.session_slots;
-        let fetch_sessions = fetch::Sessions::new(slots, first_session(&env));
+        let fetch_sessions =
+            fetch::Sessions::new(slots, fetch::PARTITIONS_MAX, first_session(&env));
         let broker = Arc::new(Broker {
             env,
             config,

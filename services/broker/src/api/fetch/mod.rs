@@ -30,7 +30,7 @@ use crate::partition::{
 use crate::server::Broker;
 use session::{Item, Session};
 
-pub use session::Sessions;
+pub use session::{PARTITIONS_MAX, Sessions};
 
 /// Topics are named by their ids from this version on.
 const BY_ID_FROM: i16 = 13;
@@ -120,7 +120,8 @@ fn terms(broker: &Broker, request: &FetchRequest) -> Terms {
         reader,
         max_bytes: bytes(request.max_bytes.min(broker.config.fetch.max_bytes)),
         min_bytes: bytes(request.min_bytes.min(request.max_bytes)),
-        deadline: broker.env.now() + wait,
+        // A client that is gone is noticed when its answer is written, so nobody waits for longer than an idle client may.
+        deadline: broker.env.now() + wait.min(broker.config.net.idle),
     }
 }
 

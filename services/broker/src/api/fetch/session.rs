@@ -18,6 +18,8 @@ use super::super::partition_lookup::TopicKey;
 const NONE: i32 = 0;
 /// The epoch of a request that ends its session and asks for no other.
 const FINAL_EPOCH: i32 = -1;
+/// Partitions that all sessions together may have, so that their memory is bounded too.
+pub const PARTITIONS_MAX: usize = 1_000_000;
 /// How long an unused session keeps its place against a new one.
 const IDLE_MS: u64 = 120_000;
 
@@ -54,12 +56,14 @@ struct Slot {
     kept: Arc<Mutex<Kept>>,
     owner: Option<BrokerId>,
     used_ms: u64,
+    partitions: usize,
 }
 
 /// All sessions of this broker.
 pub struct Sessions {
     slots: Mutex<BTreeMap<i32, Slot>>,
     max: usize,
+    partitions_max: usize,
     next: Mutex<i32>,
 }
 
@@ -73,10 +77,11 @@ pub struct Session {
 }
 
 impl Sessions {
-    pub fn new(max: usize, first_id: i32) -> Sessions {
+    pub fn new(max: usize, partitions_max: usize, first_id: i32) -> Sessions {
         Sessions {
             slots: Mutex::new(BTreeMap::new()),
             max,
+            partitions_max,
             next: Mutex::new(first_id.max(1)),
         }
     }
@@ -108,12 +113,28 @@ impl Sessions {
             slot.kept.clone()
         };
         let items = kept.lock().enter(request, by_id)?;
+        self.check_growth(request.session_id, items.len())?;
         Ok(Session {
             id: request.session_id,
             items,
             is_incremental: true,
             kept: Some(kept),
         })
+    }
+
+    /// A session that has become too large ends; its client begins anew, and may get none.
+    fn check_growth(&self, id: i32, partitions: usize) -> Result<(), ErrorCode> {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(&id) else {
+            return Ok(());
+        };
+        let grows = partitions > slot.partitions;
+        slot.partitions = partitions;
+        if grows && held(&slots) > self.partitions_max {
+            slots.remove(&id);
+            return Err(ErrorCode::FetchSessionIdNotFound);
+        }
+        Ok(())
     }
 
     fn begin(
@@ -125,6 +146,9 @@ impl Sessions {
     ) -> Session {
         let mut slots = self.slots.lock();
         if slots.len() >= self.max && !evict(&mut slots, owner.is_some(), now_ms) {
+            return Session::none(items);
+        }
+        if held(&slots) + items.len() > self.partitions_max {
             return Session::none(items);
         }
         let id = {
@@ -147,6 +171,7 @@ impl Sessions {
                 kept: kept.clone(),
                 owner,
                 used_ms: now_ms,
+                partitions: items.len(),
             },
         );
         Session {
@@ -156,6 +181,10 @@ impl Sessions {
             kept: Some(kept),
         }
     }
+}
+
+fn held(slots: &BTreeMap<i32, Slot>) -> usize {
+    slots.values().map(|slot| slot.partitions).sum()
 }
 
 /// Makes room for one session; says whether there is some.

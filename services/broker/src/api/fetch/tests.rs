@@ -61,7 +61,7 @@ fn enter(sessions: &Sessions, request: &FetchRequest) -> Result<Session, ErrorCo
 
 #[test]
 fn only_changes_are_named_and_everything_is_fetched() {
-    let sessions = Sessions::new(10, 1);
+    let sessions = Sessions::new(10, 100, 1);
     let first = enter(&sessions, &request(0, 0, &[(0, 10), (1, 20), (2, 30)])).unwrap();
     assert!(!first.is_incremental());
     let id = answer(first);
@@ -83,7 +83,7 @@ fn only_changes_are_named_and_everything_is_fetched() {
 
 #[test]
 fn partitions_with_records_go_to_the_end() {
-    let sessions = Sessions::new(10, 1);
+    let sessions = Sessions::new(10, 100, 1);
     let mut first = enter(&sessions, &request(0, 0, &[(0, 0), (1, 0)])).unwrap();
     let told = first
         .items()
@@ -97,7 +97,7 @@ fn partitions_with_records_go_to_the_end() {
 
 #[test]
 fn a_wrong_epoch_or_a_second_request_at_once_is_refused() {
-    let sessions = Sessions::new(10, 1);
+    let sessions = Sessions::new(10, 100, 1);
     let id = answer(enter(&sessions, &request(0, 0, &[(0, 0)])).unwrap());
     let refused = |epoch| enter(&sessions, &request(id, epoch, &[])).err();
     assert_eq!(refused(2), Some(ErrorCode::InvalidFetchSessionEpoch));
@@ -110,7 +110,7 @@ fn a_wrong_epoch_or_a_second_request_at_once_is_refused() {
 
 #[test]
 fn a_full_cache_gives_no_session_but_to_a_follower() {
-    let sessions = Sessions::new(1, 1);
+    let sessions = Sessions::new(1, 100, 1);
     let consumer = answer(enter(&sessions, &request(0, 0, &[(0, 0)])).unwrap());
     assert_ne!(consumer, 0);
     assert_eq!(enter(&sessions, &request(0, 0, &[(0, 0)])).unwrap().id(), 0);
@@ -122,7 +122,7 @@ fn a_full_cache_gives_no_session_but_to_a_follower() {
 
 #[test]
 fn the_last_request_ends_the_session() {
-    let sessions = Sessions::new(10, 1);
+    let sessions = Sessions::new(10, 100, 1);
     let id = answer(enter(&sessions, &request(0, 0, &[(0, 0)])).unwrap());
     let last = enter(&sessions, &request(id, -1, &[(0, 5)])).unwrap();
     assert_eq!((last.id(), wants(&last)), (0, vec![(0, 5)]));
@@ -135,11 +135,23 @@ fn a_session_keeps_nothing_of_the_frame() {
     let frame = Bytes::from(vec![b't'; 1 << 20]);
     let mut by_name = request(0, 0, &[(0, 0)]);
     by_name.topics[0].topic = Str::from_utf8(frame.slice(..3)).unwrap();
-    let sessions = Sessions::new(10, 1);
+    let sessions = Sessions::new(10, 100, 1);
     answer(sessions.enter(&by_name, false, None, 0).unwrap());
     drop(by_name);
     assert!(
         frame.is_unique(),
         "the session holds a megabyte for a name of 3 bytes"
     );
+}
+
+#[test]
+fn sessions_have_so_many_partitions_and_no_more() {
+    let sessions = Sessions::new(10, 4, 1);
+    let id = answer(enter(&sessions, &request(0, 0, &[(0, 0), (1, 0), (2, 0)])).unwrap());
+    assert_ne!(id, 0);
+    let too_many = enter(&sessions, &request(0, 0, &[(0, 0), (1, 0)])).unwrap();
+    assert_eq!((too_many.id(), too_many.items().len()), (0, 2));
+    let grown = enter(&sessions, &request(id, 1, &[(3, 0), (4, 0)])).err();
+    assert_eq!(grown, Some(ErrorCode::FetchSessionIdNotFound));
+    assert_ne!(enter(&sessions, &request(0, 0, &[(0, 0)])).unwrap().id(), 0);
 }
