@@ -1,6 +1,6 @@
 //! Produce, versions 3 to 13 (0 to 2 are advertised for librdkafka's sake and refused when used).
 //!
-//! Every batch is checked by header and CRC, never decoded, and appended before the handler's future exists, so that
+//! Every batch is checked by header and CRC, decoded only where a compacted topic needs keys, and appended before the handler's future exists, so that
 //! a connection's batches are appended in the order of its requests while their waits overlap. acks=all waits for the
 //! high watermark until `timeout.ms`; acks=0 gets no answer.
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::metadata::Image;
 use engine::replica::Acks;
+use storage::compression;
 use tokio::time::Instant;
 use wire::batch::{self, Batch, BatchError};
 use wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -18,6 +19,7 @@ use wire::messages::produce_response::{
     TopicProduceResponse,
 };
 use wire::messages::{ProduceRequest, ProduceResponse};
+use wire::record;
 use wire::{ErrorCode, Records, Str};
 
 use super::RequestContext;
@@ -28,6 +30,8 @@ use crate::server::Broker;
 
 /// Topics are named by their ids from this version on.
 const BY_ID_FROM: i16 = 13;
+/// Most bytes that the records of a batch may have when they are decoded.
+const DECODED_MAX: usize = 128 << 20;
 
 /// Why a partition's records were refused: Kafka's error, and words where they help.
 struct Refusal {
@@ -131,6 +135,9 @@ fn append(
         return Err(ErrorCode::InvalidTopicException.into());
     }
     let batch = the_batch(data.records)?;
+    if partition.config().compact {
+        check_keys(&batch)?;
+    }
     let (size, records) = (batch.bytes.len() as u64, batch.header.record_count);
     let appended = partition.append(batch, acks).map_err(|failure| {
         let code = failure.code();
@@ -179,6 +186,25 @@ fn the_batch(records: Option<Records>) -> Result<Batch, Refusal> {
         });
     }
     Ok(batch)
+}
+
+/// Compaction would drop a record without a key: it is refused before it is acknowledged, as in Kafka.
+fn check_keys(batch: &Batch) -> Result<(), Refusal> {
+    let header = &batch.header;
+    let payload = compression::decompress(header.compression(), &batch.payload(), DECODED_MAX)
+        .map_err(|error| Refusal {
+            code: ErrorCode::CorruptMessage,
+            message: Some(error.to_string()),
+        })?;
+    for record in record::iter(payload, header.record_count) {
+        if record?.key.is_none() {
+            return Err(Refusal {
+                code: ErrorCode::InvalidRecord,
+                message: Some("a compacted topic cannot accept a record without a key".into()),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Names leaders to those who have asked the wrong broker.
@@ -271,4 +297,32 @@ fn record_errors(code: ErrorCode, message: Option<&str>) -> Vec<BatchIndexAndErr
         batch_index: 0,
         batch_index_error_message,
     }]
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::batch::Compression;
+    use wire::record::BatchBuilder;
+
+    use super::*;
+
+    fn batch(keys: &[Option<&[u8]>]) -> Batch {
+        let mut builder = BatchBuilder::new(0);
+        for key in keys {
+            builder.append(*key, Some(b"value"));
+        }
+        let codec = Compression::Zstd;
+        let pack = |plain: &[u8]| compression::compress(codec, plain).expect("zstd packs all");
+        builder.build_compressed(codec, pack)
+    }
+
+    #[test]
+    fn every_record_of_a_compacted_topic_has_a_key() {
+        assert!(check_keys(&batch(&[Some(b"a"), Some(b"")])).is_ok());
+        let refused = check_keys(&batch(&[Some(b"a"), None])).err();
+        assert_eq!(refused.map(|r| r.code), Some(ErrorCode::InvalidRecord));
+        let mut garbage = batch(&[Some(b"a")]);
+        garbage.header.record_count = 2;
+        assert!(check_keys(&garbage).is_err());
+    }
 }
