@@ -36,12 +36,17 @@ impl Replica {
     }
 
     /// How far the log counts here: to its end, or to what is fsynced where the topic asks for that.
-    pub(super) fn durable_end(&self) -> Offset {
+    pub fn durable_end(&self) -> Offset {
         if self.options.flush_each {
             self.flushed
         } else {
             self.log_end
         }
+    }
+
+    /// Whether the leader alone has everything below `offset` as safe as the topic asks for: what acks=1 waits for.
+    pub fn has_durably(&self, offset: Offset) -> bool {
+        self.durable_end() >= offset
     }
 
     /// Moves a leader's high watermark to where every member of the maximal ISR is. An ISR below the minimum commits

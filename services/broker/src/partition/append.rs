@@ -7,6 +7,7 @@ use engine::replica::{self, Acks, AppendPlan, Duplicate, Write};
 use wire::ErrorCode;
 use wire::batch::Batch;
 
+use super::commit::Until;
 use super::{CommitWait, Partition, State};
 
 /// A batch that is in the log.
@@ -16,7 +17,7 @@ pub struct Appended {
     /// When the broker appended it, of a topic with LogAppendTime; -1 otherwise.
     pub log_append_time_ms: i64,
     pub log_start: Offset,
-    /// With acks=all: to be waited for. None if it is committed already.
+    /// With acks=all, and with acks=1 where the topic asks for fsyncs: to be waited for. None if it is safe already.
     pub commit: Option<CommitWait>,
 }
 
@@ -105,8 +106,9 @@ impl Partition {
         acks: Acks,
     ) -> Appended {
         let commit = match acks {
-            Acks::All => CommitWait::begin(self, s, next_offset),
-            Acks::None | Acks::Leader => None,
+            Acks::All => CommitWait::begin(self, s, next_offset, Until::Committed),
+            Acks::Leader => CommitWait::begin(self, s, next_offset, Until::Durable),
+            Acks::None => None,
         };
         Appended {
             base_offset,

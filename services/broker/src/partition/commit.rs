@@ -1,4 +1,5 @@
-//! Producers that wait for the high watermark, in the order of their offsets.
+//! Producers that wait, in the order of their offsets: those of acks=all for the high watermark, those of acks=1 for
+//! the leader's own fsync where the topic asks for one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::Partition;
 
 type Key = (Offset, u64);
 
-/// The queue: what must be committed, and who waits for it.
+/// A queue: what must be safe, and who waits for it.
 #[derive(Default)]
 pub(super) struct Commits {
     waiting: BTreeMap<Key, oneshot::Sender<Result<(), ErrorCode>>>,
@@ -51,28 +52,44 @@ impl Commits {
     }
 }
 
-/// A wait for the commit of what has been appended. Dropping it gives up.
-#[must_use = "the records are committed only when the wait ends with Ok"]
+/// Which queue somebody waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Below the high watermark.
+    Committed,
+    /// With `flush.messages=1` fsynced here.
+    Durable,
+}
+
+/// A wait until what has been appended is as safe as its producer asks for. Dropping it gives up.
+#[must_use = "the records are safe only when the wait ends with Ok"]
 pub struct CommitWait {
     partition: Arc<Partition>,
+    until: Until,
     key: Key,
     receiver: oneshot::Receiver<Result<(), ErrorCode>>,
 }
 
 impl CommitWait {
-    /// Begins to wait for everything below `next_offset`; none if that is committed already.
+    /// Begins to wait for everything below `next_offset`; none if that is safe already.
     pub(super) fn begin(
         partition: &Arc<Partition>,
         state: &mut super::State,
         next_offset: Offset,
+        until: Until,
     ) -> Option<CommitWait> {
-        if state.replica.commitment(next_offset) == Ok(Commitment::Committed) {
+        let is_safe = match until {
+            Until::Committed => state.replica.commitment(next_offset) == Ok(Commitment::Committed),
+            Until::Durable => state.replica.has_durably(next_offset),
+        };
+        if is_safe {
             return None;
         }
-        let (key, receiver) = state.commits.push(next_offset);
-        state.release_commits();
+        let (key, receiver) = state.queue(until).push(next_offset);
+        state.release();
         Some(CommitWait {
             partition: partition.clone(),
+            until,
             key,
             receiver,
         })
@@ -99,7 +116,7 @@ impl Drop for CommitWait {
         self.partition
             .state
             .lock()
-            .commits
+            .queue(self.until)
             .waiting
             .remove(&self.key);
     }

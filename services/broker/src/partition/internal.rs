@@ -8,6 +8,7 @@ use storage::ReadPlan;
 use wire::batch::Batch;
 use wire::{ErrorCode, Records};
 
+use super::commit::Until;
 use super::{CommitWait, Partition, ReadAnswer, ReadLimit, storage_code};
 use crate::env::Pool;
 
@@ -39,7 +40,7 @@ impl Partition {
             if s.closed || !s.replica.is_leader() {
                 return;
             }
-            CommitWait::begin(self, &mut s, offset)
+            CommitWait::begin(self, &mut s, offset, Until::Committed)
         };
         if let Some(wait) = wait {
             wait.done().await;

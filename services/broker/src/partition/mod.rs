@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::ids::{BrokerId, LeaderEpoch, Offset};
 use engine::metadata::{Image, PartitionId, PartitionState, Rejection};
-use engine::replica::{IsrProposal, Replica, Transition};
+use engine::replica::{Commitment, IsrProposal, Replica, Transition};
 use parking_lot::{Mutex, MutexGuard};
 use storage::Log;
 use tokio::sync::Notify;
@@ -69,6 +69,8 @@ struct State {
     log: Log,
     config: Arc<TopicConfig>,
     commits: commit::Commits,
+    /// Producers of acks=1 that wait for the leader's fsync.
+    flushes: commit::Commits,
     waiters: waiters::Waiters,
     /// Set when the partition is deleted or its log is out of service: nothing is served any more.
     closed: bool,
@@ -79,6 +81,7 @@ struct State {
 struct Positions {
     high_watermark: Offset,
     log_end: Offset,
+    durable_end: Offset,
 }
 
 impl Partition {
@@ -98,8 +101,7 @@ impl Partition {
             s.replica
                 .on_active_brokers(|id| active_epoch(image, id), now_ms);
             if !s.replica.is_leader() {
-                s.commits.fail_all(ErrorCode::NotLeaderOrFollower);
-                s.waiters.wake_all();
+                s.give_up();
             }
             transition
         });
@@ -161,8 +163,7 @@ impl Partition {
     pub(crate) fn close(&self) {
         let mut s = self.state.lock();
         s.closed = true;
-        s.commits.fail_all(ErrorCode::NotLeaderOrFollower);
-        s.waiters.wake_all();
+        s.give_up();
     }
 
     /// Stops serving, and lets go of the log's files: the partition is deleted, and another may have its name soon.
@@ -242,8 +243,10 @@ impl Partition {
 
     fn announce(&self, mut s: MutexGuard<'_, State>, before: Positions) {
         let now = s.positions();
+        if now != before {
+            s.release();
+        }
         if now.high_watermark != before.high_watermark {
-            s.release_commits();
             s.waiters.wake(WaitFor::HighWatermark);
         }
         if now.log_end > before.log_end {
@@ -262,12 +265,34 @@ impl State {
         Positions {
             high_watermark: self.replica.high_watermark(),
             log_end: self.replica.log_end(),
+            durable_end: self.replica.durable_end(),
         }
     }
 
-    fn release_commits(&mut self) {
+    fn queue(&mut self, until: commit::Until) -> &mut commit::Commits {
+        match until {
+            commit::Until::Committed => &mut self.commits,
+            commit::Until::Durable => &mut self.flushes,
+        }
+    }
+
+    /// Answers the producers that need not wait any longer.
+    fn release(&mut self) {
         let replica = &self.replica;
         self.commits.release(|offset| replica.commitment(offset));
+        self.flushes.release(|offset| {
+            Ok(match replica.has_durably(offset) {
+                true => Commitment::Committed,
+                false => Commitment::Waiting,
+            })
+        });
+    }
+
+    /// This replica does not lead any more: whoever waits must ask elsewhere.
+    fn give_up(&mut self) {
+        self.commits.fail_all(ErrorCode::NotLeaderOrFollower);
+        self.flushes.fail_all(ErrorCode::NotLeaderOrFollower);
+        self.waiters.wake_all();
     }
 
     fn check_open(&self) -> Result<(), ErrorCode> {

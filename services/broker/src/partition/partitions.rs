@@ -252,6 +252,7 @@ impl Partitions {
                 log,
                 config,
                 commits: Default::default(),
+                flushes: Default::default(),
                 waiters: Default::default(),
                 closed: false,
             }),

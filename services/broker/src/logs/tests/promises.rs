@@ -100,3 +100,39 @@ async fn a_repeated_batch_is_answered_with_the_time_that_the_log_gave_it() {
         Some(ErrorCode::OutOfOrderSequenceNumber)
     );
 }
+
+#[tokio::test]
+async fn one_acknowledgement_waits_for_the_leaders_fsync_where_the_topic_asks_for_one() {
+    let mut machine = Machine::new();
+    machine.create_topic("synced", &[("flush.messages", "1")]);
+    machine.create_topic("plain", &[]);
+    let running = machine.start().await;
+    let produce = |topic: &str| {
+        let mut builder = BatchBuilder::new(NOW_MS);
+        builder.append(Some(b"k"), Some(b"v"));
+        let appended = running
+            .partition(topic)
+            .append(builder.build(), Acks::Leader);
+        appended.expect("it leads").commit
+    };
+    assert!(produce("plain").is_none());
+    let wait = produce("synced").expect("nobody has flushed it");
+    let partition = running.partition("synced");
+    partition
+        .flush(&machine.env())
+        .await
+        .expect("the disk is well");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    assert_eq!(wait.wait(deadline).await, Ok(()));
+
+    let wait = produce("synced").expect("nobody has flushed it");
+    machine
+        .disk
+        .inject(Fault::once(Operation::Sync, "synced-0"));
+    assert!(partition.flush(&machine.env()).await.is_err());
+    partition.close();
+    assert_eq!(
+        wait.wait(deadline).await,
+        Err(ErrorCode::NotLeaderOrFollower)
+    );
+}
