@@ -20,6 +20,7 @@ use super::partition_lookup::{TopicKey, find};
 use crate::partition::{FoundOffset, Wanted};
 use crate::server::Broker;
 
+const OFFSET_NOT_AVAILABLE_FROM: i16 = 5;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
@@ -30,7 +31,7 @@ const EARLIEST_PENDING_UPLOAD: i64 = -6;
 pub async fn handle(
     broker: &Arc<Broker>,
     request: ListOffsetsRequest,
-    _context: &RequestContext,
+    context: &RequestContext,
 ) -> ListOffsetsResponse {
     let image = broker.quorum.image();
     let reader = match request.replica_id {
@@ -48,6 +49,7 @@ pub async fn handle(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in topic.partitions {
             let found = look_up(broker, &image, &key, &asked, reader).await;
+            let found = found.map_err(|code| for_version(code, context.version));
             partitions.push(partition_response(&asked, found));
         }
         topics.push(ListOffsetsTopicResponse {
@@ -81,6 +83,16 @@ async fn look_up(
     partition.find_offset(wanted, reader, epoch).await
 }
 
+/// Clients before version 5 do not know the error of KIP-207; this one makes them ask again too.
+fn for_version(code: ErrorCode, version: i16) -> ErrorCode {
+    match code {
+        ErrorCode::OffsetNotAvailable if version < OFFSET_NOT_AVAILABLE_FROM => {
+            ErrorCode::LeaderNotAvailable
+        }
+        code => code,
+    }
+}
+
 fn partition_response(
     asked: &ListOffsetsPartition,
     found: Result<Option<FoundOffset>, ErrorCode>,
@@ -104,5 +116,21 @@ fn partition_response(
             error_code: code as i16,
             ..nothing
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_clients_are_told_what_they_know() {
+        let code = ErrorCode::OffsetNotAvailable;
+        assert_eq!(for_version(code, 4), ErrorCode::LeaderNotAvailable);
+        assert_eq!(for_version(code, 5), code);
+        assert_eq!(
+            for_version(ErrorCode::FencedLeaderEpoch, 4),
+            ErrorCode::FencedLeaderEpoch
+        );
     }
 }
