@@ -13,6 +13,7 @@ use pipeline::{
     Sink, Source, Writer,
 };
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use telemetry::{Readiness, Registry};
 use tokio::task::JoinHandle;
@@ -137,6 +138,14 @@ struct Scene {
 
 impl Scene {
     async fn with_topic(partitions: i32) -> Scene {
+        Scene::with(TopicDefaults {
+            partitions,
+            ..TopicDefaults::default()
+        })
+        .await
+    }
+
+    async fn with(topic_defaults: TopicDefaults) -> Scene {
         let bootstrap_servers =
             std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS is set");
         let kafka = KafkaOptions {
@@ -144,11 +153,7 @@ impl Scene {
             properties: Vec::new(),
         };
         let topic = format!("pipeline-test-{:016x}", pipeline::random_u64());
-        let defaults = TopicDefaults {
-            partitions,
-            ..TopicDefaults::default()
-        };
-        pipeline::cluster::ensure_topic(&kafka, &topic, &defaults)
+        pipeline::cluster::ensure_topic(&kafka, &topic, &topic_defaults)
             .await
             .expect("a topic");
         let mut config: ClientConfig = kafka.producer("test");
@@ -161,16 +166,33 @@ impl Scene {
     }
 
     async fn produce(&self, partition: i32, values: impl Iterator<Item = String>) {
+        self.produce_at(partition, None, values).await;
+    }
+
+    async fn produce_at(
+        &self,
+        partition: i32,
+        timestamp_ms: Option<i64>,
+        values: impl Iterator<Item = String>,
+    ) {
         let values: Vec<String> = values.collect();
         let all = values.iter().map(|value| {
-            let record = FutureRecord::<str, str>::to(&self.topic)
+            let mut record = FutureRecord::<str, str>::to(&self.topic)
                 .partition(partition)
                 .payload(value);
+            record.timestamp = timestamp_ms;
             self.producer.send(record, Duration::from_secs(30))
         });
         for sent in futures::future::join_all(all).await {
             sent.expect("produced");
         }
+    }
+
+    /// Log start and end of partition 0.
+    fn log(&self) -> (i64, i64) {
+        let client: BaseConsumer = self.kafka.client("test").create().expect("a client");
+        let answer = client.fetch_watermarks(&self.topic, 0, DEADLINE);
+        answer.expect("the log's range")
     }
 
     fn settings(&self) -> Settings {
@@ -358,6 +380,39 @@ async fn a_position_beyond_the_end_stops_the_partition_and_says_what_to_do() {
     scene.produce(0, numbered(10..20)).await;
     consuming.stop().await;
     assert_eq!(store.count(), 0);
+}
+
+/// librdkafka stops fetching a partition whose position is out of range, for good: a seek does not start it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs brokers at KAFKA_BOOTSTRAP_SERVERS that look at retention every second"]
+async fn what_retention_takes_while_the_store_is_away_is_a_gap_and_the_partition_goes_on() {
+    // Given a partition that is paused because its store is away
+    let scene = Scene::with(TopicDefaults {
+        partitions: 1,
+        retention_ms: 600_000,
+        ..TopicDefaults::default()
+    })
+    .await;
+    let store = Store::default();
+    let mut settings = scene.settings();
+    settings.buffer_bytes = 1;
+    let consuming = scene.consume(settings, &store);
+    until("ready", || consuming.readiness.is_ready()).await;
+    store.state().away = true;
+    // When retention takes what comes meanwhile (for these records are old), and the store comes back
+    let old = numbered(0..200).map(|n| n + &"x".repeat(10_000));
+    scene.produce_at(0, Some(1), old).await;
+    until("retention", || scene.log() == (200, 200)).await;
+    store.state().away = false;
+    // Then it goes on with what comes then, and each record was stored or is in a gap
+    scene.produce(0, numbered(200..210)).await;
+    let values: Vec<String> = numbered(200..210).collect();
+    until("the last ten", || store.values().ends_with(&values)).await;
+    consuming.stop().await;
+    let gaps = store.state().gaps.clone();
+    let taken: i64 = gaps.iter().map(|gap| gap.to - gap.from).sum();
+    assert!(taken > 0);
+    assert_eq!(store.count() as i64 + taken, 210, "{gaps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
