@@ -5,7 +5,8 @@
 //! from one seed: `SEED=7 cargo test -p sim` replays seed 7, and a test runs one seed twice and
 //! compares the traces line by line.
 //!
-//! No build flag is needed to seed tokio's own random choices: every `select!` that a broker reaches is biased.
+//! No build flag is needed to seed tokio's own random choices: every `select!` that a broker reaches is biased, and
+//! what several of its tasks wait for is watched by `broker::env::watch`, which wakes them in a fixed order.
 
 mod client;
 mod cluster;

@@ -6,6 +6,7 @@
 //! code runs in both, and a simulated run is a function of its seed.
 
 pub mod production;
+pub mod watch;
 
 use std::fmt;
 use std::future::Future;

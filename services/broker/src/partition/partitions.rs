@@ -11,12 +11,11 @@ use engine::replica::{Opened, Replica};
 use futures::future::join_all;
 use parking_lot::{Mutex, RwLock};
 use storage::{Log, LogConfig};
-use tokio::sync::watch;
 use wire::{Str, Uuid};
 
 use super::{Due, Partition, State, convert};
 use crate::config::{Config, TopicConfig};
-use crate::env::{BoxFuture, Env};
+use crate::env::{BoxFuture, Env, watch};
 use crate::metrics::Metrics;
 use crate::quorum::Quorum;
 
@@ -105,7 +104,7 @@ impl Partitions {
     pub async fn run(self: Arc<Self>, quorum: Arc<Quorum>) {
         let mut images = quorum.watch();
         loop {
-            let image = images.borrow_and_update().clone();
+            let image = images.latest();
             // What an earlier incarnation was told is no business of this one: its leaderships are over.
             let ours = quorum
                 .broker_epoch()
@@ -148,7 +147,10 @@ impl Partitions {
             }
         }
         self.applied.store(image);
-        self.changes.send_modify(|count| *count += 1);
+        self.changes.send_if_modified(|count| {
+            *count += 1;
+            true
+        });
     }
 
     /// Stops every partition; what is in the logs is the owner's to flush.

@@ -50,14 +50,11 @@ pub(super) struct Session {
 impl Node {
     /// Watches over the brokers while this node is the active controller.
     pub async fn run_controller(self: Arc<Self>) {
-        let Some(raft) = self.raft.clone() else {
-            return;
-        };
-        let mut leadership = raft.server_metrics();
+        let mut leadership = self.leadership.subscribe();
         let mut images = self.published.watch();
         let mut last_tick = self.env.now();
         loop {
-            let leader = leadership.borrow_and_update().current_leader;
+            let leader = leadership.latest().leader;
             self.published.set_controller(leader.map(broker_id));
             images.mark_unchanged();
             match self.active_term() {

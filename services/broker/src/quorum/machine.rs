@@ -12,14 +12,13 @@ use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use super::codec::{self, Layout};
 use super::log::{read_checked, with_reserve, write_checked};
 use super::types::{
     Applied, Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types,
 };
-use crate::env::{Env, Pool};
+use crate::env::{Env, Pool, watch};
 
 const SNAPSHOT_FILE: &str = "snapshot";
 /// Applied commands kept for observers, which else get the whole image.
@@ -43,7 +42,7 @@ impl Published {
     /// An empty image.
     pub fn new() -> Published {
         let first = Arc::new(Image::default());
-        let (changes, _) = watch::channel(first.clone());
+        let changes = watch::Sender::new(first.clone());
         Published {
             image: ArcSwap::new(first),
             changes,

@@ -44,7 +44,6 @@ use std::time::Duration;
 use engine::ids::{BrokerEpoch, BrokerId};
 use engine::metadata::{Command, Image, Outcome, Proposal};
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wire::{Str, Uuid};
@@ -55,12 +54,12 @@ pub use liveness::{Joining, StallProbe};
 use self::machine::Published;
 use self::message::{Reply, Request};
 use self::network::Strangers;
-use self::node::{Node, broker_id, check_size, node_id};
+use self::node::{Leadership, Node, broker_id, check_size, node_id};
 use self::open::{Opening, listen, start_raft};
 use self::peer::Peer;
 use self::proposals::Proposals;
 use crate::config::Config;
-use crate::env::{Env, Listener, Plane, Pool};
+use crate::env::{Env, Listener, Plane, Pool, watch};
 
 /// The directory of the metadata log within `metadata.log.dir`.
 pub const DIRECTORY: &str = "__cluster_metadata-0";
@@ -133,6 +132,7 @@ impl Quorum {
             inbound: Default::default(),
             hint: AtomicU64::new(u64::MAX),
             stopping: AtomicBool::new(false),
+            leadership: watch::Sender::new(Leadership::default()),
             membership_turn: Arc::default(),
             config,
             env,
@@ -161,6 +161,8 @@ impl Quorum {
                 spawn("quorum-entry", Box::pin(node.clone().enter_quorum()));
                 spawn("quorum-reserve", Box::pin(node.clone().keep_reserve()));
                 spawn("quorum-compaction", Box::pin(node.clone().keep_compact()));
+                let following = node.clone().follow_leadership();
+                spawn("quorum-leadership", Box::pin(following));
                 spawn("quorum-controller", Box::pin(node.clone().run_controller()));
             }
             None => spawn("quorum-observer", Box::pin(node.clone().run_observer())),
@@ -224,7 +226,7 @@ impl Quorum {
     pub async fn cluster_id(&self, deadline: Duration) -> Result<Str, Error> {
         let mut images = self.watch();
         let named = timeout(deadline, images.wait_for(|i| i.cluster_id().is_some())).await;
-        let image = named.ok().and_then(Result::ok).map(|i| i.clone());
+        let image = named.ok().and_then(Result::ok);
         image
             .and_then(|i| i.cluster_id().cloned())
             .ok_or_else(|| Error::Unavailable("the quorum has not formed".into()))

@@ -20,7 +20,7 @@ use super::network::Strangers;
 use super::peer::{Error, Peer};
 use super::types::{Member, Raft};
 use crate::config::Config;
-use crate::env::{Env, Plane};
+use crate::env::{Env, Plane, watch};
 
 /// Between two attempts to reach the active controller.
 const RETRY: Duration = Duration::from_millis(25);
@@ -29,8 +29,8 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 /// The largest command, encoded. Entries are sent whole, in frames that are bounded (MAX_FRAME_BYTES), and some are
 /// kept in memory: one that no follower can be sent would end all progress of the quorum.
 const COMMAND_MAX_BYTES: usize = 4 << 20;
-/// How long a write may still be answered after its term has ended.
-const AFTER_OFFICE: Duration = Duration::from_secs(1);
+/// Between two looks at whether a write that waits for its answer is still this node's to make.
+const OFFICE_CHECK: Duration = Duration::from_secs(1);
 
 /// What all tasks of a node share.
 pub struct Node {
@@ -52,8 +52,18 @@ pub struct Node {
     /// Whom an observer takes for the active controller; `u64::MAX` for nobody.
     pub hint: AtomicU64,
     pub stopping: AtomicBool,
+    /// Who leads, as far as this node's consensus knows.
+    pub leadership: watch::Sender<Leadership>,
     /// Held while the members are changed: one change at a time.
     pub membership_turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Who leads the consensus, and what this node is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    pub leader: Option<u64>,
+    pub state: ServerState,
+    pub term: u64,
 }
 
 /// The leader's calls as a follower sees them.
@@ -178,8 +188,9 @@ impl Node {
         }
         // openraft never answers for an entry that a snapshot of the next leader replaces.
         let over = async {
-            self.term_over(raft, term).await;
-            sleep(AFTER_OFFICE).await;
+            while self.active_term() == Some(term) {
+                sleep(OFFICE_CHECK).await;
+            }
         };
         let written = tokio::select! {
             biased;
@@ -194,17 +205,6 @@ impl Node {
                 Err(self.not_controller())
             }
             Err(e) => Err(Refusal::Unavailable(e.to_string())),
-        }
-    }
-
-    /// Waits until this node no longer leads in `term`.
-    async fn term_over(&self, raft: &Raft, term: u64) {
-        let over = |state: ServerState, now: u64| state != ServerState::Leader || now != term;
-        let mut metrics = raft.metrics();
-        let ended = metrics.wait_for(|m| over(m.state, m.current_term)).await;
-        if ended.map(drop).is_err() {
-            // The consensus has ended, and answers the write with that.
-            std::future::pending::<()>().await;
         }
     }
 
@@ -280,17 +280,36 @@ impl Node {
 
     /// Waits until `leader` is not the leader any more.
     async fn replaced(&self, leader: u64) {
-        let Some(raft) = &self.raft else {
+        if self.raft.is_none() {
             return std::future::pending().await;
-        };
-        // An error means that the consensus has ended: the caller's deadline will tell.
-        if raft
-            .metrics()
-            .wait_for(|m| m.current_leader != Some(leader))
-            .await
-            .is_err()
-        {
-            std::future::pending::<()>().await;
+        }
+        let mut leadership = self.leadership.subscribe();
+        // The sender lives as long as this node.
+        let _ = leadership.wait_for(|l| l.leader != Some(leader)).await;
+    }
+
+    /// Passes on what openraft says of the leadership, as the only one who waits for that: see [`watch`].
+    pub async fn follow_leadership(self: Arc<Self>) {
+        let Some(raft) = &self.raft else { return };
+        let mut metrics = raft.server_metrics();
+        loop {
+            let now = {
+                let m = metrics.borrow_and_update();
+                Leadership {
+                    leader: m.current_leader,
+                    state: m.state,
+                    term: m.vote.leader_id().term,
+                }
+            };
+            self.leadership.send_if_modified(|known| {
+                let is_new = *known != now;
+                *known = now;
+                is_new
+            });
+            // An error means that the consensus has ended.
+            if metrics.changed().await.is_err() {
+                return;
+            }
         }
     }
 

@@ -124,7 +124,7 @@ impl Fetchers {
     async fn run(mut self) {
         let mut changes = self.partitions.changes();
         loop {
-            changes.borrow_and_update();
+            changes.mark_unchanged();
             self.assign();
             if changes.changed().await.is_err() {
                 return;
