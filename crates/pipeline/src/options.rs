@@ -9,6 +9,8 @@ pub struct KafkaOptions {
     /// Brokers to start from, separated by commas.
     #[arg(
         long,
+        // As Kafka's own tools spell it.
+        alias = "bootstrap-server",
         env = "KAFKA_BOOTSTRAP_SERVERS",
         default_value = "localhost:9092",
         value_name = "HOST:PORT,..."

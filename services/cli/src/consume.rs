@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::base64;
 use crate::offsets::{Begin, TIMEOUT, range};
+use crate::topic;
 
 /// Read records and print them
 ///
@@ -32,6 +33,7 @@ pub struct Options {
     #[command(flatten)]
     kafka: KafkaOptions,
 
+    /// The topic to read
     topic: String,
 
     /// Start with the oldest record [default: with what comes from now on]
@@ -51,7 +53,12 @@ pub struct Options {
     group: Option<String>,
 
     /// Stop after this many records
-    #[arg(long = "max", short = 'n', value_name = "RECORDS")]
+    #[arg(
+        long = "max",
+        alias = "max-messages",
+        short = 'n',
+        value_name = "RECORDS"
+    )]
     max: Option<u64>,
 
     /// Stop at the end of the log
@@ -80,6 +87,7 @@ pub struct Options {
 }
 
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    topic::require(&options.kafka, &options.topic, options.partition).await?;
     tokio::task::block_in_place(|| consume(&options))
 }
 

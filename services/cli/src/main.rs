@@ -6,6 +6,7 @@ mod consume;
 mod offsets;
 mod output;
 mod produce;
+mod topic;
 mod verify;
 mod wire_client;
 
@@ -15,6 +16,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 /// Millrace from the command line: topics, settings, groups, records, and the proof that nothing was lost.
+///
+///   millrace topics create events --partitions 6 --config retention.ms=86400000
+///   echo hello | millrace produce events
+///   millrace consume events --from-beginning --exit
 ///
 /// Every command finds the cluster by --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS and works against any Kafka.
 /// Exit codes: 0 done, 1 failed (for verify: something is missing, doubled or different), 2 wrong usage.
@@ -108,6 +113,22 @@ mod tests {
                 .map(|one| one.render_long_help());
             let help = help.expect("a command").to_string();
             assert!(help.contains(word), "{name}: {help}");
+        }
+    }
+
+    #[test]
+    fn help_leaves_nothing_unsaid() {
+        let mut open = vec![super::Cli::command()];
+        while let Some(command) = open.pop() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                let (of, name) = (command.get_name(), argument.get_id());
+                assert!(
+                    argument.get_help().is_some(),
+                    "{of}: {name} is not explained"
+                );
+            }
+            open.extend(command.get_subcommands().cloned());
         }
     }
 }

@@ -15,6 +15,8 @@ use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
+use crate::topic;
+
 /// Records sent and not yet acknowledged.
 const IN_FLIGHT: usize = 10_000;
 
@@ -34,6 +36,7 @@ pub struct Options {
     #[command(flatten)]
     kafka: KafkaOptions,
 
+    /// The topic to write to; it must be there
     topic: String,
 
     /// Write this one value
@@ -65,7 +68,7 @@ pub struct Options {
     json: bool,
 
     /// Compression of the batches: none, gzip, snappy, lz4, zstd
-    #[arg(long, default_value = "none")]
+    #[arg(long, default_value = "none", value_parser = ["none", "gzip", "snappy", "lz4", "zstd"], hide_possible_values = true)]
     compression: String,
 
     /// Print where each record was stored
@@ -87,6 +90,7 @@ struct Input {
 }
 
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    topic::require(&options.kafka, &options.topic, options.partition).await?;
     let mut config = options.kafka.producer("millrace-produce");
     config
         .set("message.timeout.ms", (options.timeout * 1000).to_string())

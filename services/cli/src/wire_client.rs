@@ -1,17 +1,24 @@
-//! A connection for the few requests that librdkafka's Rust wrapper does not offer. Plain TCP only.
+//! A connection for requests that librdkafka's Rust wrapper does not offer, or whose errors it keeps to itself. Plain
+//! TCP only.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use pipeline::KafkaOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wire::messages::{ApiVersionsRequest, FindCoordinatorRequest, RequestHeader, ResponseHeader};
+use wire::messages::metadata_request::MetadataRequestTopic;
+use wire::messages::{
+    ApiVersionsRequest, FindCoordinatorRequest, MetadataRequest, MetadataResponse, RequestHeader,
+    ResponseHeader,
+};
 use wire::{ErrorCode, Message, Reader, Request, Str, Writer};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// When to ask again where an error may pass.
+pub const AGAIN: Duration = Duration::from_millis(100);
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -24,10 +31,7 @@ pub struct Connection {
 impl Connection {
     /// Connects to the first bootstrap server that answers.
     pub async fn bootstrap(options: &KafkaOptions) -> anyhow::Result<Connection> {
-        let secured = |(name, value): &(String, String)| {
-            name == "security.protocol" && !value.eq_ignore_ascii_case("plaintext")
-        };
-        if options.properties.iter().any(secured) {
+        if is_secured(options) {
             bail!("this command speaks plain TCP only, not what security.protocol asks for");
         }
         let mut last = anyhow!("no bootstrap server is given");
@@ -70,17 +74,60 @@ impl Connection {
         Ok(connection)
     }
 
-    /// A connection to the coordinator of a group.
-    pub async fn coordinator(options: &KafkaOptions, group: &str) -> anyhow::Result<Connection> {
+    /// A connection to the active controller, which alone changes topics in clusters that still have ZooKeeper.
+    pub async fn controller(options: &KafkaOptions) -> anyhow::Result<Connection> {
         let mut any = Connection::bootstrap(options).await?;
+        let metadata = any.metadata(Some(Vec::new())).await?;
+        match address_of(&metadata, metadata.controller_id) {
+            Some(address) => Connection::open(&address).await,
+            None => bail!("the cluster has no controller at the moment"),
+        }
+    }
+
+    /// A connection to one broker.
+    pub async fn broker(options: &KafkaOptions, id: i32) -> anyhow::Result<Connection> {
+        let mut any = Connection::bootstrap(options).await?;
+        let metadata = any.metadata(Some(Vec::new())).await?;
+        match address_of(&metadata, id) {
+            Some(address) => Connection::open(&address).await,
+            None => bail!("there is no broker {id}, or it is not there at the moment"),
+        }
+    }
+
+    /// What the broker knows of the cluster and of these topics (`None`: of all), which it does not create.
+    pub async fn metadata(
+        &mut self,
+        topics: Option<Vec<MetadataRequestTopic>>,
+    ) -> anyhow::Result<MetadataResponse> {
+        let question = MetadataRequest {
+            topics,
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        self.call(&question, 12).await
+    }
+
+    /// A connection to the coordinator of a group. Until `deadline` it waits for one to be found.
+    pub async fn coordinator(
+        options: &KafkaOptions,
+        group: &str,
+        deadline: Instant,
+    ) -> anyhow::Result<Connection> {
         let question = FindCoordinatorRequest {
             key: Str::copy_from(group),
             ..FindCoordinatorRequest::default()
         };
-        let found = any.call(&question, 3).await?;
-        check(found.error_code, found.error_message.as_deref())
-            .context("cannot find the group's coordinator")?;
-        Connection::open(&format!("{}:{}", found.host, found.port)).await
+        loop {
+            let mut any = Connection::bootstrap(options).await?;
+            let found = any.call(&question, 3).await?;
+            if may_pass(found.error_code) && Instant::now() < deadline {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+            check(found.error_code, found.error_message.as_deref())
+                .context("cannot find the group's coordinator")?;
+            return Connection::open(&format!("{}:{}", &*found.host, found.port)).await;
+        }
     }
 
     /// Sends the request at `newest` or the broker's own newest version, whichever is older.
@@ -141,6 +188,24 @@ impl Connection {
         }
         Ok(R::Response::decode(&mut reader, version)?)
     }
+}
+
+/// Whether the user asks for more than plain TCP.
+pub fn is_secured(options: &KafkaOptions) -> bool {
+    let secured = |(name, value): &(String, String)| {
+        name == "security.protocol" && !value.eq_ignore_ascii_case("plaintext")
+    };
+    options.properties.iter().any(secured)
+}
+
+fn address_of(metadata: &MetadataResponse, id: i32) -> Option<String> {
+    let broker = metadata.brokers.iter().find(|one| one.node_id == id)?;
+    Some(format!("{}:{}", &*broker.host, broker.port))
+}
+
+/// Whether it may be otherwise soon, as while a coordinator moves.
+pub fn may_pass(code: i16) -> bool {
+    ErrorCode::from_code(code).is_some_and(ErrorCode::is_retriable)
 }
 
 /// Turns Kafka's error into ours.

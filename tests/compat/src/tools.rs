@@ -1,4 +1,4 @@
-//! Commands by the names under which people know them, run by a shell.
+//! Commands by the names under which people know them, our own `millrace` among them, run by a shell.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -105,13 +105,20 @@ impl Tools {
 
     fn shell(&self, script: &str) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
+        let own = std::env::current_exe().expect("a test knows its own program");
+        // target/debug/deps/compat-1234 lies below the programs.
+        let programs = own.ancestors().nth(2).expect("cargo's directory");
         let mut command = Command::new("timeout");
         command
             .args(["--kill-after=5", LIMIT])
             .args(["bash", "-euo", "pipefail", "-c", script])
             .env(
                 "PATH",
-                format!("{}:{path}", self.directory.path().display()),
+                format!(
+                    "{}:{}:{path}",
+                    self.directory.path().display(),
+                    programs.display()
+                ),
             )
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null());

@@ -2,15 +2,17 @@
 
 use std::io::stdout;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use rdkafka::admin::{ConfigEntry, ConfigSource, ResourceSpecifier};
+use pipeline::KafkaOptions;
 use serde_json::{Value, json};
 use wire::Str;
-use wire::messages::IncrementalAlterConfigsRequest;
+use wire::messages::describe_configs_request::DescribeConfigsResource;
+use wire::messages::describe_configs_response::DescribeConfigsResourceResult;
 use wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use wire::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
 
-use super::{Common, options, setting};
+use super::{Common, setting};
 use crate::output::{Table, print_json};
 use crate::wire_client::{Connection, check};
 
@@ -22,8 +24,9 @@ pub enum Command {
     Alter(Alter),
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+/// What has settings.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
     Topic,
     Broker,
 }
@@ -36,12 +39,26 @@ impl Kind {
             Kind::Broker => 4,
         }
     }
+
+    /// Where its settings are kept: a broker's with itself, a topic's anywhere.
+    async fn connect(self, kafka: &KafkaOptions, name: &str) -> anyhow::Result<Connection> {
+        match self {
+            Kind::Topic => Connection::bootstrap(kafka).await,
+            Kind::Broker => {
+                let id = name
+                    .parse()
+                    .map_err(|_| anyhow!("{name:?} is not a broker's id"))?;
+                Connection::broker(kafka, id).await
+            }
+        }
+    }
 }
 
 #[derive(Args)]
 pub struct Describe {
     #[command(flatten)]
     common: Common,
+    /// What has the settings
     kind: Kind,
     /// The topic's name or the broker's id
     name: String,
@@ -53,14 +70,15 @@ pub struct Describe {
 #[derive(Args)]
 pub struct Alter {
     #[command(flatten)]
-    common: Common,
+    kafka: KafkaOptions,
+    /// What has the settings
     kind: Kind,
     /// The topic's name or the broker's id
     name: String,
-    /// May be repeated
+    /// A setting and its new value, such as retention.ms=3600000. May be repeated
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = setting, required_unless_present = "unset")]
     set: Vec<(String, String)>,
-    /// Go back to the default. May be repeated
+    /// A setting that goes back to its default. May be repeated
     #[arg(long, short, value_name = "NAME")]
     unset: Vec<String>,
     /// Only ask whether it would be accepted
@@ -76,70 +94,80 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
 }
 
 async fn describe_configs(describe: Describe) -> anyhow::Result<()> {
-    let resource = match describe.kind {
-        Kind::Topic => ResourceSpecifier::Topic(&describe.name),
-        Kind::Broker => ResourceSpecifier::Broker(
-            describe
-                .name
-                .parse()
-                .map_err(|_| anyhow!("{:?} is not a broker's id", describe.name))?,
-        ),
+    let (kind, name) = (describe.kind, &describe.name);
+    let mut connection = kind.connect(&describe.common.kafka, name).await?;
+    let shown = |entry: &DescribeConfigsResourceResult| {
+        describe.all || !matches!(entry.config_source, DEFAULT | UNKNOWN)
     };
-    let answers = describe
-        .common
-        .admin()?
-        .describe_configs([&resource], &options())
-        .await?;
-    let found = answers
-        .into_iter()
-        .next()
-        .ok_or_else(|| anyhow!("the cluster gave no answer"))?;
-    let found =
-        found.map_err(|code| anyhow!("cannot read the settings of {}: {code}", describe.name))?;
-    let shown = |entry: &ConfigEntry| {
-        describe.all || !matches!(entry.source, ConfigSource::Default | ConfigSource::Unknown)
-    };
-    let mut entries: Vec<ConfigEntry> = found.entries.into_iter().filter(shown).collect();
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut entries = read(&mut connection, kind, name).await?;
+    entries.retain(shown);
     if describe.common.json {
         let all: Vec<Value> = entries.iter().map(entry_json).collect();
         return print_json(&mut stdout(), &Value::Array(all));
     }
     let mut table = Table::new(["NAME", "VALUE", "SOURCE"]);
-    for entry in entries {
-        let source = source_name(&entry.source).to_owned();
+    for entry in &entries {
         table.row([
-            entry.name,
-            value_text(entry.value, entry.is_sensitive),
-            source,
+            entry.name.to_string(),
+            value_text(entry),
+            source_name(entry.config_source).into(),
         ]);
     }
     Ok(table.print(&mut stdout())?)
 }
 
-fn value_text(value: Option<String>, is_sensitive: bool) -> String {
-    if is_sensitive {
-        "(hidden)".into()
-    } else {
-        value.unwrap_or_default()
+/// All settings of a topic or a broker, by name.
+pub async fn read(
+    connection: &mut Connection,
+    kind: Kind,
+    name: &str,
+) -> anyhow::Result<Vec<DescribeConfigsResourceResult>> {
+    let request = DescribeConfigsRequest {
+        resources: vec![DescribeConfigsResource {
+            resource_type: kind.code(),
+            resource_name: Str::copy_from(name),
+            configuration_keys: None,
+        }],
+        ..DescribeConfigsRequest::default()
+    };
+    let answer = connection.call(&request, 4).await?;
+    let Some(found) = answer.results.into_iter().next() else {
+        bail!("the cluster gave no answer")
+    };
+    check(found.error_code, found.error_message.as_deref())
+        .with_context(|| format!("cannot read the settings of {name}"))?;
+    let mut entries = found.configs;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+fn value_text(entry: &DescribeConfigsResourceResult) -> String {
+    match (&entry.value, entry.is_sensitive) {
+        (_, true) => "(hidden)".into(),
+        (value, false) => value.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
-fn entry_json(entry: &ConfigEntry) -> Value {
+fn entry_json(entry: &DescribeConfigsResourceResult) -> Value {
     json!({
-        "name": entry.name, "value": entry.value, "source": source_name(&entry.source),
-        "read_only": entry.is_read_only, "sensitive": entry.is_sensitive,
+        "name": &*entry.name, "value": entry.value.as_deref(), "source": source_name(entry.config_source),
+        "read_only": entry.read_only, "sensitive": entry.is_sensitive,
     })
 }
 
-fn source_name(source: &ConfigSource) -> &'static str {
+// Kafka's numbers for where a value comes from.
+const UNKNOWN: i8 = 0;
+pub const TOPIC: i8 = 1;
+const DEFAULT: i8 = 5;
+
+fn source_name(source: i8) -> &'static str {
     match source {
-        ConfigSource::Unknown => "unknown",
-        ConfigSource::Default => "default",
-        ConfigSource::DynamicTopic => "topic",
-        ConfigSource::DynamicBroker => "broker, dynamic",
-        ConfigSource::DynamicDefaultBroker => "all brokers, dynamic",
-        ConfigSource::StaticBroker => "broker's file",
+        TOPIC => "topic",
+        2 => "broker, dynamic",
+        3 => "all brokers, dynamic",
+        4 => "broker's file",
+        DEFAULT => "default",
+        _ => "unknown",
     }
 }
 
@@ -165,14 +193,13 @@ async fn alter_configs(alter: Alter) -> anyhow::Result<()> {
         resources: vec![resource],
         validate_only: alter.dry_run,
     };
-    let answer = Connection::bootstrap(&alter.common.kafka)
-        .await?
-        .call(&request, 1)
-        .await?;
+    let mut connection = alter.kind.connect(&alter.kafka, &alter.name).await?;
+    let answer = connection.call(&request, 1).await?;
     let Some(outcome) = answer.responses.first() else {
         bail!("the cluster gave no answer")
     };
-    check(outcome.error_code, outcome.error_message.as_deref())?;
+    check(outcome.error_code, outcome.error_message.as_deref())
+        .with_context(|| format!("cannot change the settings of {}", alter.name))?;
     println!(
         "{} {}",
         if alter.dry_run {

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::stdout;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use pipeline::KafkaOptions;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
 use rdkafka::groups::GroupList;
 use serde_json::{Value, json};
 use wire::messages::{ConsumerProtocolAssignment, OffsetFetchRequest};
 use wire::{Message, Reader, Str};
 
-use super::{Admin, Common, TIMEOUT};
+use super::{Common, TIMEOUT};
 use crate::output::{Table, print_json};
-use crate::wire_client::{Connection, check};
+use crate::wire_client::{AGAIN, Connection, check, is_secured, may_pass};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -34,14 +37,29 @@ pub struct List {
 pub struct Describe {
     #[command(flatten)]
     common: Common,
+    /// The group's id
     group: String,
 }
 
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::List(list) => list_groups(list),
+        Command::List(list) => list_groups(list).await,
         Command::Describe(describe) => describe_group(describe).await,
     }
+}
+
+type Admin = AdminClient<DefaultClientContext>;
+
+/// A client of librdkafka, which asks every broker for its groups.
+async fn client(kafka: &KafkaOptions) -> anyhow::Result<Admin> {
+    // librdkafka would try until its time is over, and then not say which address is wrong.
+    if !is_secured(kafka) {
+        Connection::bootstrap(kafka).await?;
+    }
+    kafka
+        .client("millrace-cli")
+        .create()
+        .context("cannot create a Kafka client")
 }
 
 fn fetch(admin: &Admin, group: Option<&str>) -> anyhow::Result<GroupList> {
@@ -49,8 +67,8 @@ fn fetch(admin: &Admin, group: Option<&str>) -> anyhow::Result<GroupList> {
         .context("cannot list the groups")
 }
 
-fn list_groups(list: List) -> anyhow::Result<()> {
-    let found = fetch(&list.common.admin()?, None)?;
+async fn list_groups(list: List) -> anyhow::Result<()> {
+    let found = fetch(&client(&list.common.kafka).await?, None)?;
     let mut groups: Vec<_> = found.groups().iter().collect();
     groups.sort_by_key(|group| group.name());
     if list.common.json {
@@ -83,7 +101,7 @@ struct Position {
 }
 
 async fn describe_group(describe: Describe) -> anyhow::Result<()> {
-    let admin = describe.common.admin()?;
+    let admin = client(&describe.common.kafka).await?;
     let found = fetch(&admin, Some(&describe.group))?;
     let group = found
         .groups()
@@ -173,13 +191,20 @@ async fn committed(
     options: &KafkaOptions,
     group: &str,
 ) -> anyhow::Result<BTreeMap<(String, i32), Position>> {
-    let mut coordinator = Connection::coordinator(options, group).await?;
+    let deadline = Instant::now() + TIMEOUT;
     let question = OffsetFetchRequest {
         group_id: Str::copy_from(group),
         topics: None,
         ..OffsetFetchRequest::default()
     };
-    let answer = coordinator.call(&question, 7).await?;
+    let answer = loop {
+        let mut coordinator = Connection::coordinator(options, group, deadline).await?;
+        let answer = coordinator.call(&question, 7).await?;
+        if !may_pass(answer.error_code) || Instant::now() >= deadline {
+            break answer;
+        }
+        tokio::time::sleep(AGAIN).await;
+    };
     check(answer.error_code, None).context("cannot read the group's offsets")?;
     let mut positions = BTreeMap::new();
     for topic in &answer.topics {

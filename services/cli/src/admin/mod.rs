@@ -6,14 +6,8 @@ pub mod topics;
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use pipeline::KafkaOptions;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::metadata::Metadata;
-
-pub type Admin = AdminClient<DefaultClientContext>;
 
 /// How long one question may take.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
@@ -27,27 +21,6 @@ pub struct Common {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
-}
-
-impl Common {
-    pub fn admin(&self) -> anyhow::Result<Admin> {
-        self.kafka
-            .client("millrace-cli")
-            .create()
-            .context("cannot create a Kafka client")
-    }
-}
-
-fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(TIMEOUT))
-        .operation_timeout(Some(TIMEOUT))
-}
-
-/// All topics, because asking for one by name would create it where the brokers create topics by themselves.
-fn metadata(admin: &Admin) -> anyhow::Result<Metadata> {
-    tokio::task::block_in_place(|| admin.inner().fetch_metadata(None, TIMEOUT))
-        .context("no broker answers")
 }
 
 /// `NAME=VALUE` on the command line.

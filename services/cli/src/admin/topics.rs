@@ -2,15 +2,21 @@
 
 use std::io::stdout;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use rdkafka::admin::{ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::metadata::MetadataTopic;
-use rdkafka::types::RDKafkaErrorCode;
+use pipeline::KafkaOptions;
 use serde_json::{Value, json};
+use wire::messages::create_partitions_request::CreatePartitionsTopic;
+use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use wire::messages::metadata_response::MetadataResponseTopic;
+use wire::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
+use wire::{ErrorCode, Str};
 
-use super::{Admin, Common, metadata, options, setting};
+use super::configs::{self, Kind};
+use super::{Common, TIMEOUT, setting};
 use crate::output::{Table, joined, print_json};
+use crate::topic;
+use crate::wire_client::{Connection, check};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -38,14 +44,15 @@ pub struct List {
 #[derive(Args)]
 pub struct Create {
     #[command(flatten)]
-    common: Common,
+    kafka: KafkaOptions,
+    /// The topic's name
     name: String,
     /// Number of partitions [default: the cluster's num.partitions]
     #[arg(long, short, value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
     /// Copies of each partition [default: the cluster's default.replication.factor]
-    #[arg(long, short, value_parser = clap::value_parser!(i32).range(1..))]
-    replication_factor: Option<i32>,
+    #[arg(long, short, value_parser = clap::value_parser!(i16).range(1..))]
+    replication_factor: Option<i16>,
     /// A setting of the topic, such as retention.ms=3600000. May be repeated
     #[arg(long, short, value_name = "NAME=VALUE", value_parser = setting)]
     config: Vec<(String, String)>,
@@ -65,7 +72,8 @@ pub struct Describe {
 #[derive(Args)]
 pub struct Alter {
     #[command(flatten)]
-    common: Common,
+    kafka: KafkaOptions,
+    /// The topic's name
     name: String,
     /// The new number of partitions, larger than the present one. Keys are spread anew over them
     #[arg(long, short, value_parser = clap::value_parser!(i32).range(1..))]
@@ -75,7 +83,8 @@ pub struct Alter {
 #[derive(Args)]
 pub struct Delete {
     #[command(flatten)]
-    common: Common,
+    kafka: KafkaOptions,
+    /// The topics' names
     #[arg(required = true)]
     names: Vec<String>,
     /// Succeed when there is no topic of that name
@@ -85,7 +94,7 @@ pub struct Delete {
 
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::List(list) => list_topics(list),
+        Command::List(list) => list_topics(list).await,
         Command::Create(create) => create_topic(create).await,
         Command::Describe(describe) => describe_topics(describe).await,
         Command::Alter(alter) => alter_topic(alter).await,
@@ -97,29 +106,35 @@ fn is_internal(topic: &str) -> bool {
     topic.starts_with("__")
 }
 
-fn replicas(topic: &MetadataTopic) -> usize {
-    topic
-        .partitions()
-        .iter()
-        .map(|partition| partition.replicas().len())
-        .max()
-        .unwrap_or(0)
+fn name_of(topic: &MetadataResponseTopic) -> &str {
+    topic.name.as_deref().unwrap_or_default()
 }
 
-fn list_topics(list: List) -> anyhow::Result<()> {
-    let metadata = metadata(&list.common.admin()?)?;
-    let shown = |topic: &&MetadataTopic| list.internal || !is_internal(topic.name());
-    let mut topics: Vec<&MetadataTopic> = metadata.topics().iter().filter(shown).collect();
-    topics.sort_by_key(|topic| topic.name());
-    let describe = |topic: &&MetadataTopic| json!({"topic": topic.name(), "partitions": topic.partitions().len(), "replication_factor": replicas(topic)});
+fn replicas(topic: &MetadataResponseTopic) -> usize {
+    let counts = topic.partitions.iter().map(|p| p.replica_nodes.len());
+    counts.max().unwrap_or(0)
+}
+
+/// All topics, in the order of their names.
+async fn all(connection: &mut Connection) -> anyhow::Result<Vec<MetadataResponseTopic>> {
+    let mut topics = connection.metadata(None).await?.topics;
+    topics.sort_by(|a, b| name_of(a).cmp(name_of(b)));
+    Ok(topics)
+}
+
+async fn list_topics(list: List) -> anyhow::Result<()> {
+    let mut connection = Connection::bootstrap(&list.common.kafka).await?;
+    let mut topics = all(&mut connection).await?;
+    topics.retain(|topic| list.internal || !is_internal(name_of(topic)));
+    let describe = |topic: &MetadataResponseTopic| json!({"topic": name_of(topic), "partitions": topic.partitions.len(), "replication_factor": replicas(topic)});
     if list.common.json {
         return print_json(&mut stdout(), &topics.iter().map(describe).collect());
     }
     let mut table = Table::new(["TOPIC", "PARTITIONS", "REPLICAS"]);
-    for topic in topics {
+    for topic in &topics {
         table.row([
-            topic.name().into(),
-            topic.partitions().len().to_string(),
+            name_of(topic).into(),
+            topic.partitions.len().to_string(),
             replicas(topic).to_string(),
         ]);
     }
@@ -127,46 +142,66 @@ fn list_topics(list: List) -> anyhow::Result<()> {
 }
 
 async fn create_topic(create: Create) -> anyhow::Result<()> {
-    let replication = TopicReplication::Fixed(create.replication_factor.unwrap_or(-1));
-    let mut topic = NewTopic::new(&create.name, create.partitions.unwrap_or(-1), replication);
-    for (name, value) in &create.config {
-        topic = topic.set(name, value);
+    let name = &create.name;
+    let config = |(key, value): &(String, String)| CreatableTopicConfig {
+        name: Str::copy_from(key),
+        value: Some(Str::copy_from(value)),
+    };
+    let topic = CreatableTopic {
+        name: Str::copy_from(name),
+        num_partitions: create.partitions.unwrap_or(-1),
+        replication_factor: create.replication_factor.unwrap_or(-1),
+        configs: create.config.iter().map(config).collect(),
+        ..CreatableTopic::default()
+    };
+    let request = CreateTopicsRequest {
+        topics: vec![topic],
+        timeout_ms: timeout_ms(),
+        ..CreateTopicsRequest::default()
+    };
+    let mut controller = Connection::controller(&create.kafka).await?;
+    let answer = controller.call(&request, 7).await?;
+    let Some(outcome) = answer.topics.first() else {
+        bail!("the cluster gave no answer")
+    };
+    let exists = is(outcome.error_code, ErrorCode::TopicAlreadyExists);
+    if exists && create.if_not_exists {
+        println!("topic {name} exists");
+        return Ok(());
     }
-    let answers = create
-        .common
-        .admin()?
-        .create_topics([&topic], &options())
-        .await?;
-    match answers.into_iter().next() {
-        Some(Ok(name)) => println!("created topic {name}"),
-        Some(Err((name, RDKafkaErrorCode::TopicAlreadyExists))) if create.if_not_exists => {
-            println!("topic {name} exists")
-        }
-        Some(Err((name, code))) => bail!("cannot create topic {name}: {code}"),
-        None => bail!("the cluster gave no answer"),
-    }
+    check(outcome.error_code, outcome.error_message.as_deref())
+        .with_context(|| format!("cannot create topic {name}"))?;
+    println!("created topic {name}");
     Ok(())
 }
 
+fn timeout_ms() -> i32 {
+    i32::try_from(TIMEOUT.as_millis()).unwrap_or(i32::MAX)
+}
+
+fn is(code: i16, error: ErrorCode) -> bool {
+    ErrorCode::from_code(code) == Some(error)
+}
+
 async fn describe_topics(describe: Describe) -> anyhow::Result<()> {
-    let admin = describe.common.admin()?;
-    let metadata = metadata(&admin)?;
-    let wanted = |topic: &&MetadataTopic| match describe.names.is_empty() {
-        true => !is_internal(topic.name()),
-        false => describe.names.iter().any(|name| name == topic.name()),
+    let mut connection = Connection::bootstrap(&describe.common.kafka).await?;
+    let topics = if describe.names.is_empty() {
+        let mut topics = all(&mut connection).await?;
+        topics.retain(|topic| !is_internal(name_of(topic)));
+        topics
+    } else {
+        let mut topics = Vec::new();
+        for name in &describe.names {
+            match topic::find(&mut connection, name).await? {
+                Some(topic) => topics.push(topic),
+                None => bail!("there is no topic {name}"),
+            }
+        }
+        topics
     };
-    let mut topics: Vec<&MetadataTopic> = metadata.topics().iter().filter(wanted).collect();
-    topics.sort_by_key(|topic| topic.name());
-    let missing = describe
-        .names
-        .iter()
-        .find(|name| !topics.iter().any(|topic| topic.name() == name.as_str()));
-    if let Some(name) = missing {
-        bail!("there is no topic {name}");
-    }
     let mut all = Vec::new();
     for topic in topics {
-        let described = describe_topic(&admin, topic).await?;
+        let described = describe_topic(&mut connection, &topic).await?;
         match describe.common.json {
             true => all.push(described),
             false => print_topic(&described)?,
@@ -178,37 +213,31 @@ async fn describe_topics(describe: Describe) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn describe_topic(admin: &Admin, topic: &MetadataTopic) -> anyhow::Result<Value> {
-    let name = topic.name();
-    let identity =
-        tokio::task::block_in_place(|| pipeline::cluster::describe_blocking(admin.inner(), name))?;
-    let answers = admin
-        .describe_configs([&ResourceSpecifier::Topic(name)], &options())
-        .await?;
-    let resource = answers
-        .into_iter()
-        .next()
-        .ok_or_else(|| anyhow!("the cluster gave no answer"))?;
-    let resource =
-        resource.map_err(|code| anyhow!("cannot read the settings of {name}: {code}"))?;
-    let own = resource
-        .entries
-        .into_iter()
-        .filter(|entry| entry.source == ConfigSource::DynamicTopic);
-    let configs: serde_json::Map<String, Value> =
-        own.map(|entry| (entry.name, json!(entry.value))).collect();
-    let partitions: Vec<Value> = topic
-        .partitions()
+async fn describe_topic(
+    connection: &mut Connection,
+    topic: &MetadataResponseTopic,
+) -> anyhow::Result<Value> {
+    let name = name_of(topic);
+    let entries = configs::read(connection, Kind::Topic, name).await?;
+    let own = entries
         .iter()
+        .filter(|entry| entry.config_source == configs::TOPIC);
+    let configs: serde_json::Map<String, Value> = own
+        .map(|entry| (entry.name.to_string(), json!(entry.value.as_deref())))
+        .collect();
+    let mut partitions: Vec<_> = topic.partitions.iter().collect();
+    partitions.sort_by_key(|partition| partition.partition_index);
+    let partitions: Vec<Value> = partitions
+        .into_iter()
         .map(|partition| {
             json!({
-                "partition": partition.id(), "leader": partition.leader(),
-                "replicas": partition.replicas(), "isr": partition.isr(),
+                "partition": partition.partition_index, "leader": partition.leader_id,
+                "replicas": partition.replica_nodes, "isr": partition.isr_nodes,
             })
         })
         .collect();
     Ok(json!({
-        "topic": name, "topic_id": identity.map(|identity| identity.topic_id),
+        "topic": name, "topic_id": topic.topic_id.to_string(),
         "replication_factor": replicas(topic), "configs": configs, "partitions": partitions,
     }))
 }
@@ -240,34 +269,50 @@ fn print_topic(topic: &Value) -> anyhow::Result<()> {
 }
 
 async fn alter_topic(alter: Alter) -> anyhow::Result<()> {
-    let count = usize::try_from(alter.partitions)?;
-    let admin = alter.common.admin()?;
-    let answers = admin
-        .create_partitions([&NewPartitions::new(&alter.name, count)], &options())
-        .await?;
-    match answers.into_iter().next() {
-        Some(Ok(name)) => println!("topic {name} has {count} partitions now"),
-        Some(Err((name, code))) => bail!("cannot alter topic {name}: {code}"),
-        None => bail!("the cluster gave no answer"),
-    }
+    let request = CreatePartitionsRequest {
+        topics: vec![CreatePartitionsTopic {
+            name: Str::copy_from(&alter.name),
+            count: alter.partitions,
+            assignments: None,
+        }],
+        timeout_ms: timeout_ms(),
+        validate_only: false,
+    };
+    let mut controller = Connection::controller(&alter.kafka).await?;
+    let answer = controller.call(&request, 3).await?;
+    let Some(outcome) = answer.results.first() else {
+        bail!("the cluster gave no answer")
+    };
+    check(outcome.error_code, outcome.error_message.as_deref())
+        .with_context(|| format!("cannot alter topic {}", alter.name))?;
+    println!(
+        "topic {} has {} partitions now",
+        alter.name, alter.partitions
+    );
     Ok(())
 }
 
 async fn delete_topics(delete: Delete) -> anyhow::Result<()> {
-    let names: Vec<&str> = delete.names.iter().map(String::as_str).collect();
+    let request = DeleteTopicsRequest {
+        topic_names: delete
+            .names
+            .iter()
+            .map(|name| Str::copy_from(name))
+            .collect(),
+        timeout_ms: timeout_ms(),
+        ..DeleteTopicsRequest::default()
+    };
+    let mut controller = Connection::controller(&delete.kafka).await?;
     let mut failed = Vec::new();
-    for answer in delete
-        .common
-        .admin()?
-        .delete_topics(&names, &options())
-        .await?
-    {
-        match answer {
-            Ok(name) => println!("deleted topic {name}"),
-            Err((name, RDKafkaErrorCode::UnknownTopicOrPartition)) if delete.if_exists => {
-                println!("there is no topic {name}")
-            }
-            Err((name, code)) => failed.push(format!("{name}: {code}")),
+    for outcome in controller.call(&request, 5).await?.responses {
+        let name = outcome.name.as_deref().unwrap_or_default();
+        if is(outcome.error_code, ErrorCode::UnknownTopicOrPartition) && delete.if_exists {
+            println!("there is no topic {name}");
+            continue;
+        }
+        match check(outcome.error_code, outcome.error_message.as_deref()) {
+            Ok(()) => println!("deleted topic {name}"),
+            Err(error) => failed.push(format!("{name}: {error}")),
         }
     }
     if !failed.is_empty() {

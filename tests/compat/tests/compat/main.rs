@@ -1,6 +1,7 @@
 //! Other people's clients and tools against three real brokers.
 
 mod admin;
+mod auto_create;
 mod codecs;
 mod coming_from_kafka;
 mod cooperative;
@@ -8,3 +9,4 @@ mod cooperative_java;
 mod dump_log;
 mod franz_go;
 mod groups;
+mod millrace;
