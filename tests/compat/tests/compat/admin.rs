@@ -161,3 +161,31 @@ fn a_broker_shows_its_settings_and_its_apis() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn kafka_get_offsets_finds_records_by_place_and_by_time() -> Result<()> {
+    let mut admin = Admin::start()?;
+    admin.cluster.create_topic("found", 1, 3, &[])?;
+    let servers = admin.cluster.bootstrap();
+    // The greatest timestamp in the middle: Python may say when a record was made.
+    admin.tools.python(&format!(
+        "from kafka import KafkaProducer\n\
+         import time\n\
+         now = int(time.time() * 1000)\n\
+         p = KafkaProducer(bootstrap_servers='{servers}'.split(','), linger_ms=500)\n\
+         for ago in [3000, 1000, 2000]: p.send('found', b'x', timestamp_ms=now - ago)\n\
+         p.flush()\n"
+    ));
+    for (time, expected) in [
+        ("earliest", "found:0:0"),
+        ("latest", "found:0:3"),
+        ("max-timestamp", "found:0:1"),
+        ("0", "found:0:0"),
+        // Nothing is as young as that.
+        ("99999999999999", ""),
+    ] {
+        let found = admin.run("kafka-get-offsets", &format!("--topic found --time {time}"));
+        assert_eq!(found.trim(), expected, "{time}");
+    }
+    Ok(())
+}

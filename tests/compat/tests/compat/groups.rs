@@ -233,6 +233,7 @@ fn clients_of_three_kinds_share_one_group() -> Result<()> {
             .filter(|line| line.starts_with("mixed"))
             .count();
         assert_eq!(of_group, 3, "{members}");
+        a_group_with_members_is_left_alone(&tools, &bootstrap, "mixed", "shared");
         // Both go on their own, and what they owned comes back.
         poll_until_owning(&[&native], 6)?;
         for (who, other) in [("java", java), ("python", python)] {
@@ -241,6 +242,15 @@ fn clients_of_three_kinds_share_one_group() -> Result<()> {
         }
         Ok(())
     })
+}
+
+fn a_group_with_members_is_left_alone(tools: &Tools, servers: &str, group: &str, topic: &str) {
+    let groups = format!("kafka-consumer-groups.sh --bootstrap-server {servers} --group {group}");
+    let (_, output) = tools.attempt(&format!("{groups} --delete"));
+    assert!(output.contains("The group is not empty"), "{output}");
+    let reset = format!("{groups} --topic {topic} --reset-offsets --to-earliest --execute");
+    let (_, output) = tools.attempt(&reset);
+    assert!(output.contains("is inactive"), "{output}");
 }
 
 #[test]
