@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from . import install, lock, parts, ports, privilege, programs, ready, supervise
 from .settings import ROOT, Settings, Stop, say
@@ -246,7 +246,13 @@ def alone(settings: Settings):
     """Settings for a command that changes the stack, read when no other such command is at work on it."""
     settings.check_ours()
     with lock.held(settings.lock_file, f"the stack in {settings.data}"):
-        yield Settings()
+        try:
+            yield Settings()
+        finally:
+            if not settings.state_file.exists() and settings.data.exists():
+                settings.lock_file.unlink()
+                with suppress(OSError):  # something else is in it
+                    settings.data.rmdir()
 
 
 if __name__ == "__main__":
