@@ -252,8 +252,7 @@ fn older_versions_mean_what_they_meant() {
         let read = read.unwrap_or_else(|e| panic!("{layout} {version} {name}: {e}"));
         let newest = golden
             .iter()
-            .filter(|((l, _, n), _)| l == layout && n == name)
-            .next_back();
+            .rfind(|((l, _, n), _)| l == layout && n == name);
         assert_eq!(
             Some(hex(&read)).as_ref(),
             newest.map(|(_, b)| b),
