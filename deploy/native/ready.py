@@ -134,7 +134,7 @@ def ask_until(questions: dict, deadline: float) -> tuple | None:
                 waiting[key] = str(reason)
         if waiting and time.monotonic() - spoken > 15:
             key, reason = next(iter(waiting.items()))
-            say(f"wait      for \"{' '.join(questions[key][0].split())}\": {reason.splitlines()[0][:150]}")
+            say(f"wait      for \"{' '.join(questions[key][0].split())}\": {reason.partition(chr(10))[0][:150]}")
             spoken = time.monotonic()
         time.sleep(0.3 if waiting else 0)
     return next(iter(waiting.items()), None)
