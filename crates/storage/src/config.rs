@@ -7,6 +7,11 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// `segment.ms`: a segment is closed when it is this old. Default 7 days.
     pub segment_ms: u64,
+    /// `segment.jitter.ms`: a segment is closed earlier by up to this, each by another time, so that not all logs begin
+    /// new segments at once. Default 0.
+    pub segment_jitter_ms: u64,
+    /// Differs from log to log; with a segment's base offset it decides its share of the jitter. Default 0.
+    pub jitter_seed: u64,
     /// `segment.index.bytes`: a segment is closed when an index reaches this size. Default 10 MiB.
     pub segment_index_bytes: u64,
     /// `index.interval.bytes`: one index entry per this many bytes of log. Default 4 KiB.
@@ -44,6 +49,8 @@ impl Default for LogConfig {
         LogConfig {
             segment_bytes: 1 << 30,
             segment_ms: 7 * DAY_MS,
+            segment_jitter_ms: 0,
+            jitter_seed: 0,
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             retention_ms: Some(7 * DAY_MS),
@@ -59,5 +66,56 @@ impl Default for LogConfig {
             producer_expiration_ms: DAY_MS,
             decompressed_bytes_max: 128 << 20,
         }
+    }
+}
+
+impl LogConfig {
+    /// The age at which the segment that begins at `base_offset` is closed.
+    pub(crate) fn roll_ms(&self, base_offset: i64) -> u64 {
+        let most = self.segment_jitter_ms.min(self.segment_ms);
+        // SplitMix64: neighbouring offsets and seeds give unrelated numbers.
+        let z = (self.jitter_seed ^ (base_offset as u64)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.segment_ms - (z ^ (z >> 31)).checked_rem(most).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_closed_earlier_each_by_another_time() {
+        let config = LogConfig {
+            segment_ms: 1000,
+            segment_jitter_ms: 100,
+            jitter_seed: 7,
+            ..LogConfig::default()
+        };
+        let times: Vec<u64> = (0..1000).map(|offset| config.roll_ms(offset)).collect();
+        assert!(times.iter().all(|ms| (901..=1000).contains(ms)));
+        let spread: std::collections::BTreeSet<_> = times.iter().collect();
+        assert!(spread.len() > 90, "{} different times", spread.len());
+        let other = LogConfig {
+            jitter_seed: 8,
+            ..config.clone()
+        };
+        assert_ne!(
+            times,
+            (0..1000).map(|o| other.roll_ms(o)).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn without_jitter_every_segment_has_its_whole_time() {
+        let config = LogConfig::default();
+        assert!((0..1000).all(|offset| config.roll_ms(offset) == config.segment_ms));
+        let more = LogConfig {
+            segment_ms: 5,
+            segment_jitter_ms: u64::MAX,
+            ..config
+        };
+        assert!((0..1000).all(|offset| (1..=5).contains(&more.roll_ms(offset))));
     }
 }

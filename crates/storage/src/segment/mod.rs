@@ -164,12 +164,12 @@ impl Segment {
         }
         self.size > 0
             && (self.size + batch.size_bytes() as u64 > limit
-                || self.age_ms(batch.max_timestamp, now_ms) > config.segment_ms
+                || self.age_ms(batch.max_timestamp, now_ms) > config.roll_ms(self.base_offset)
                 || self.indexes_full(config))
     }
 
     pub fn is_due(&self, config: &LogConfig, now_ms: u64) -> bool {
-        self.size > 0 && self.age_ms(now_ms as i64, now_ms) > config.segment_ms
+        self.size > 0 && self.age_ms(now_ms as i64, now_ms) > config.roll_ms(self.base_offset)
     }
 
     fn indexes_full(&self, config: &LogConfig) -> bool {

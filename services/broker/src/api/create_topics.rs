@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use engine::ids::BrokerId;
-use engine::metadata::{Assignment, Command, CreatedTopic, NewTopic, Outcome};
+use engine::metadata::{Assignment, Command, CreatedTopic, NewTopic, Outcome, Resource};
 use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
@@ -23,7 +23,7 @@ pub async fn handle(
     request: CreateTopicsRequest,
     context: &RequestContext,
 ) -> CreateTopicsResponse {
-    let defaults = &broker.config.topics;
+    let defaults = &*broker.config.topics_in(&broker.quorum.image());
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     request
         .topics
@@ -168,6 +168,7 @@ fn given(topic: &CreatableTopic) -> Result<Assignment, Refusal> {
 }
 
 fn configs(given: &[CreatableTopicConfig]) -> Result<Vec<(String, String)>, Refusal> {
+    let any = Resource::Topic(String::new());
     let mut configs = BTreeMap::new();
     for config in given {
         let Some(value) = &config.value else {
@@ -177,7 +178,7 @@ fn configs(given: &[CreatableTopicConfig]) -> Result<Vec<(String, String)>, Refu
             );
             return Err(Refusal::new(ErrorCode::InvalidConfig, message));
         };
-        settings::check(&config.name, value)?;
+        settings::check(&any, &config.name, value)?;
         configs.insert(config.name.to_string(), value.trim().to_owned());
     }
     Ok(configs.into_iter().collect())

@@ -27,8 +27,9 @@ pub async fn handle(
     // Nobody is told the same thing twice: the answer is not larger than what there is to tell. A broker's id can be
     // written in many ways.
     let mut seen = BTreeSet::new();
+    let own = broker.config.node_id;
     let asked = request.resources.iter().filter(|asked| {
-        let parsed = resources::parse(asked.resource_type, &asked.resource_name).ok();
+        let parsed = resources::parse(asked.resource_type, &asked.resource_name, own).ok();
         let unparsed = parsed
             .is_none()
             .then_some((asked.resource_type, asked.resource_name.as_str()));
@@ -50,7 +51,7 @@ pub(super) fn settings(
     asked: &DescribeConfigsResource,
 ) -> Result<Vec<Setting>, Refusal> {
     let name = asked.resource_name.as_str();
-    match resources::parse(asked.resource_type, name)? {
+    match resources::parse(asked.resource_type, name, config.node_id)? {
         Resource::Topic(_) if !topics::is_valid_name(name) => Err(Refusal::new(
             ErrorCode::InvalidTopicException,
             format!("Topic name is invalid: '{name}'"),
@@ -67,18 +68,10 @@ pub(super) fn settings(
                 .topic_configs(name)
                 .map(|configs| (**configs).clone())
                 .unwrap_or_default();
-            Ok(settings::of_topic(&config.topics, &own))
+            Ok(settings::of_topic(&config.topics_in(image), &own))
         }
-        Resource::Broker(id) if id.0 != config.node_id => {
-            let own = config.node_id;
-            let message = format!(
-                "Unexpected broker id, expected {own} or empty string, but received {name}"
-            );
-            Err(Refusal::invalid_request(message))
-        }
-        Resource::Broker(_) => Ok(settings::of_broker(config)),
-        // Nothing of a broker can be set through the API.
-        Resource::AllBrokers => Ok(Vec::new()),
+        Resource::Broker(_) => Ok(settings::of_broker(config, image)),
+        Resource::AllBrokers => Ok(settings::of_all_brokers(image)),
         Resource::Group(_) => Err(resources::not_offered(asked.resource_type)),
     }
 }

@@ -14,13 +14,20 @@ const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 const GROUP: i8 = 32;
 
-/// The resource, if it is of a type that this broker has configurations for.
-pub fn parse(kind: i8, name: &str) -> Result<Resource, Refusal> {
+/// The resource, if it is of a type that this broker, `own`, has configurations for. Of brokers it is only itself, or
+/// all of them.
+pub fn parse(kind: i8, name: &str, own: i32) -> Result<Resource, Refusal> {
     match kind {
         TOPIC => Ok(Resource::Topic(name.to_owned())),
         BROKER if name.is_empty() => Ok(Resource::AllBrokers),
         BROKER => match name.parse() {
-            Ok(id) => Ok(Resource::Broker(BrokerId(id))),
+            Ok(id) if id == own => Ok(Resource::Broker(BrokerId(id))),
+            Ok(_) => {
+                let message = format!(
+                    "Unexpected broker id, expected {own} or empty string, but received {name}"
+                );
+                Err(Refusal::invalid_request(message))
+            }
             Err(_) => {
                 let message = format!("Node id must be an integer, but it is: {name}");
                 Err(Refusal::invalid_request(message))

@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use engine::metadata::{Image, Resource};
 use wire::ErrorCode;
 
 use super::proposal::Refusal;
-use crate::config::keys::{KEYS, Kind};
+use crate::config::dynamic;
+use crate::config::keys::{KEYS, Key, Kind};
 use crate::config::topic::{self, Source, TOPIC_KEYS, TopicKey};
-use crate::config::{Config, TopicDefaults};
+use crate::config::{Config, Invalid, TopicDefaults};
 
 /// Where a value comes from, in Kafka's numbers.
 pub mod source {
     /// Set on the topic.
     pub const TOPIC: i8 = 1;
+    /// Set in the metadata for this broker.
+    pub const THIS_BROKER: i8 = 2;
+    /// Set in the metadata for every broker.
+    pub const ALL_BROKERS: i8 = 3;
     /// Set in the broker's configuration.
     pub const STATIC: i8 = 4;
     /// The default.
@@ -38,16 +44,13 @@ pub struct Setting {
 
 /// Every topic-level value in effect for a topic with these settings.
 pub fn of_topic(defaults: &TopicDefaults, own: &BTreeMap<String, String>) -> Vec<Setting> {
-    let none = BTreeMap::new();
     let one = |key: &'static TopicKey| {
         let (value, from) = defaults.effective(key, own);
-        let (broker_value, broker_from) = defaults.effective(key, &none);
         let mut synonyms = Vec::new();
         if from == Source::Topic {
             synonyms.push((key.name, value.to_owned(), source::TOPIC));
         }
-        let synonym = key.synonyms.first().map_or(key.name, |(name, _)| *name);
-        synonyms.push((synonym, broker_value.to_owned(), number(broker_from)));
+        synonyms.extend(broker_wide(defaults, key.synonyms));
         Setting {
             name: key.name,
             value: Some(value.to_owned()),
@@ -60,31 +63,70 @@ pub fn of_topic(defaults: &TopicDefaults, own: &BTreeMap<String, String>) -> Vec
     TOPIC_KEYS.iter().map(one).collect()
 }
 
-/// Every value of this broker's configuration. None can be changed while it runs.
-pub fn of_broker(config: &Config) -> Vec<Setting> {
-    let one = |key: &'static crate::config::keys::Key| {
-        let given = config.values.given(key.name);
-        let default = key
-            .default
-            .map(str::to_owned)
-            .or_else(|| derived(config, key.name));
-        let (value, from) = match given {
-            Some(value) => (Some(value.to_owned()), source::STATIC),
-            None => (default.clone(), source::DEFAULT),
+/// Every place that sets one of these keys of the broker.
+fn broker_wide(
+    defaults: &TopicDefaults,
+    keys: &'static [(&'static str, i64)],
+) -> Vec<(&'static str, String, i8)> {
+    let places = |name: &'static str| {
+        let places = defaults.places(name).into_iter();
+        places.map(move |(value, from)| (name, value, number(from)))
+    };
+    keys.iter().flat_map(|(name, _)| places(name)).collect()
+}
+
+/// Every value of this broker's configuration, with what the metadata sets for it.
+pub fn of_broker(config: &Config, image: &Image) -> Vec<Setting> {
+    let defaults = config.topics_in(image);
+    let one = |key: &'static Key| {
+        let mut places = defaults.places(key.name);
+        if key.default.is_none() && !places.iter().any(|(_, from)| *from == Source::Default) {
+            places.extend(derived(config, key.name).map(|value| (value, Source::Default)));
+        }
+        // A setting in several units shows them all, as in Kafka.
+        let units = TOPIC_KEYS
+            .iter()
+            .map(|topic| topic.synonyms)
+            .find(|names| names.len() > 1 && names[0].0 == key.name);
+        let synonyms = match units {
+            Some(units) => broker_wide(&defaults, units),
+            None => places
+                .iter()
+                .map(|(value, from)| (key.name, value.clone(), number(*from)))
+                .collect(),
         };
-        let mut synonyms = Vec::new();
-        synonyms.extend(given.map(|value| (key.name, value.to_owned(), source::STATIC)));
-        synonyms.extend(default.map(|value| (key.name, value, source::DEFAULT)));
+        let (value, from) = match places.into_iter().next() {
+            Some((value, from)) => (Some(value), number(from)),
+            None => (None, source::DEFAULT),
+        };
         Setting {
             name: key.name,
             value,
             source: from,
-            read_only: true,
+            read_only: dynamic::find(key.name).is_none(),
             kind: kind(key.name, key.kind),
             synonyms,
         }
     };
     KEYS.iter().map(one).collect()
+}
+
+/// What the metadata sets for all brokers.
+pub fn of_all_brokers(image: &Image) -> Vec<Setting> {
+    let set = image.configs(&Resource::AllBrokers);
+    let known = set.into_iter().flat_map(|set| set.iter());
+    let one = |(name, value): (&String, &String)| {
+        let key = dynamic::find(name)?;
+        Some(Setting {
+            name: key.name,
+            value: Some(value.clone()),
+            source: source::ALL_BROKERS,
+            read_only: false,
+            kind: kind(key.name, key.kind),
+            synonyms: vec![(key.name, value.clone(), source::ALL_BROKERS)],
+        })
+    };
+    known.filter_map(one).collect()
 }
 
 /// What follows from other keys where it is not given.
@@ -107,28 +149,51 @@ fn derived(config: &Config, key: &str) -> Option<String> {
     })
 }
 
-/// Checks one topic-level setting with Kafka's words: key, value and what is allowed.
-pub fn check(name: &str, value: &str) -> Result<(), Refusal> {
-    let Err(invalid) = topic::check(name, value) else {
+/// What a value of a setting must look like, where the setting can be altered.
+pub fn shape(resource: &Resource, name: &str) -> Result<Kind, Refusal> {
+    match resource {
+        Resource::Topic(_) => {
+            let unknown = |invalid: Invalid| {
+                let message = format!(
+                    "Unknown topic config name: {name} (it takes {})",
+                    invalid.allowed
+                );
+                Refusal::new(ErrorCode::InvalidConfig, message)
+            };
+            let known = topic::find(name).map(|key| key.kind);
+            known.ok_or_else(|| unknown(topic::not_found(name, "")))
+        }
+        Resource::Broker(_) if name == dynamic::FOR_ALL_ONLY => {
+            Err(Refusal::invalid_request(format!(
+                "Cannot update these configs at per-broker level, only for the whole cluster: {name}"
+            )))
+        }
+        Resource::Broker(_) | Resource::AllBrokers => {
+            let known = dynamic::find(name).map(|key| key.kind);
+            known.ok_or_else(|| {
+                Refusal::invalid_request(format!("Cannot update these configs dynamically: {name}"))
+            })
+        }
+        Resource::Group(_) => Err(Refusal::invalid_request("groups have no configurations")),
+    }
+}
+
+/// Checks a setting with Kafka's words: key, value and what is allowed.
+pub fn check(resource: &Resource, name: &str, value: &str) -> Result<(), Refusal> {
+    let kind = shape(resource, name)?;
+    if kind.accepts(value.trim()) {
         return Ok(());
-    };
-    let message = match topic::find(name) {
-        Some(_) => format!(
-            "Invalid value {value} for configuration {name}: it takes {}",
-            invalid.allowed
-        ),
-        None => format!(
-            "Unknown topic config name: {name} (it takes {})",
-            invalid.allowed
-        ),
-    };
+    }
+    let message = format!("Invalid value {value} for configuration {name}: it takes {kind}");
     Err(Refusal::new(ErrorCode::InvalidConfig, message))
 }
 
 fn number(from: Source) -> i8 {
     match from {
         Source::Topic => source::TOPIC,
-        Source::Broker => source::STATIC,
+        Source::ThisBroker => source::THIS_BROKER,
+        Source::AllBrokers => source::ALL_BROKERS,
+        Source::File => source::STATIC,
         Source::Default => source::DEFAULT,
     }
 }

@@ -206,7 +206,6 @@ pub const KEYS: &[Key] = &[
     },
     long("log.message.timestamp.before.max.ms", 0, NEVER),
     long("log.message.timestamp.after.max.ms", 0, "3600000"),
-    flag("log.preallocate", "false"),
     flag("log.cleaner.enable", "true"),
     long("log.cleaner.backoff.ms", 1, "15000"),
     long("log.cleaner.delete.retention.ms", 0, "86400000"),

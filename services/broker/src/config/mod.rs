@@ -3,6 +3,7 @@
 //! [`load`] reads both, reports keys without effect, and gives a [`Config`]: one options struct per
 //! component, each field with its unit and the key that sets it. Defaults are in [`keys`].
 
+pub mod dynamic;
 pub mod keys;
 pub mod listeners;
 pub mod properties;

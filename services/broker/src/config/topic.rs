@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dynamic::Layers;
 use super::keys::{CLEANUP, COMPRESSION, Kind, TIMESTAMP};
 use super::{Invalid, Values};
 
@@ -111,7 +112,12 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
         Kind::Whole(1, INT_MAX),
         &[("min.insync.replicas", 1)],
     ),
-    key("preallocate", Kind::Flag, &[("log.preallocate", 1)]),
+    // Kafka's default is all that there is.
+    key(
+        "preallocate",
+        Kind::OneOf(&["false"]),
+        &[("log.preallocate", 1)],
+    ),
     key(
         "retention.bytes",
         OR_MINUS_ONE,
@@ -180,22 +186,14 @@ pub fn is_unsupported(name: &str) -> bool {
     UNSUPPORTED.contains(&name)
 }
 
-/// Checks one topic-level setting.
-pub fn check(name: &str, value: &str) -> Result<(), Invalid> {
-    match find(name) {
-        Some(key) if key.kind.accepts(value.trim()) => Ok(()),
-        Some(key) => Err(Invalid::new(name, value, key.kind.to_string())),
-        None if is_unsupported(name) => Err(Invalid::new(
-            name,
-            value,
-            "nothing: this broker does not support the setting",
-        )),
-        None => Err(Invalid::new(
-            name,
-            value,
-            "nothing: no topic setting has this name",
-        )),
-    }
+/// Why a topic-level setting that is not in the table is refused.
+pub fn not_found(name: &str, value: &str) -> Invalid {
+    let allowed = if is_unsupported(name) {
+        "nothing: this broker does not support the setting"
+    } else {
+        "nothing: no topic setting has this name"
+    };
+    Invalid::new(name, value, allowed)
 }
 
 /// Where a value in effect comes from, as `DescribeConfigs` tells it.
@@ -203,8 +201,12 @@ pub fn check(name: &str, value: &str) -> Result<(), Invalid> {
 pub enum Source {
     /// Set on the topic itself.
     Topic,
+    /// Set in the metadata for this broker.
+    ThisBroker,
+    /// Set in the metadata for every broker.
+    AllBrokers,
     /// Set in the broker's configuration.
-    Broker,
+    File,
     /// The default.
     Default,
 }
@@ -221,6 +223,12 @@ pub struct TopicDefaults {
     pub auto_create: bool,
     /// Whether topics can be deleted (`delete.topic.enable`, true).
     pub delete_enabled: bool,
+    /// Whether there are three or more voters.
+    cluster: bool,
+    /// The broker's configuration.
+    file: Values,
+    /// What the metadata sets for the broker.
+    layers: Layers,
     /// Broker-wide values of the topic-level keys, in effect where a topic has none.
     values: BTreeMap<&'static str, (String, Source)>,
 }
@@ -228,19 +236,61 @@ pub struct TopicDefaults {
 impl TopicDefaults {
     pub(super) fn from_values(values: &Values, voters: usize) -> TopicDefaults {
         let cluster = voters >= 3;
-        let effective = TOPIC_KEYS
-            .iter()
-            .map(|key| (key.name, broker_wide(key, values, cluster)))
-            .collect();
-        TopicDefaults {
+        let defaults = TopicDefaults {
             partitions: values.whole("num.partitions"),
             replication_factor: values
                 .given_whole("default.replication.factor")
                 .unwrap_or(if cluster { 3 } else { 1 }),
             auto_create: values.flag("auto.create.topics.enable"),
             delete_enabled: values.flag("delete.topic.enable"),
-            values: effective,
-        }
+            cluster,
+            file: values.clone(),
+            layers: Layers::default(),
+            values: BTreeMap::new(),
+        };
+        defaults.under(Layers::default())
+    }
+
+    /// The same with what the metadata sets.
+    #[must_use]
+    pub fn under(&self, layers: Layers) -> TopicDefaults {
+        let mut next = TopicDefaults {
+            layers,
+            ..self.clone()
+        };
+        next.values = TOPIC_KEYS
+            .iter()
+            .map(|key| (key.name, next.broker_wide(key)))
+            .collect();
+        next
+    }
+
+    /// Every place that gives a broker-wide key a value, the one in effect first.
+    pub fn places(&self, key: &str) -> Vec<(String, Source)> {
+        let owned = |(value, source): (&str, Source)| (value.to_owned(), source);
+        let mut places: Vec<_> = self.layers.places(key).map(owned).collect();
+        places.extend(self.file.given(key).map(|v| owned((v, Source::File))));
+        let default = match key {
+            "min.insync.replicas" => Some(if self.cluster { "2" } else { "1" }),
+            "log.preallocate" => Some("false"),
+            _ => super::keys::find(key).and_then(|key| key.default),
+        };
+        places.extend(default.map(|v| owned((v, Source::Default))));
+        places
+    }
+
+    /// The finest unit that is set wins; then the default of any.
+    fn broker_wide(&self, key: &TopicKey) -> (String, Source) {
+        let first = |wanted: &dyn Fn(Source) -> bool| {
+            key.synonyms.iter().find_map(|(synonym, factor)| {
+                let mut places = self.places(synonym).into_iter();
+                let (value, source) = places.find(|(_, source)| wanted(*source))?;
+                Some((scaled(&value, *factor), source))
+            })
+        };
+        first(&|source| source != Source::Default)
+            .or_else(|| first(&|_| true))
+            .expect("the last synonym of every topic key has a default")
     }
 
     /// `min.insync.replicas` of a topic without a setting of its own.
@@ -304,28 +354,8 @@ impl TopicDefaults {
             min_cleanable_ratio: text("min.cleanable.dirty.ratio")
                 .parse()
                 .expect("checked by the table of keys"),
-            preallocate: flag("preallocate"),
         }
     }
-}
-
-fn broker_wide(key: &TopicKey, values: &Values, cluster: bool) -> (String, Source) {
-    for (synonym, factor) in key.synonyms {
-        if let Some(given) = values.given(synonym) {
-            return (scaled(given, *factor), Source::Broker);
-        }
-    }
-    if key.name == "min.insync.replicas" {
-        return (if cluster { "2" } else { "1" }.to_string(), Source::Default);
-    }
-    let default = key
-        .synonyms
-        .iter()
-        .find_map(|(synonym, factor)| Some(scaled(super::keys::find(synonym)?.default?, *factor)));
-    (
-        default.expect("the last synonym of every topic key has a default"),
-        Source::Default,
-    )
 }
 
 fn scaled(value: &str, factor: i64) -> String {
@@ -383,8 +413,6 @@ pub struct TopicConfig {
     pub max_compaction_lag_ms: i64,
     /// `min.cleanable.dirty.ratio`
     pub min_cleanable_ratio: f64,
-    /// `preallocate`
-    pub preallocate: bool,
 }
 
 #[cfg(test)]
@@ -419,13 +447,5 @@ mod tests {
         assert_eq!(broker.resolve(&settings).retention_ms, Some(5));
         let key = find("retention.ms").unwrap();
         assert_eq!(broker.effective(key, &settings), ("5", Source::Topic));
-    }
-
-    #[test]
-    fn a_bad_setting_is_explained() {
-        let error = check("retention.ms", "soon").unwrap_err().to_string();
-        assert!(error.contains("retention.ms=soon"), "{error}");
-        assert!(check("remote.storage.enable", "true").is_err());
-        assert!(check("cleanup.policy", "compact,delete").is_ok());
     }
 }

@@ -24,10 +24,15 @@ impl LogSource for Logs {
         Box::pin(self.give((topic.to_string(), id.index), id.topic, config))
     }
 
-    fn delete(&self, topic: Str, id: PartitionId) -> BoxFuture<'_, Result<(), Error>> {
+    fn delete(
+        &self,
+        topic: Str,
+        id: PartitionId,
+        delay: Duration,
+    ) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
             let name = (topic.to_string(), id.index);
-            self.delete_partition(&name).await
+            self.delete_partition(&name, delay).await
         })
     }
 }
@@ -44,7 +49,7 @@ impl Logs {
                     "a topic of this name was deleted"
                 );
                 self.state.lock().recovered.remove(&name);
-                self.delete_partition(&name).await?;
+                self.delete_partition(&name, self.deletion_delay()).await?;
             }
         }
         let recovered = self.state.lock().recovered.remove(&name);
@@ -111,8 +116,8 @@ impl Logs {
             .unwrap_or(0)
     }
 
-    /// Renames the partition's directory away at once; it is removed after `file.delete.delay.ms`.
-    async fn delete_partition(&self, name: &Name) -> Result<(), Error> {
+    /// Renames the partition's directory away at once; it is removed after `delay`.
+    async fn delete_partition(&self, name: &Name, delay: Duration) -> Result<(), Error> {
         let Some(directory) = self.directory_of(name).cloned() else {
             return Ok(());
         };
@@ -123,12 +128,11 @@ impl Logs {
         directory.saved.lock().forget(name);
         let mut state = self.state.lock();
         state.places.remove(name);
-        state
-            .doomed
-            .push((self.env.now() + self.deletion_delay(), doomed));
+        state.doomed.push((self.env.now() + delay, doomed));
         Ok(())
     }
 
+    /// For what a topic has left that is long gone.
     fn deletion_delay(&self) -> Duration {
         let default = self.config.topics.resolve(&Default::default());
         Duration::from_millis(u64::try_from(default.file_delete_delay_ms).unwrap_or(0))

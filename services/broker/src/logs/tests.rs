@@ -335,8 +335,8 @@ async fn directories_of_others_are_refused() {
 #[tokio::test]
 async fn a_deleted_topics_directory_goes_after_its_delay() {
     let mut machine = Machine::new();
-    machine.settings.push(("log.segment.delete.delay.ms", "1"));
-    let id = machine.create_topic("t", &[]);
+    // Its own: the broker's would be a minute.
+    let id = machine.create_topic("t", &[("file.delete.delay.ms", "1")]);
     let running = machine.start().await;
     let upkeep = running.keep();
     append(&running.partition("t"), "k", 10).unwrap();

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use telemetry::prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::NetConfig;
+use crate::config::dynamic::ConnectionLimits;
 
 /// Permits of the byte budget are counted in units of this many bytes, since a permit count is
 /// bounded by 32 bits.
@@ -22,8 +22,6 @@ const SMALL_SHARE: usize = 8;
 /// Counts open connections over all listeners.
 #[derive(Debug)]
 pub struct Connections {
-    max: usize,
-    max_per_ip: usize,
     open: Mutex<Open>,
     /// Shows how many are open.
     gauge: IntGauge,
@@ -54,25 +52,23 @@ pub struct Place {
 }
 
 impl Connections {
-    /// Limits as configured.
-    pub fn new(config: &NetConfig, gauge: IntGauge) -> Arc<Connections> {
+    /// None is open.
+    pub fn new(gauge: IntGauge) -> Arc<Connections> {
         Arc::new(Connections {
             gauge,
-            max: config.max_connections,
-            max_per_ip: config.max_connections_per_ip,
             open: Mutex::default(),
         })
     }
 
-    /// Takes a place for a connection from `ip`.
-    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Place, Refused> {
+    /// Takes a place for a connection from `ip` within the limits, which may change while connections are open.
+    pub fn admit(self: &Arc<Self>, ip: IpAddr, limits: ConnectionLimits) -> Result<Place, Refused> {
         let mut open = self.open.lock();
-        if open.total >= self.max {
-            return Err(Refused::Total(self.max));
+        if open.total >= limits.total {
+            return Err(Refused::Total(limits.total));
         }
         let from_ip = open.per_ip.get(&ip).copied().unwrap_or(0);
-        if from_ip >= self.max_per_ip {
-            return Err(Refused::PerIp(self.max_per_ip));
+        if from_ip >= limits.per_ip {
+            return Err(Refused::PerIp(limits.per_ip));
         }
         open.total += 1;
         self.gauge.inc();
@@ -163,22 +159,24 @@ mod tests {
     #[test]
     fn a_place_is_given_back_when_its_connection_ends() {
         let connections = Arc::new(Connections {
-            max: 2,
-            max_per_ip: 1,
             open: Mutex::default(),
             gauge: IntGauge::new("open", "Open").expect("a valid name"),
         });
         let a: IpAddr = [127, 0, 0, 1].into();
         let b: IpAddr = [127, 0, 0, 2].into();
         let c: IpAddr = [127, 0, 0, 3].into();
-        let first = connections.admit(a).unwrap();
-        assert_eq!(connections.admit(a).unwrap_err(), Refused::PerIp(1));
-        let _second = connections.admit(b).unwrap();
-        assert_eq!(connections.admit(c).unwrap_err(), Refused::Total(2));
+        let limits = ConnectionLimits {
+            total: 2,
+            per_ip: 1,
+        };
+        let first = connections.admit(a, limits).unwrap();
+        assert_eq!(connections.admit(a, limits).unwrap_err(), Refused::PerIp(1));
+        let _second = connections.admit(b, limits).unwrap();
+        assert_eq!(connections.admit(c, limits).unwrap_err(), Refused::Total(2));
         assert_eq!(connections.gauge.get(), 2);
         drop(first);
         assert_eq!(connections.gauge.get(), 1);
-        assert!(connections.admit(a).is_ok());
+        assert!(connections.admit(a, limits).is_ok());
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Net {
     pub fn start(broker: &Arc<Broker>, bound: Vec<Bound>) -> Net {
         let (stop, stopping) = watch::channel(false);
         let gauge = broker.metrics.connections.clone();
-        let connections = Connections::new(&broker.config.net, gauge);
+        let connections = Connections::new(gauge);
         let shared = Shared {
             broker: broker.clone(),
             budget: Arc::new(ByteBudget::new(broker.config.net.in_flight_bytes)),
@@ -105,7 +105,9 @@ async fn accept(mut bound: Bound, shared: Shared, connections: Arc<Connections>)
                 continue;
             }
         };
-        match connections.admit(address.ip()) {
+        let broker = &shared.broker;
+        let limits = broker.config.connection_limits(&broker.quorum.image());
+        match connections.admit(address.ip(), limits) {
             Ok(place) => {
                 let peer = Peer {
                     address,

@@ -2,6 +2,7 @@
 
 use engine::epochs::{EpochStart, Epochs};
 use engine::ids::{LeaderEpoch, Offset, ProducerId};
+use engine::metadata::PartitionId;
 use engine::producer::{Producer, Producers, Remembered};
 use engine::replica::Options;
 use storage::{Log, ProducerEntry};
@@ -21,13 +22,26 @@ pub(super) fn options(topic: &TopicConfig, lag_max_ms: u64) -> Options {
     }
 }
 
+/// Another number for each partition, and the same one at each start.
+fn jitter_seed(id: PartitionId) -> u64 {
+    let halves = id.topic.0.as_chunks::<8>().0.iter().copied();
+    let topic = halves.map(u64::from_be_bytes).fold(0, |a, b| a ^ b);
+    topic.wrapping_add((id.index as u64) << 32)
+}
+
 /// The storage's share of a topic's configuration.
-pub fn log_config(topic: &TopicConfig, producer_expiration_ms: u64) -> storage::LogConfig {
+pub fn log_config(
+    id: PartitionId,
+    topic: &TopicConfig,
+    producer_expiration_ms: u64,
+) -> storage::LogConfig {
     let limit = |value: i64| u64::try_from(value).ok().filter(|v| *v != i64::MAX as u64);
     let at_least_0 = |value: i64| u64::try_from(value).unwrap_or(0);
     storage::LogConfig {
         segment_bytes: u64::from(topic.segment_bytes),
         segment_ms: at_least_0(topic.segment_ms),
+        segment_jitter_ms: at_least_0(topic.segment_jitter_ms),
+        jitter_seed: jitter_seed(id),
         segment_index_bytes: u64::from(topic.segment_index_bytes),
         index_interval_bytes: u64::from(topic.index_interval_bytes),
         retention_ms: topic.retention_ms.and_then(limit),

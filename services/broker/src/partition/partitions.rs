@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use engine::ids::{BrokerId, Offset};
@@ -14,6 +15,7 @@ use storage::{Log, LogConfig};
 use wire::{Str, Uuid};
 
 use super::{Due, Partition, State, convert};
+use crate::config::dynamic::Layers;
 use crate::config::{Config, TopicConfig};
 use crate::env::{BoxFuture, Env, watch};
 use crate::metrics::Metrics;
@@ -29,8 +31,13 @@ pub trait LogSource: Send + Sync + 'static {
         config: LogConfig,
     ) -> BoxFuture<'_, Result<OpenedLog, storage::Error>>;
 
-    /// Removes the log of a deleted partition, which nobody writes to any more.
-    fn delete(&self, topic: Str, id: PartitionId) -> BoxFuture<'_, Result<(), storage::Error>>;
+    /// Removes the log of a deleted partition, which nobody writes to any more. Its files stay for `delay`.
+    fn delete(
+        &self,
+        topic: Str,
+        id: PartitionId,
+        delay: Duration,
+    ) -> BoxFuture<'_, Result<(), storage::Error>>;
 }
 
 /// A log as it was found.
@@ -135,7 +142,7 @@ impl Partitions {
                     continue;
                 };
                 if let Some(config) = &config {
-                    let log = self.log_config(config);
+                    let log = self.log_config(id, config);
                     partition.on_config(config, self.lag_max_ms(), log);
                 }
                 let unchanged = before
@@ -180,7 +187,9 @@ impl Partitions {
                 self.metrics.forget_topic(&topic);
             }
             tracing::info!(%topic, partition = id.index, "the partition is deleted");
-            if let Err(error) = self.logs.delete(topic.clone(), id).await {
+            let delay_ms = partition.state.lock().config.file_delete_delay_ms;
+            let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
+            if let Err(error) = self.logs.delete(topic.clone(), id, delay).await {
                 tracing::error!(%topic, partition = id.index, %error, "cannot remove a deleted partition's log");
             }
         }
@@ -209,7 +218,7 @@ impl Partitions {
     async fn open(&self, topic: Str, id: PartitionId, config: Arc<TopicConfig>) {
         match self
             .logs
-            .open(topic.clone(), id, self.log_config(&config))
+            .open(topic.clone(), id, self.log_config(id, &config))
             .await
         {
             Ok(opened) => {
@@ -270,7 +279,8 @@ impl Partitions {
         topic: &TopicState,
     ) -> Option<Arc<TopicConfig>> {
         let known = before.topic_by_id(topic.id).is_some();
-        let changed = before.topic_configs(&topic.name) != image.topic_configs(&topic.name);
+        let changed = before.topic_configs(&topic.name) != image.topic_configs(&topic.name)
+            || Layers::of(before, self.me) != Layers::of(image, self.me);
         (known && changed).then(|| self.topic_config(image, &topic.name))
     }
 
@@ -278,12 +288,12 @@ impl Partitions {
     pub fn topic_config(&self, image: &Image, topic: &str) -> Arc<TopicConfig> {
         let nothing = BTreeMap::new();
         let set = image.topic_configs(topic).map_or(&nothing, |set| set);
-        Arc::new(self.config.topics.resolve(set))
+        Arc::new(self.config.topics_in(image).resolve(set))
     }
 
-    fn log_config(&self, topic: &TopicConfig) -> LogConfig {
+    fn log_config(&self, id: PartitionId, topic: &TopicConfig) -> LogConfig {
         let expiration = self.config.log.producer_expiration.as_millis();
-        convert::log_config(topic, u64::try_from(expiration).unwrap_or(u64::MAX))
+        convert::log_config(id, topic, u64::try_from(expiration).unwrap_or(u64::MAX))
     }
 
     fn lag_max_ms(&self) -> u64 {

@@ -128,6 +128,53 @@ fn kafka_configs_sets_lists_and_takes_back() -> Result<()> {
 }
 
 #[test]
+fn settings_of_brokers_change_while_they_run() -> Result<()> {
+    let admin = Admin::start()?;
+    admin.run("kafka-topics", "--create --topic kept");
+    let (all, one) = (
+        "--entity-type brokers --entity-default",
+        "--entity-type brokers --entity-name 2",
+    );
+    let configs = |what: String| admin.run("kafka-configs", &what);
+    configs(format!(
+        "{all} --alter --add-config log.retention.ms=600000,max.connections=5000"
+    ));
+    configs(format!(
+        "{one} --alter --add-config log.retention.ms=700000"
+    ));
+    let described = configs(format!("{all} --describe"));
+    assert!(described.contains("log.retention.ms=600000"), "{described}");
+    assert!(described.contains("max.connections=5000"), "{described}");
+    let described = configs(format!("{one} --describe"));
+    let synonyms = "{DYNAMIC_BROKER_CONFIG:log.retention.ms=700000, \
+                    DYNAMIC_DEFAULT_BROKER_CONFIG:log.retention.ms=600000, DEFAULT_CONFIG:log.retention.hours=168}";
+    assert!(described.contains(synonyms), "{described}");
+    let topic = configs("--entity-type topics --entity-name kept --describe --all".into());
+    assert!(
+        topic.contains("retention.ms=600000") || topic.contains("retention.ms=700000"),
+        "{topic}"
+    );
+
+    configs(format!("{one} --alter --delete-config log.retention.ms"));
+    configs(format!(
+        "{all} --alter --delete-config log.retention.ms,max.connections"
+    ));
+    let described = configs(format!("{all} --describe"));
+    assert!(!described.contains("max.connections"), "{described}");
+    for setting in ["log.dirs=/elsewhere", "log.retention.ms=soon"] {
+        let refused = admin.refused(
+            "kafka-configs",
+            &format!("{all} --alter --add-config {setting}"),
+        );
+        assert!(
+            refused.contains(setting.split('=').next().unwrap_or("")),
+            "{refused}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn a_broker_shows_its_settings_and_its_apis() -> Result<()> {
     let admin = Admin::start()?;
     let broker = "--entity-type brokers --entity-name 2";

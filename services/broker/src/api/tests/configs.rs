@@ -8,8 +8,9 @@ use wire::ErrorCode;
 use wire::messages::describe_configs_request::DescribeConfigsResource;
 use wire::messages::incremental_alter_configs_request::AlterableConfig;
 
+use super::super::config_changes::settle;
 use super::super::describe_configs;
-use super::super::incremental_alter_configs::{edits, settle};
+use super::super::incremental_alter_configs::edits;
 use super::super::settings::source;
 use super::World;
 use crate::config::Config;
@@ -198,4 +199,97 @@ fn an_empty_list_of_keys_is_no_restriction() {
     };
     assert_eq!(configs(Some(Vec::new())), configs(None));
     assert_eq!(configs(Some(vec!["retention.ms", "no.such"])), 1);
+}
+
+/// Alters a setting of this broker, or of all.
+fn alter_broker(
+    world: &mut World,
+    resource: Resource,
+    key: &'static str,
+    value: &'static str,
+) -> Result<(), ErrorCode> {
+    let asked = AlterableConfig {
+        name: key.into(),
+        config_operation: 0,
+        value: Some(value.into()),
+    };
+    let edits = edits(&config().topics, &resource, &[asked]).map_err(|r| r.error)?;
+    let change = ConfigChange { resource, edits };
+    let change = settle(&world.image, change).map_err(|r| r.error)?;
+    world.run(engine::metadata::Command::AlterConfigs {
+        changes: vec![change],
+    });
+    Ok(())
+}
+
+#[test]
+fn a_brokers_own_setting_wins_over_that_of_all_and_over_its_file() {
+    let (one, all) = (Resource::Broker(BrokerId(1)), Resource::AllBrokers);
+    let mut world = World::with_brokers(1);
+    world.create("a", 1, 1);
+    let retention = |world: &World| {
+        let resolved = config().topics_in(&world.image).resolve(&BTreeMap::new());
+        resolved.retention_ms
+    };
+    assert_eq!(retention(&world), Some(7_200_000));
+    alter_broker(&mut world, all, "log.retention.ms", "6").expect("it is dynamic");
+    assert_eq!(retention(&world), Some(6));
+    assert_eq!(
+        describe(&world, 2, "a").expect("it exists")["retention.ms"],
+        (Some("6".into()), source::ALL_BROKERS)
+    );
+    alter_broker(&mut world, one, "log.retention.ms", "5").expect("it is dynamic");
+    assert_eq!(retention(&world), Some(5));
+    assert_eq!(
+        describe(&world, 4, "1").expect("it is this broker")["log.retention.ms"],
+        (Some("5".into()), source::THIS_BROKER)
+    );
+    let of_all = describe(&world, 4, "").expect("all brokers");
+    let expected = [("log.retention.ms", (Some("6".into()), source::ALL_BROKERS))];
+    assert_eq!(of_all, BTreeMap::from(expected));
+}
+
+#[test]
+fn limits_of_connections_change_at_once() {
+    let mut world = World::with_brokers(1);
+    let limits = |world: &World| config().connection_limits(&world.image);
+    assert_eq!(limits(&world).total, 10_000);
+    alter_broker(&mut world, Resource::AllBrokers, "max.connections", "7").expect("it is dynamic");
+    assert_eq!(limits(&world).total, 7);
+    assert_eq!(limits(&world).per_ip, i32::MAX as usize);
+}
+
+#[test]
+fn of_a_broker_only_what_takes_effect_at_once_can_be_altered() {
+    let world = &mut World::with_brokers(1);
+    let one = || Resource::Broker(BrokerId(1));
+    for key in ["node.id", "log.dirs", "log.retention.hours", "no.such"] {
+        let refused = alter_broker(world, one(), key, "1");
+        assert_eq!(refused, Err(ErrorCode::InvalidRequest), "{key}");
+    }
+    let refused = alter_broker(world, one(), "log.retention.ms", "soon");
+    assert_eq!(refused, Err(ErrorCode::InvalidConfig));
+    let unclean = "unclean.leader.election.enable";
+    let refused = alter_broker(world, one(), unclean, "true");
+    assert_eq!(refused, Err(ErrorCode::InvalidRequest));
+    alter_broker(world, Resource::AllBrokers, unclean, "true").expect("for all of them");
+
+    let asked = DescribeConfigsResource {
+        resource_type: 4,
+        resource_name: "1".into(),
+        configuration_keys: None,
+    };
+    let shown = describe_configs::settings(&world.image, &config(), &asked).expect("itself");
+    for setting in shown {
+        let altered = edits(
+            &config().topics,
+            &Resource::AllBrokers,
+            &[AlterableConfig {
+                name: setting.name.into(),
+                config_operation: 1,
+                value: None,
+            }],
+        );
+        assert_eq!(altered.is_err(), setting.read_only, "{}", setting.name);
+    }
 }
