@@ -120,7 +120,7 @@ def summary(settings: Settings, wanted: list[str]) -> None:
         lines.append(f'psql "{environment["DATABASE_URL"]}" -c "select (select count(*) from web_logs) as web_logs, (select count(*) from orders) as orders"')
         lines.append(f"curl -s '{environment['OPENSEARCH_URL']}/web-logs-*/_search?q=method:GET&sort=timestamp:desc&size=1&track_total_hits=true&pretty'")
         user = shlex.quote(f"{settings.s3_key}:{settings.s3_secret}")
-        listing = f"{environment['S3_ENDPOINT_URL']}/{settings.bucket}?{ready.newest_objects(settings, 'bk-orders', 0)}"
+        listing = f"{environment['S3_ENDPOINT_URL']}/{settings.bucket}?list-type=2&prefix=topics%2Fbk-orders%2Fpartition%3D0%2F"
         lines.append(f"curl -s --aws-sigv4 aws:amz:{settings.region}:s3 --user {user} -H '{ready.UNSIGNED}' '{listing}'")
     print("\n".join(lines), flush=True)
 

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from . import parts, supervise
+from . import parts, sigv4, supervise
 from .settings import Settings, Stop, say
 
 
@@ -16,8 +16,8 @@ class NotYet(Exception):
     """Why something is not ready, in words for the person who waits."""
 
 
-def fetch(url: str, method: str = "GET", body: str | None = None) -> str:
-    request = urllib.request.Request(url, method=method, data=body.encode() if body else None)
+def fetch(url: str, method: str = "GET", body: str | None = None, headers: dict[str, str] | None = None) -> str:
+    request = urllib.request.Request(url, method=method, data=body.encode() if body else None, headers=headers or {})
     if body:
         request.add_header("content-type", "application/json")
     # No proxy: every address is on this machine.
@@ -45,20 +45,16 @@ def psql(settings: Settings, query: str, database: str = "millrace") -> str:
     return done.stdout.strip()
 
 
-# Older releases of curl do not send this header by themselves, and the store insists on it.
-UNSIGNED = "x-amz-content-sha256: UNSIGNED-PAYLOAD"
+# For the command to paste: older releases of curl do not send this header by themselves, and the store insists on it.
+UNSIGNED = f"x-amz-content-sha256: {sigv4.UNSIGNED}"
 
 
-def s3(settings: Settings, path: str, *options: str) -> str:
-    """One signed request to the store with curl; `path` begins with the bucket."""
-    url = f"{settings.environment()['S3_ENDPOINT_URL']}/{path}"
-    command = ["curl", "-sS", "--fail-with-body", "--noproxy", "*", "--max-time", "20"]
-    command += ["--aws-sigv4", f"aws:amz:{settings.region}:s3"]
-    command += ["--user", f"{settings.s3_key}:{settings.s3_secret}", "-H", UNSIGNED, *options, url]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise NotYet(f"{url}: {done.stdout.strip() or done.stderr.strip()}")
-    return done.stdout
+def s3(settings: Settings, bucket_and_query: str, method: str = "GET") -> str:
+    """One signed request about the bucket."""
+    bucket, _, query = bucket_and_query.partition("?")
+    host = settings.address("s3")
+    headers = sigv4.headers(method, host, f"/{bucket}", query, settings.region, settings.s3_key, settings.s3_secret)
+    return fetch(f"http://{host}/{bucket_and_query}", method, headers=headers)
 
 
 # ---- parts -----------------------------------------------------------------------------------
@@ -86,7 +82,7 @@ def opensearch(settings: Settings) -> None:
 
 def s3_store(settings: Settings) -> None:
     try:
-        s3(settings, settings.bucket, "-X", "PUT")
+        s3(settings, settings.bucket, "PUT")
     except NotYet as error:
         if "BucketAlreadyOwnedByYou" not in str(error):
             raise
@@ -192,14 +188,8 @@ def objects_from(topic: str, partition: int, offset: int) -> str:
     """A query that lists the objects of a partition which begin at `offset` or behind it."""
     chain = f"topics/{topic}/partition={partition}/{topic}+{partition}+"
     after = f"{chain}{offset - 1:010d}.json.gz" if offset else chain
-    # AWS signs the parameters in alphabetical order, and older releases of curl sign them as they stand.
+    # In alphabetical order, as AWS signs them.
     return f"list-type=2&{urllib.parse.urlencode({'prefix': chain, 'start-after': after}, quote_via=urllib.parse.quote, safe='')}"
-
-
-def newest_objects(settings: Settings, topic: str, partition: int) -> str:
-    """A listing that grows however old the stack is: a store lists the oldest first, a thousand at most."""
-    next_offset = next_offsets(settings).get((topic, partition), 0)
-    return objects_from(topic, partition, max(0, next_offset - 100))
 
 
 ARRIVALS = {
