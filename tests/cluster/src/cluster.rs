@@ -15,6 +15,9 @@ use crate::{ports, wait};
 /// How long a cluster may take to form or a broker to return, on a machine that does other things too.
 pub const READY: Duration = Duration::from_secs(60);
 
+/// With this variable set, directories stay.
+const KEEP: &str = "KEEP_CLUSTERS";
+
 /// A cluster of brokers 1 to n, all of them voters.
 #[derive(Debug)]
 pub struct Cluster {
@@ -43,6 +46,8 @@ impl Cluster {
     pub fn prepare(settings: &Settings) -> Result<Cluster> {
         let directory = tempfile::Builder::new()
             .prefix("millrace-cluster-")
+            // To look at the brokers' logs and files after a test.
+            .disable_cleanup(std::env::var_os(KEEP).is_some())
             .tempdir()?;
         let binary = broker_binary()?;
         let ports = ports::free(settings.brokers * 3)?;

@@ -7,6 +7,7 @@
 
 pub mod client;
 mod cluster;
+pub mod events;
 pub mod http;
 mod load;
 mod node;

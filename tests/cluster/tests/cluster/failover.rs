@@ -10,7 +10,7 @@ use cluster::{Cluster, Settings};
 use crate::{PARTITIONS, TOPIC, loaded_with, scenario};
 
 /// Kills that are measured.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 10;
 /// Acknowledgements that the dead broker had sent may still arrive for so long.
 const IN_FLIGHT: Duration = Duration::from_millis(50);
 /// The loose limit on the median.

@@ -7,6 +7,7 @@ mod failover;
 mod groups;
 mod kills;
 mod pause;
+mod saturation;
 
 use anyhow::Result;
 use cluster::{Cluster, Load, Settings};
