@@ -43,7 +43,7 @@ test: ## Run every suite that CI runs, and print each one's counts
 test-unit: ## Unit and property tests, the simulation and the rules of the house
 	@scripts/test unit
 
-test-cluster: ## Three real brokers: killed, stopped, restarted
+test-cluster: ## Real brokers: killed, stopped, cut off, starved, out of room
 	@scripts/test cluster
 
 test-compat: ## Other people's Kafka clients and Kafka's own tools against three brokers

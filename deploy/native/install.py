@@ -34,11 +34,12 @@ from .tools import (
 
 @dataclass(frozen=True)
 class Need:
-    """What the caller is about to do: compile, run the stores, run other people's clients."""
+    """What the caller is about to do: compile, run the stores, run other people's clients, hurt brokers."""
 
     build: bool = False
     stores: bool = False
     clients: bool = False
+    faults: bool = False
 
 
 def install(need: Need) -> None:
@@ -60,6 +61,8 @@ def install(need: Need) -> None:
 def missing_packages(need: Need) -> list[str]:
     tools = dict(parts.BUILD_PACKAGES) if need.build else {}
     tools |= parts.RUN_PACKAGES if need.stores else {}
+    # Only root can hurt brokers in these ways; without it the tests say that they are skipped.
+    tools |= parts.FAULT_PACKAGES if need.faults and os.geteuid() == 0 else {}
     tools |= parts.CLIENT_PACKAGES if need.clients else {}
     if need.clients and golang.suitable() is None:
         tools["go"] = "golang-go"

@@ -33,6 +33,12 @@ BUILD_PACKAGES = {
     "make": "make",
     "pkg-config": "pkg-config",
 }
+# Only for the tests: machines whose cable is pulled, disks that fill or fail.
+FAULT_PACKAGES = {
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+    "mount": "mount",
+}
 RUN_PACKAGES = {
     "curl": "curl",
     "psql": "postgresql-client",

@@ -14,9 +14,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends `request` at `version` and reads its response.
 pub fn call<R: Request>(address: SocketAddr, request: &R, version: i16) -> Result<R::Response> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    call_within(address, request, version, PATIENCE)
+}
+
+/// The same, with less or more patience.
+pub fn call_within<R: Request>(
+    address: SocketAddr,
+    request: &R,
+    version: i16,
+    patience: Duration,
+) -> Result<R::Response> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     let header = RequestHeader {
         request_api_key: R::KEY as i16,
         request_api_version: version,

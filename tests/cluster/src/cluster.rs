@@ -1,13 +1,15 @@
 //! Several brokers that form one cluster, in a directory that goes away with it.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::machines::Machines;
+use crate::mounts::Mount;
 use crate::node::Node;
 use crate::settings::{Settings, broker_binary};
 use crate::{ports, wait};
@@ -22,7 +24,9 @@ const KEEP: &str = "KEEP_CLUSTERS";
 #[derive(Debug)]
 pub struct Cluster {
     pub nodes: Vec<Node>,
-    // Behind the nodes: their processes end before the directory goes.
+    // Behind the nodes: their processes end before what they use goes.
+    machines: Option<Machines>,
+    mounts: Vec<Mount>,
     directory: TempDir,
 }
 
@@ -35,10 +39,7 @@ impl Cluster {
     /// As chosen, ready.
     pub fn with(settings: Settings) -> Result<Cluster> {
         let mut cluster = Cluster::prepare(&settings)?;
-        for node in &mut cluster.nodes {
-            node.start()?;
-        }
-        cluster.wait_ready()?;
+        cluster.start_all()?;
         Ok(cluster)
     }
 
@@ -51,16 +52,23 @@ impl Cluster {
             .tempdir()?;
         let binary = broker_binary()?;
         let ports = ports::free(settings.brokers * 3)?;
-        let address = |index: usize| SocketAddr::from(([127, 0, 0, 1], ports[index]));
+        let machines = settings.machines.then(|| Machines::make(settings.brokers));
+        let machines = machines.transpose()?;
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        let host = |id| machines.as_ref().map_or(loopback, |all| all.address_of(id));
         let mut nodes: Vec<Node> = (0..settings.brokers)
             .map(|index| {
                 let id = index as i32 + 1;
+                let address = |of: usize| SocketAddr::new(host(id), ports[index * 3 + of]);
+                let data = directory.path().join(format!("broker-{id}"));
                 Node {
                     id,
-                    address: address(index * 3),
-                    controller: address(index * 3 + 1),
-                    http: address(index * 3 + 2),
-                    data: directory.path().join(format!("broker-{id}")),
+                    address: address(0),
+                    controller: address(1),
+                    http: address(2),
+                    dirs: vec![data.clone()],
+                    data,
+                    launcher: machines.as_ref().map_or(vec![], |all| all.launcher(id)),
                     config: directory.path().join(format!("broker-{id}.properties")),
                     log: directory.path().join(format!("broker-{id}.log")),
                     binary: binary.clone(),
@@ -79,7 +87,37 @@ impl Cluster {
                 properties(node, &voters.join(","), &settings.properties),
             )?;
         }
-        Ok(Cluster { nodes, directory })
+        Ok(Cluster {
+            nodes,
+            machines,
+            mounts: Vec::new(),
+            directory,
+        })
+    }
+
+    /// Starts every broker and waits until all are ready.
+    pub fn start_all(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            node.start()?;
+        }
+        self.wait_ready()
+    }
+
+    /// The machines, where the settings asked for them.
+    pub fn machines(&self) -> Result<&Machines> {
+        self.machines
+            .as_ref()
+            .context("all brokers are on loopback")
+    }
+
+    /// Keeps a file system that brokers use until they have ended.
+    pub fn hold(&mut self, mount: Mount) {
+        self.mounts.push(mount);
+    }
+
+    /// The file systems that are held.
+    pub fn mounts(&self) -> &[Mount] {
+        &self.mounts
     }
 
     /// Waits until every broker that runs is ready.

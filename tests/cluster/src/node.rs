@@ -1,5 +1,6 @@
 //! One broker process: started, killed, stopped, paused, examined.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,12 @@ pub struct Node {
     pub controller: SocketAddr,
     /// `/metrics`, `/healthz` and `/readyz`.
     pub http: SocketAddr,
-    /// `log.dirs`.
+    /// The first of `log.dirs`.
     pub data: PathBuf,
+    /// `log.dirs`.
+    pub(crate) dirs: Vec<PathBuf>,
+    /// What comes before the binary, to start it on its machine.
+    pub(crate) launcher: Vec<String>,
     pub(crate) config: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) binary: PathBuf,
@@ -37,8 +42,14 @@ impl Node {
     pub fn start(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "broker {} runs already", self.id);
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let child = Command::new(&self.binary)
-            .arg(&self.config)
+        let mut words = self
+            .launcher
+            .iter()
+            .map(OsStr::new)
+            .chain([self.binary.as_os_str(), self.config.as_os_str()]);
+        let program = words.next().context("nothing to start")?;
+        let child = Command::new(program)
+            .args(words)
             // A KAFKA_* of the caller would configure the broker.
             .env_clear()
             .envs(std::env::var_os("RUST_LOG").map(|level| ("RUST_LOG", level)))
@@ -153,7 +164,25 @@ impl Node {
 
     /// The directory of one partition's log.
     pub fn partition_dir(&self, topic: &str, partition: i32) -> PathBuf {
-        self.data.join(format!("{topic}-{partition}"))
+        let name = format!("{topic}-{partition}");
+        let places = self.dirs.iter().map(|dir| dir.join(&name));
+        let there = places.clone().find(|place| place.exists());
+        there.unwrap_or_else(|| self.data.join(&name))
+    }
+
+    /// Adds a log directory, before the broker is started.
+    pub fn add_directory(&mut self, directory: &Path) -> Result<()> {
+        fs::create_dir_all(directory)?;
+        self.dirs.push(directory.into());
+        let dirs: Vec<String> = self.dirs.iter().map(|d| d.display().to_string()).collect();
+        self.add_property("log.dirs", &dirs.join(","))
+    }
+
+    /// Adds a line to its configuration, before it is started; it overrides earlier ones.
+    pub fn add_property(&mut self, key: &str, value: &str) -> Result<()> {
+        let mut text = fs::read_to_string(&self.config)?;
+        text.push_str(&format!("{key}={value}\n"));
+        Ok(fs::write(&self.config, text)?)
     }
 
     /// The resident memory in bytes.

@@ -12,6 +12,8 @@ pub struct Settings {
     pub brokers: usize,
     /// Lines for every broker's `server.properties`, behind the harness's own, which they override.
     pub properties: Vec<(String, String)>,
+    /// Each broker on a machine of its own, instead of all of them on loopback.
+    pub machines: bool,
 }
 
 impl Default for Settings {
@@ -23,6 +25,7 @@ impl Default for Settings {
                 ("offsets.topic.num.partitions".into(), "4".into()),
                 ("group.initial.rebalance.delay.ms".into(), "0".into()),
             ],
+            machines: false,
         }
     }
 }
@@ -30,6 +33,11 @@ impl Default for Settings {
 impl Settings {
     pub fn brokers(mut self, count: usize) -> Settings {
         self.brokers = count;
+        self
+    }
+
+    pub fn machines(mut self) -> Settings {
+        self.machines = true;
         self
     }
 

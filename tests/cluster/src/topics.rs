@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use wire::ErrorCode;
-use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use wire::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
 use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::messages::metadata_request::MetadataRequestTopic;
 use wire::messages::{CreateTopicsRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse};
@@ -48,14 +50,19 @@ impl Cluster {
             name: Str::copy_from(key),
             value: Some(Str::copy_from(value)),
         };
+        self.create(CreatableTopic {
+            name: Str::copy_from(name),
+            num_partitions: partitions,
+            replication_factor: replicas,
+            configs: configs.iter().map(config).collect(),
+            ..CreatableTopic::default()
+        })
+    }
+
+    fn create(&mut self, topic: CreatableTopic) -> Result<()> {
+        let name = topic.name.to_string();
         let request = CreateTopicsRequest {
-            topics: vec![CreatableTopic {
-                name: Str::copy_from(name),
-                num_partitions: partitions,
-                replication_factor: replicas,
-                configs: configs.iter().map(config).collect(),
-                ..CreatableTopic::default()
-            }],
+            topics: vec![topic],
             timeout_ms: 10_000,
             ..CreateTopicsRequest::default()
         };
@@ -69,7 +76,23 @@ impl Cluster {
                 result.error_message
             );
         }
-        self.wait_in_sync(name)
+        self.wait_in_sync(&name)
+    }
+
+    /// Makes a topic whose replicas are given for each partition, the preferred leader first.
+    pub fn create_topic_on(&mut self, name: &str, replicas: &[&[i32]]) -> Result<()> {
+        let assign = |(index, ids): (usize, &&[i32])| CreatableReplicaAssignment {
+            partition_index: index as i32,
+            broker_ids: ids.to_vec(),
+        };
+        let topic = CreatableTopic {
+            name: Str::copy_from(name),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: replicas.iter().enumerate().map(assign).collect(),
+            ..CreatableTopic::default()
+        };
+        self.create(topic)
     }
 
     /// What broker `asked` (or any that runs) shows of the cluster and of one topic.

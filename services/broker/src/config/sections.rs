@@ -60,8 +60,8 @@ impl NetConfig {
 pub struct QuorumConfig {
     /// `controller.quorum.voters`; this node alone if absent.
     pub voters: Vec<Voter>,
-    /// A silent active controller is replaced after about this long; one whose death is seen, after
-    /// about half of it (`controller.quorum.election.timeout.ms`, 1.5 s).
+    /// An active controller that is silent although its machine answers is replaced after about this long; one that is
+    /// known to be gone, after two fifths of it (`controller.quorum.election.timeout.ms`, 1.5 s).
     pub election_timeout: Duration,
     /// Between heartbeats of a broker (`broker.heartbeat.interval.ms`, 500 ms).
     pub heartbeat: Duration,

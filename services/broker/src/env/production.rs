@@ -15,6 +15,12 @@ use tokio::sync::Semaphore;
 
 use super::{BoxFuture, Env, Listener, Outside, Pool, Stream};
 
+/// A quiet connection to another broker is probed after so long, and so often.
+const PROBE: Duration = Duration::from_secs(1);
+/// What another broker's machine has not acknowledged after so long ends the connection.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+
 /// How many threads each plane and pool may use.
 #[derive(Clone, Debug)]
 pub struct Threads {
@@ -117,6 +123,7 @@ impl Outside for System {
         Box::pin(async move {
             let stream = TcpStream::connect((host, port)).await?;
             stream.set_nodelay(true)?;
+            notice_silence(&stream)?;
             Ok(Box::new(stream) as Stream)
         })
     }
@@ -154,6 +161,19 @@ impl Outside for System {
             });
         });
     }
+}
+
+/// Has a connection to another broker end when its machine acknowledges nothing any more. A process that is starved or
+/// stopped is not affected: its kernel acknowledges for it.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(PROBE)
+        .with_interval(PROBE);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(())
 }
 
 struct Tcp(TcpListener);

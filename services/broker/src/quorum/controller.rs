@@ -1,7 +1,6 @@
 //! What the active controller does besides carrying out commands: it watches over the brokers.
 //!
-//! A broker is fenced when its process is gone (its heartbeat connection closes and a fresh one is refused), or when
-//! it is silent for the session timeout. One whose disk hangs gives up its leaderships but is not fenced. Sessions are
+//! A broker is fenced when it is gone ([`super::absence`]), or when it is silent for the session timeout. One whose disk hangs gives up its leaderships but is not fenced. Sessions are
 //! this controller's own knowledge, not in the log: a new controller grants everybody a fresh one, and dials each
 //! broker once, since one may have died with its predecessor.
 
@@ -16,11 +15,15 @@ use tokio::time::{Instant, sleep};
 
 use super::message::{Answer, Heartbeat, Refusal, Reply};
 use super::node::{Node, broker_id, node_id};
+use crate::config::QuorumConfig;
 
 /// Between two looks at the sessions.
 const TICK: Duration = Duration::from_millis(100);
 /// A tick that comes so late was not delayed by the brokers: they get the time back.
 const LATE: Duration = Duration::from_millis(500);
+
+/// A broker is not missed before it has been silent for so long, however often it sends heartbeats.
+const SHORTEST_DOUBT: Duration = Duration::from_millis(300);
 
 /// The sessions of the brokers.
 #[derive(Default)]
@@ -45,6 +48,14 @@ pub(super) struct Session {
     /// The connection of its heartbeats; 0 for this node's own. None since it has ended.
     pub(super) connection: Option<u64>,
     stall: Duration,
+}
+
+impl Session {
+    /// Whether its connection has ended, or it is silent for longer than a heartbeat may take.
+    pub(super) fn is_missed(&self, now: Instant, config: &QuorumConfig) -> bool {
+        let doubt = (config.heartbeat * 3 / 2).max(SHORTEST_DOUBT);
+        self.connection.is_none() || now.saturating_duration_since(self.heard) > doubt
+    }
 }
 
 impl Node {
@@ -163,6 +174,8 @@ impl Node {
         for broker in image.brokers() {
             if let Some(command) = self.verdict(broker) {
                 self.carry_out(command).await;
+            } else if node_id(broker.id.0) != self.id && self.is_missed(broker.id, broker.epoch) {
+                self.dial_back(broker.id, broker.epoch);
             }
         }
         self.rebalance().await;

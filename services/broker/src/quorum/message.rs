@@ -11,7 +11,7 @@ use openraft::raft::{
 use serde::{Deserialize, Serialize};
 
 use super::codec::{self, Layout};
-use super::types::{Member, Types};
+use super::types::{LogId, Member, Types};
 
 /// A request, answered with a [`Reply`] or a [`Refusal`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,6 +32,19 @@ pub enum Request {
     RunForOffice { term: u64 },
     /// From an observer: what has been applied after `index`? Answered when there is something, or after a while.
     Follow { index: u64 },
+    /// From a voter: would you follow me?
+    Canvass(Canvass),
+}
+
+/// A voter's question before it runs for the office (Raft's pre-vote).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Canvass {
+    /// The voter.
+    pub from: u64,
+    /// The last entry of its log.
+    pub last: Option<LogId>,
+    /// It knows that the leader is gone, or knows of none; else it has only not heard from it for long.
+    pub gone: bool,
 }
 
 /// A call of the consensus, from one (node, directory) to another. A node that is not the addressee refuses.
@@ -91,6 +104,8 @@ pub enum Reply {
     Entries(Vec<(u64, Option<Arc<Proposal>>)>, Option<u64>),
     /// The whole image, where the entries are gone.
     Image(Vec<u8>, Option<u64>),
+    /// Whether the voter would follow.
+    Support(bool),
 }
 
 /// Who a node is.

@@ -8,11 +8,12 @@
 //! - [`types`]: openraft's types and runtime; [`log`], [`machine`]: its storage; [`network`]: its calls.
 //! - [`frame`], [`message`], [`peer`], [`server`]: the protocol of the controller listener.
 //! - [`controller`]: the active controller's watch over brokers; [`absence`]: who is gone; [`succession`]: how the
-//!   office passes on.
+//!   office passes on; [`canvass`]: who would follow whom.
 //! - [`membership`]: who votes; [`observer`]: brokers that do not; [`liveness`]: a broker's registration and
 //!   heartbeats.
 
 mod absence;
+mod canvass;
 mod codec;
 mod controller;
 mod error;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use engine::ids::{BrokerEpoch, BrokerId};
 use engine::metadata::{Command, Image, Outcome, Proposal};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wire::{Str, Uuid};
@@ -54,7 +56,7 @@ pub use liveness::{Joining, StallProbe};
 use self::machine::Published;
 use self::message::{Reply, Request};
 use self::network::Strangers;
-use self::node::{Leadership, Node, broker_id, check_size, node_id};
+use self::node::{Inbound, Leadership, Node, broker_id, check_size, node_id};
 use self::open::{Opening, listen, start_raft};
 use self::peer::Peer;
 use self::proposals::Proposals;
@@ -129,7 +131,10 @@ impl Quorum {
             raft,
             log,
             controller: Default::default(),
-            inbound: Default::default(),
+            inbound: Mutex::new(Inbound::new(env.now())),
+            inbound_news: Notify::new(),
+            resigned: AtomicBool::new(false),
+            unanswered: Mutex::default(),
             hint: AtomicU64::new(u64::MAX),
             stopping: AtomicBool::new(false),
             leadership: watch::Sender::new(Leadership::default()),
@@ -158,6 +163,7 @@ impl Quorum {
         match listener {
             Some(listener) => {
                 spawn("quorum-server", Box::pin(node.clone().run_server(listener)));
+                spawn("quorum-succession", Box::pin(node.clone().run_succession()));
                 spawn("quorum-entry", Box::pin(node.clone().enter_quorum()));
                 spawn("quorum-reserve", Box::pin(node.clone().keep_reserve()));
                 spawn("quorum-compaction", Box::pin(node.clone().keep_compact()));

@@ -10,7 +10,10 @@ use engine::metadata::{Command, Image, Outcome, Proposal, Rejection};
 use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
+
+use super::absence::Unanswered;
 
 use super::controller::Controller;
 use super::log::Log;
@@ -18,9 +21,9 @@ use super::machine::Published;
 use super::message::{Answer, Identity, RaftBody, RaftCall, Refusal, Reply, Request};
 use super::network::Strangers;
 use super::peer::{Error, Peer};
-use super::types::{Member, Raft};
+use super::types::{Member, Raft, Vote};
 use crate::config::Config;
-use crate::env::{Env, Plane, watch};
+use crate::env::{Env, watch};
 
 /// Between two attempts to reach the active controller.
 const RETRY: Duration = Duration::from_millis(25);
@@ -47,8 +50,14 @@ pub struct Node {
     pub controller: Controller,
     /// Connections to the voters for everything but the consensus's own calls.
     pub peers: BTreeMap<u64, Peer>,
-    /// Who hears from the leader: the connection that its calls come over, and when the last one came.
+    /// What is heard of the leader, and what is known of its end.
     pub inbound: Mutex<Inbound>,
+    /// Something has changed there that may be an occasion to run for the office.
+    pub inbound_news: Notify,
+    /// This node has left the office of the active controller, to stop.
+    pub resigned: AtomicBool,
+    /// Nodes whose machines have not answered lately.
+    pub unanswered: Mutex<BTreeMap<u64, Unanswered>>,
     /// Whom an observer takes for the active controller; `u64::MAX` for nobody.
     pub hint: AtomicU64,
     pub stopping: AtomicBool,
@@ -67,10 +76,32 @@ pub struct Leadership {
 }
 
 /// The leader's calls as a follower sees them.
-#[derive(Default)]
 pub struct Inbound {
+    /// The leader that calls over a connection.
     pub connections: BTreeMap<u64, u64>,
-    pub last_call: Option<Instant>,
+    /// When the leader called last, or this node voted, or began.
+    pub last_word: Instant,
+    /// The leader that is known to be gone.
+    pub gone: Option<u64>,
+    /// The leader that stops and has asked this node to follow it.
+    pub heir_of: Option<u64>,
+    /// The leader that is being looked for.
+    pub looked_for: Option<u64>,
+    /// This node is asking who would follow it.
+    pub canvassing: bool,
+}
+
+impl Inbound {
+    pub fn new(now: Instant) -> Inbound {
+        Inbound {
+            connections: BTreeMap::new(),
+            last_word: now,
+            gone: None,
+            heir_of: None,
+            looked_for: None,
+            canvassing: false,
+        }
+    }
 }
 
 /// "Nobody" in [`Node::hint`].
@@ -127,6 +158,7 @@ impl Node {
             Request::Rejoin { node, member } => self.rejoin(node, member).await,
             Request::RunForOffice { term } => self.run_for_office(term),
             Request::Follow { index } => self.follow(index).await,
+            Request::Canvass(canvass) => self.answer_canvass(&canvass),
         }
     }
 
@@ -154,14 +186,21 @@ impl Node {
         let failed = |e: &dyn std::fmt::Display| Refusal::Unavailable(e.to_string());
         match call.body {
             RaftBody::Append(rpc) => {
-                self.heard_from(call.from, connection);
+                self.heard_from(raft, &rpc.vote, call.from, connection);
                 Ok(Reply::Appended(
                     raft.append_entries(rpc).await.map_err(|e| failed(&e))?,
                 ))
             }
-            RaftBody::Vote(rpc) => Ok(Reply::Voted(raft.vote(rpc).await.map_err(|e| failed(&e))?)),
+            RaftBody::Vote(rpc) => {
+                let response = raft.vote(rpc).await.map_err(|e| failed(&e))?;
+                if response.vote_granted {
+                    // Time to take the office, before this node would run for it.
+                    self.inbound.lock().last_word = self.env.now();
+                }
+                Ok(Reply::Voted(response))
+            }
             RaftBody::Snapshot(rpc) => {
-                self.heard_from(call.from, connection);
+                self.heard_from(raft, &rpc.vote, call.from, connection);
                 Ok(Reply::SnapshotTaken(
                     raft.install_snapshot(rpc).await.map_err(|e| failed(&e))?,
                 ))
@@ -169,10 +208,16 @@ impl Node {
         }
     }
 
-    fn heard_from(&self, leader: u64, connection: u64) {
+    fn heard_from(&self, raft: &Raft, vote: &Vote, leader: u64, connection: u64) {
+        // Of two that take themselves for the leader, the one of the later term is.
+        if *vote < raft.metrics().borrow().vote {
+            return;
+        }
         let mut inbound = self.inbound.lock();
         inbound.connections.insert(connection, leader);
-        inbound.last_call = Some(self.env.now());
+        inbound.last_word = self.env.now();
+        inbound.gone = None;
+        inbound.heir_of = inbound.heir_of.filter(|left| *left == leader);
     }
 
     /// Puts a proposal into the log, as the active controller, and answers what applying it has answered.
@@ -273,8 +318,9 @@ impl Node {
         let left = until.saturating_duration_since(self.env.now());
         tokio::select! {
             biased;
-            reply = peer.call(request, left) => reply,
+            // First, so that of several calls that wait for one connection none begins to make it now.
             () = self.replaced(target) => Err(Error::Network("the active controller was replaced".into())),
+            reply = peer.call(request, left) => reply,
         }
     }
 
@@ -317,11 +363,7 @@ impl Node {
     pub fn on_closed(self: &Arc<Self>, connection: u64) {
         let leader = self.inbound.lock().connections.remove(&connection);
         if let Some(leader) = leader {
-            let node = self.clone();
-            self.env
-                .spawn(Plane::Control, "quorum-lost-leader", async move {
-                    node.on_leader_closed(leader).await
-                });
+            self.look_for_leader(leader);
         }
         self.on_broker_closed(connection);
     }

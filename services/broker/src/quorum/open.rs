@@ -138,9 +138,11 @@ pub(super) async fn start_raft(
     let timing = succession::timing(&config.quorum);
     let raft_config = openraft::Config {
         cluster_name: "metadata".into(),
-        heartbeat_interval: timing.heartbeat_ms,
-        election_timeout_min: timing.min_ms,
-        election_timeout_max: timing.max_ms,
+        heartbeat_interval: timing.heartbeat.as_millis() as u64,
+        // How long a vote is waited for, and the lease; this node looks after its leader itself.
+        election_timeout_min: timing.lease.as_millis() as u64 - 1,
+        election_timeout_max: timing.lease.as_millis() as u64,
+        enable_elect: false,
         install_snapshot_timeout: 10_000,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
         snapshot_max_chunk_size: SNAPSHOT_PART_BYTES,

@@ -23,6 +23,8 @@ use crate::env::{Env, Plane, Stream};
 const QUEUE: usize = 256;
 /// A connection that is not made within this time will not be.
 const CONNECT: Duration = Duration::from_secs(2);
+/// A machine that is there answers a dial within this time.
+const DIAL: Duration = Duration::from_millis(250);
 /// A connection is given up when a call has timed out and nothing has come for so long.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -153,11 +155,6 @@ impl Peer {
         *slot = Some(fresh.clone());
         Ok(fresh)
     }
-
-    /// Whether the process refuses to be connected to: nobody listens there any more.
-    pub async fn is_gone(&self) -> bool {
-        is_gone(&self.shared.env, &self.shared.host, self.shared.port).await
-    }
 }
 
 /// Takes a call out of those that wait, however its caller has ended.
@@ -172,9 +169,25 @@ impl Drop for Forget {
     }
 }
 
-/// Whether a fresh connection is refused.
-pub async fn is_gone(env: &Env, host: &str, port: u16) -> bool {
-    matches!(dial(env, host, port).await, Err(Error::ConnectionRefused))
+/// What becomes of a fresh connection to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Its machine accepts it; what the process does is not known.
+    Answered,
+    /// Its machine refuses it: nobody listens there.
+    Refused,
+    /// There is no answer.
+    Unanswered,
+}
+
+/// Dials a node once.
+pub async fn reach(env: &Env, host: &str, port: u16) -> Reach {
+    match timeout(DIAL, env.connect(host, port)).await {
+        Ok(Ok(_)) => Reach::Answered,
+        Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused => Reach::Refused,
+        // No route, no name, no answer: what this node knows of it is nothing.
+        Ok(Err(_)) | Err(_) => Reach::Unanswered,
+    }
 }
 
 async fn dial(env: &Env, host: &str, port: u16) -> Result<Stream, Error> {

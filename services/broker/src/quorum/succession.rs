@@ -1,101 +1,192 @@
-//! How the office of the active controller passes on: after its death, and when it stops in order.
+//! How the office of the active controller passes on: after its death, in its silence, and when it stops in order.
 //!
-//! openraft's followers grant no vote before a lease after the leader's last word. A follower that sees the leader's
-//! connection close, and a fresh one refused, does not wait for its own (longer) election timeout: it runs as soon as
-//! the lease is over. The voters run one after the other, so that votes are not split.
+//! openraft's own election timer is off. It would run for the office whenever this node has not handled a call in
+//! time, and a node that runs topples a leader that lives: a starved machine, a slow fsync or a process that was
+//! stopped for a moment would change the term. Instead each voter looks after its leader here, and runs only when a
+//! majority says that it would follow ([`super::canvass`]; Raft's pre-vote, section 9.6 of Ongaro's thesis).
+//!
+//! openraft's voters grant no vote before a lease after the leader's last word, whatever they know. Whoever knows that
+//! the leader is gone runs as soon as the lease is over; the voters one after the other, so that votes are not split.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{sleep, sleep_until, timeout};
+use rand_core::RngCore;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::message::{Answer, Refusal, Reply, Request};
 use super::node::Node;
-use super::types::Raft;
+use super::types::{Raft, SplitMix};
 use crate::config::QuorumConfig;
 
 /// The others' leases end about when this node's does; so much later at most.
 const MARGIN: Duration = Duration::from_millis(20);
 /// Between two voters' attempts.
 const STAGGER: Duration = Duration::from_millis(120);
-/// How often a voter runs before it leaves it to openraft's timeouts.
-const ATTEMPTS: u32 = 8;
+/// How often a voter looks after its leader.
+const LOOK: Duration = Duration::from_millis(50);
+/// A look that comes so late was not delayed by the leader: it gets the time back.
+const LATE: Duration = Duration::from_millis(200);
 
-/// openraft's three times, from the one that is configured.
-///
-/// A silent leader is replaced after lease plus timeout, which together make about the configured time; one whose
-/// death is seen, after the lease. The lease is openraft's `election_timeout_max`.
+/// The consensus's times, from the one that is configured.
 pub fn timing(config: &QuorumConfig) -> Timing {
-    let whole = config
-        .election_timeout
-        .as_millis()
-        .try_into()
-        .unwrap_or(u64::MAX);
-    let heartbeat_ms = (whole / 10).max(5);
-    let min_ms = (whole * 45 / 100).max(heartbeat_ms + 1);
+    let whole = config.election_timeout.max(Duration::from_millis(50));
     Timing {
-        heartbeat_ms,
-        min_ms,
-        max_ms: (whole * 55 / 100).max(min_ms + 1),
+        heartbeat: whole / 10,
+        lease: whole * 2 / 5,
+        doubt: whole / 3,
+        patience: whole,
     }
 }
 
 /// See [`timing`].
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    pub heartbeat_ms: u64,
-    pub min_ms: u64,
-    pub max_ms: u64,
+    /// openraft's leader speaks at least every one and a half of it.
+    pub heartbeat: Duration,
+    /// How long after the leader's last word no follower votes for another; a vote takes no longer either.
+    pub lease: Duration,
+    /// A leader silent for so long is looked for: its machine may be gone without a word.
+    pub doubt: Duration,
+    /// A leader silent for so long is replaced although its machine is there.
+    pub patience: Duration,
 }
 
-impl Timing {
-    /// How long after the leader's last word no follower votes for another.
-    pub fn lease(&self) -> Duration {
-        Duration::from_millis(self.max_ms)
-    }
+/// Why a voter would run for the office, and since when it may.
+#[derive(Clone, Copy, Debug)]
+struct Occasion {
+    leader: Option<u64>,
+    /// The leader is known to be gone, or there is none.
+    gone: bool,
+    due: Instant,
 }
 
 impl Node {
-    /// Runs for the office once the lease is over, when it is this voter's turn.
-    pub(super) async fn succeed(&self, raft: &Raft, leader: u64) {
-        let (rank, voters) = {
-            let metrics = raft.metrics();
-            let m = metrics.borrow();
-            let heirs: Vec<u64> = m
-                .membership_config
-                .voter_ids()
-                .filter(|v| *v != leader)
-                .collect();
-            let Some(rank) = heirs.iter().position(|v| *v == self.id) else {
-                return;
-            };
-            (rank as u32, heirs.len() as u32)
+    /// Looks after the leader for as long as this node lives, and runs for the office where there is an occasion.
+    pub(super) async fn run_succession(self: Arc<Self>) {
+        let Some(raft) = self.raft.clone() else {
+            return;
         };
-        let heard = self
-            .inbound
-            .lock()
-            .last_call
-            .unwrap_or_else(|| self.env.now());
-        sleep_until(heard + timing(&self.config.quorum).lease() + MARGIN + STAGGER * rank).await;
-        for _ in 0..ATTEMPTS {
-            let new_leader = raft
-                .metrics()
-                .borrow()
-                .current_leader
-                .is_some_and(|l| l != leader);
-            // An error means that the consensus has ended.
-            if new_leader || raft.trigger().elect().await.is_err() {
-                return;
+        let mut last_look = self.env.now();
+        // Not before: the last attempt failed.
+        let mut rest = last_look;
+        // Of its own, so that it does not depend on which other task draws a number first.
+        let mut dice = SplitMix::new(self.id);
+        loop {
+            let occasion = self.occasion(&raft);
+            let now = self.env.now();
+            let look = now + LOOK;
+            let due = occasion.map_or(look, |o| o.due.max(rest));
+            if due > now {
+                let notified = self.inbound_news.notified();
+                let wait = sleep_until(due.min(look));
+                tokio::select! {
+                    biased;
+                    () = notified => {}
+                    () = wait => {}
+                }
+                self.forgive_own_lateness(last_look);
+                last_look = self.env.now();
+                continue;
             }
-            sleep(STAGGER * voters).await;
+            if let Some(occasion) = occasion {
+                self.run_for(&raft, occasion).await;
+                let spread = STAGGER.as_millis() as u64 * 2;
+                rest = self.env.now() + MARGIN + Duration::from_millis(dice.next_u64() % spread);
+            }
+            last_look = self.env.now();
         }
     }
 
+    /// What this node was too busy to hear is not the leader's silence.
+    fn forgive_own_lateness(&self, last_look: Instant) {
+        let now = self.env.now();
+        let late = now.duration_since(last_look).saturating_sub(LOOK);
+        if late > LATE {
+            let mut inbound = self.inbound.lock();
+            inbound.last_word = (inbound.last_word + late).min(now);
+        }
+    }
+
+    /// Whether this voter may have to run, and when.
+    fn occasion(self: &Arc<Self>, raft: &Raft) -> Option<Occasion> {
+        let timing = timing(&self.config.quorum);
+        let (leader, rank) = {
+            let metrics = raft.metrics();
+            let m = metrics.borrow();
+            let leader = m.current_leader;
+            let mut heirs = m
+                .membership_config
+                .voter_ids()
+                .filter(|v| Some(*v) != leader || *v == self.id);
+            (leader, heirs.position(|v| v == self.id)? as u32)
+        };
+        let now = self.env.now();
+        if leader == Some(self.id) {
+            if !self.resigned.load(Ordering::Relaxed) {
+                self.inbound.lock().last_word = now;
+            }
+            return None;
+        }
+        let (last_word, gone, is_heir) = {
+            let inbound = self.inbound.lock();
+            let is_heir = leader.is_some() && inbound.heir_of == leader;
+            let gone = leader.is_none() || inbound.gone == leader || is_heir;
+            (inbound.last_word, gone, is_heir)
+        };
+        if let Some(leader) = leader
+            && !gone
+            && now.saturating_duration_since(last_word) > timing.doubt
+        {
+            self.look_for_leader(leader);
+        }
+        let turn = if is_heir {
+            Duration::ZERO
+        } else {
+            STAGGER * rank
+        };
+        let wait = if gone { timing.lease } else { timing.patience };
+        Some(Occasion {
+            leader,
+            gone,
+            due: last_word + wait + MARGIN + turn,
+        })
+    }
+
+    /// Asks for support, and with it for votes. What comes of it is seen by the next looks.
+    async fn run_for(&self, raft: &Raft, occasion: Occasion) {
+        let begun = {
+            let mut inbound = self.inbound.lock();
+            inbound.canvassing = true;
+            inbound.last_word
+        };
+        let supported = self.canvass(raft, occasion.gone).await;
+        {
+            let mut inbound = self.inbound.lock();
+            inbound.canvassing = false;
+            // Meanwhile the leader may have spoken, or another have been voted for.
+            if !supported || inbound.last_word != begun {
+                tracing::debug!(leader = occasion.leader, supported, "not running");
+                return;
+            }
+            // It votes for itself, and follows nobody else for a lease.
+            inbound.last_word = self.env.now();
+        }
+        tracing::info!(
+            leader = occasion.leader,
+            gone = occasion.gone,
+            "running for the office of the active controller"
+        );
+        // An error means that the consensus has ended, and with it this node.
+        let _ = raft.trigger().elect().await;
+    }
+
     /// The active controller stops and wants this node to follow it in office.
-    pub(super) fn run_for_office(self: &Arc<Self>, term: u64) -> Answer {
+    pub(super) fn run_for_office(&self, term: u64) -> Answer {
         let raft = self
             .raft
-            .clone()
+            .as_ref()
             .ok_or_else(|| Refusal::Unavailable("not a voter".into()))?;
         let leader = {
             let metrics = raft.metrics();
@@ -103,37 +194,11 @@ impl Node {
             if m.current_term != term {
                 return Err(Refusal::Unavailable("the term is over".into()));
             }
-            m.current_leader.filter(|l| *l != self.id)
+            m.current_leader
         };
-        let Some(leader) = leader else {
-            return Ok(Reply::Done);
-        };
-        let node = self.clone();
-        self.env
-            .spawn(crate::env::Plane::Control, "quorum-office", async move {
-                node.succeed_at_once(&raft, leader).await;
-            });
+        self.inbound.lock().heir_of = leader;
+        self.inbound_news.notify_one();
         Ok(Reply::Done)
-    }
-
-    async fn succeed_at_once(&self, raft: &Raft, leader: u64) {
-        let heard = self
-            .inbound
-            .lock()
-            .last_call
-            .unwrap_or_else(|| self.env.now());
-        sleep_until(heard + timing(&self.config.quorum).lease() + MARGIN).await;
-        for _ in 0..ATTEMPTS {
-            let new_leader = raft
-                .metrics()
-                .borrow()
-                .current_leader
-                .is_some_and(|l| l != leader);
-            if new_leader || raft.trigger().elect().await.is_err() {
-                return;
-            }
-            sleep(STAGGER).await;
-        }
     }
 
     /// Leaves the office in order, if this node holds it: falls silent, and asks the follower that has most of the
@@ -162,6 +227,7 @@ impl Node {
             return;
         };
         raft.runtime_config().heartbeat(false);
+        self.resigned.store(true, Ordering::Relaxed);
         let asked = peer
             .call(&Request::RunForOffice { term }, Duration::from_secs(1))
             .await;
@@ -169,7 +235,7 @@ impl Node {
             tracing::info!(%error, "the next controller was not told; it will notice");
             return;
         }
-        let limit = timing(&self.config.quorum).lease() * 3;
+        let limit = timing(&self.config.quorum).lease * 4;
         let mut metrics = raft.metrics();
         // A successor that does not come within the limit comes by its own timeout.
         let _ = timeout(

@@ -122,6 +122,12 @@ impl AsyncRuntime for Runtime {
 #[derive(Clone, Debug)]
 pub struct SplitMix(u64);
 
+impl SplitMix {
+    pub fn new(seed: u64) -> SplitMix {
+        SplitMix(seed)
+    }
+}
+
 impl rand_core::RngCore for SplitMix {
     fn next_u32(&mut self) -> u32 {
         (self.next_u64() >> 32) as u32

@@ -1,13 +1,16 @@
-//! Three real brokers, killed, stopped and restarted under load.
+//! Real brokers under load: killed, stopped, cut off, starved, out of room, out of replicas.
 //!
 //! Each scenario ends with a full read that shows every acknowledged record once and in order, and
 //! with a comparison of the replicas byte for byte below the high watermark.
 
+mod disks;
 mod failover;
 mod groups;
 mod kills;
 mod pause;
 mod saturation;
+mod shortage;
+mod vanish;
 
 use anyhow::Result;
 use cluster::{Cluster, Load, Settings};

@@ -14,7 +14,7 @@ use openraft::raft::{
 use super::commands::{TOPIC, registration};
 use super::{id, named, proposed, snapshot_meta, vote};
 use crate::quorum::message::{
-    Answer, Heartbeat, Identity, RaftBody, RaftCall, Refusal, Reply, Request,
+    Answer, Canvass, Heartbeat, Identity, RaftBody, RaftCall, Refusal, Reply, Request,
 };
 use crate::quorum::types::{Entry, Member};
 
@@ -65,6 +65,11 @@ pub fn requests() -> Vec<Request> {
         },
         Request::RunForOffice { term: 3 },
         Request::Follow { index: 70_001 },
+        Request::Canvass(Canvass {
+            from: 300,
+            last: Some(id(9)),
+            gone: true,
+        }),
     ]
 }
 
@@ -109,7 +114,9 @@ pub fn answers() -> Vec<Answer> {
         Refusal::Unavailable("why".into()),
     ];
     let replies = replies.into_iter().chain(proposed).map(Ok);
-    replies.chain(refusals.into_iter().map(Err)).collect()
+    let answers = replies.chain(refusals.into_iter().map(Err));
+    // What came later, behind: the samples are known by their numbers.
+    answers.chain([Ok(Reply::Support(true))]).collect()
 }
 
 pub fn outcomes() -> Vec<Outcome> {

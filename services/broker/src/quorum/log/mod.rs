@@ -141,6 +141,13 @@ impl Log {
         memory.entries.is_empty() && memory.purged.is_none()
     }
 
+    /// The last entry, or where a snapshot took its place.
+    pub fn last(&self) -> Option<LogId> {
+        let memory = self.shared.memory.lock();
+        let last = memory.entries.last_key_value().map(|(_, e)| e.log_id);
+        last.or(memory.purged)
+    }
+
     /// Whether so many bytes have been appended; then counts anew.
     pub fn take_growth(&self, limit: u64) -> bool {
         let mut memory = self.shared.memory.lock();
@@ -358,11 +365,11 @@ impl RaftLogStorage<Types> for Log {
     type LogReader = Log;
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
-        let memory = self.shared.memory.lock();
-        let last = memory.entries.last_key_value().map(|(_, e)| e.log_id);
+        let last_log_id = self.last();
+        let last_purged_log_id = self.shared.memory.lock().purged;
         Ok(LogState {
-            last_purged_log_id: memory.purged,
-            last_log_id: last.or(memory.purged),
+            last_purged_log_id,
+            last_log_id,
         })
     }
 

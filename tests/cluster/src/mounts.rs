@@ -1,0 +1,126 @@
+//! File systems of a test's own: a small one that can be filled, and one on a device that can be made to fail.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::machines::program;
+
+/// What makes ext4 fail every read and write from now on, as a dead device does (EXT4_IOC_SHUTDOWN, without a flush
+/// of its journal).
+const SHUT_DOWN: &str = "import fcntl, os, struct, sys\n\
+     fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+
+/// A mounted file system; unmounted when dropped.
+#[derive(Debug)]
+pub struct Mount {
+    place: PathBuf,
+    image: Option<PathBuf>,
+}
+
+impl Mount {
+    /// What is missing on this system to mount, if anything.
+    pub fn lacking() -> Option<&'static str> {
+        let tried = tempfile::tempdir()
+            .map_err(anyhow::Error::from)
+            .and_then(|place| Mount::memory(place.path(), 1).map(drop));
+        tried.err().map(|_| "the right to mount")
+    }
+
+    /// A file system of `mib` MiB, in memory.
+    pub fn memory(place: &Path, mib: u64) -> Result<Mount> {
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"],
+            place,
+        )?;
+        Ok(Mount {
+            place: place.into(),
+            image: None,
+        })
+    }
+
+    /// An ext4 file system of `mib` MiB on a loop device, in the file `image`.
+    pub fn device(place: &Path, image: &Path, mib: u64) -> Result<Mount> {
+        File::create(image)?.set_len(mib << 20)?;
+        run("mkfs.ext4", &["-q"], image)?;
+        let mount = Mount {
+            place: place.into(),
+            image: Some(image.into()),
+        };
+        mount.mount()?;
+        Ok(mount)
+    }
+
+    fn mount(&self) -> Result<()> {
+        let Some(image) = &self.image else {
+            return Ok(());
+        };
+        let image = image.display().to_string();
+        run("mount", &["-o", "loop", &image], &self.place)
+    }
+
+    /// The device fails: nothing can be read or written any more.
+    pub fn fail(&self) -> Result<()> {
+        run("python3", &["-c", SHUT_DOWN], &self.place)
+    }
+
+    /// The device works again, with what had reached it. Nobody may use the file system meanwhile.
+    pub fn replace(&self) -> Result<()> {
+        run("umount", &[], &self.place)?;
+        self.mount()
+    }
+
+    /// Fills it until `left` bytes are free; 0 fills it to the last byte. Gives the file that does.
+    pub fn fill(&self, left: u64) -> Result<PathBuf> {
+        let ballast = self.place.join("ballast");
+        let mut file = File::options().create(true).append(true).open(&ballast)?;
+        let mut chunk = vec![1; 1 << 16];
+        while left == 0 || free_bytes(&self.place)? > left {
+            match file.write_all(&chunk) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull && chunk.len() > 1 => {
+                    chunk.truncate(chunk.len() / 2);
+                }
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(ballast)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // A process that ends late may still hold it: lazily, then.
+        let _ = run("umount", &["-l"], &self.place);
+        if let Some(image) = &self.image {
+            let _ = fs::remove_file(image);
+        }
+    }
+}
+
+fn free_bytes(place: &Path) -> Result<u64> {
+    let done = Command::new("stat")
+        .args(["-f", "-c", "%a %S"])
+        .arg(place)
+        .output()?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    let numbers: Vec<u64> = text
+        .split_whitespace()
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    ensure!(numbers.len() == 2, "stat -f {place:?}: {text}");
+    Ok(numbers[0] * numbers[1])
+}
+
+fn run(name: &str, arguments: &[&str], last: &Path) -> Result<()> {
+    let program = program(name).unwrap_or_else(|| name.into());
+    let done = Command::new(program).args(arguments).arg(last).output()?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "{name} {last:?}: {}", said.trim());
+    Ok(())
+}
