@@ -39,7 +39,13 @@ impl Shard {
             group.commit(token, version, request, cx);
         });
         if done.is_none() {
-            out.reply(token, all_commits(request, ErrorCode::IllegalGeneration));
+            // Clients of older versions know only the error that a group's next generation would give.
+            let missing = if version >= 9 {
+                ErrorCode::GroupIdNotFound
+            } else {
+                ErrorCode::IllegalGeneration
+            };
+            out.reply(token, all_commits(request, missing));
         }
     }
 

@@ -149,8 +149,14 @@ fn commits_are_fenced_by_generation_and_membership() {
         let token = world.commit("g", member, generation, "t", 0, 1);
         assert_eq!(world.commit_error(token), expected, "{member} {generation}");
     }
-    let nobody = world.commit("other", "x", 3, "t", 0, 1);
-    assert_eq!(world.commit_error(nobody), ErrorCode::IllegalGeneration);
+    for (version, expected) in [
+        (8, ErrorCode::IllegalGeneration),
+        (9, ErrorCode::GroupIdNotFound),
+    ] {
+        world.commit_version = version;
+        let nobody = world.commit("other", "x", 3, "t", 0, 1);
+        assert_eq!(world.commit_error(nobody), expected, "version {version}");
+    }
     let simple = world.commit("simple", "", -1, "t", 0, 5);
     assert_eq!(world.commit_error(simple), ErrorCode::None);
 }

@@ -28,6 +28,8 @@ pub struct World {
     /// Writes in the log whose records are not committed yet.
     tail: VecDeque<(u64, Vec<Stored>)>,
     holding: bool,
+    /// The version of the OffsetCommit requests.
+    pub commit_version: i16,
 }
 
 impl World {
@@ -46,6 +48,7 @@ impl World {
             committed: Vec::new(),
             tail: VecDeque::new(),
             holding: false,
+            commit_version: 9,
         }
     }
 
@@ -263,7 +266,10 @@ impl World {
             }],
             ..Default::default()
         };
-        self.request(|shard, now, token, out| shard.commit_offsets(now, token, 9, &request, out))
+        let version = self.commit_version;
+        self.request(|shard, now, token, out| {
+            shard.commit_offsets(now, token, version, &request, out)
+        })
     }
 
     pub fn commit_error(&mut self, token: u64) -> ErrorCode {
