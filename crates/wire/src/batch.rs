@@ -4,12 +4,14 @@
 //! delta i32, base and max timestamp i64, producer id i64, producer epoch i16, base sequence i32, record count i32,
 //! records. The CRC (CRC-32C) covers everything from the attributes on, so offset and epoch can be set in place.
 
+mod count;
 mod error;
 mod header;
 mod split;
 
 use bytes::{Bytes, BytesMut};
 
+pub use count::count_records;
 pub use error::BatchError;
 pub use header::{BatchHeader, Compression, TimestampType};
 pub use split::{Split, split};

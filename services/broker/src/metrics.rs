@@ -23,6 +23,7 @@ pub struct Metrics {
     bytes_in: IntCounterVec,
     bytes_out: IntCounterVec,
     messages_in: IntCounterVec,
+    messages_out: IntCounterVec,
     /// Open client connections.
     pub connections: IntGauge,
     /// Partitions whose ISR is smaller than their replicas, of those led here.
@@ -54,6 +55,8 @@ pub struct TopicMetrics {
     pub bytes_out: IntCounter,
     /// Records that producers appended.
     pub messages_in: IntCounter,
+    /// Records of the batches that consumers were sent.
+    pub messages_out: IntCounter,
 }
 
 /// Measures one request from its start.
@@ -100,6 +103,11 @@ impl Metrics {
             messages_in: family.counters(
                 "millrace_broker_topic_messages_in_total",
                 "Records that producers appended",
+                &["topic"],
+            ),
+            messages_out: family.counters(
+                "millrace_broker_topic_messages_out_total",
+                "Records of the batches that consumers were sent",
                 &["topic"],
             ),
             connections: family.gauge("millrace_broker_connections", "Open client connections"),
@@ -168,12 +176,19 @@ impl Metrics {
             bytes_in: self.bytes_in.with_label_values(&[name]),
             bytes_out: self.bytes_out.with_label_values(&[name]),
             messages_in: self.messages_in.with_label_values(&[name]),
+            messages_out: self.messages_out.with_label_values(&[name]),
         }
     }
 
     /// Forgets a deleted topic.
     pub fn forget_topic(&self, name: &str) {
-        for family in [&self.bytes_in, &self.bytes_out, &self.messages_in] {
+        let families = [
+            &self.bytes_in,
+            &self.bytes_out,
+            &self.messages_in,
+            &self.messages_out,
+        ];
+        for family in families {
             // A topic that never had traffic has no counters to remove.
             let _ = family.remove_label_values(&[name]);
         }

@@ -19,7 +19,7 @@ use futures::future::{Either, select};
 use storage::ReadPlan;
 use tokio::time::{Instant, sleep_until};
 use wire::messages::{FetchRequest, FetchResponse};
-use wire::{ErrorCode, Records};
+use wire::{ErrorCode, Records, batch};
 
 use super::RequestContext;
 use super::partition_lookup::find;
@@ -248,8 +248,11 @@ async fn run(broker: &Broker, plan: ReadPlan) -> Result<Records, ErrorCode> {
 fn count(found: &[Found], terms: &Terms) {
     if matches!(terms.reader, Reader::Consumer { .. }) {
         for found in found {
-            if let Some(partition) = &found.partition {
-                partition.metrics().bytes_out.inc_by(found.bytes() as u64);
+            if let (Some(partition), Ok(answered)) = (&found.partition, &found.read) {
+                let metrics = partition.metrics();
+                metrics.bytes_out.inc_by(answered.records.len() as u64);
+                let records = batch::count_records(&answered.records);
+                metrics.messages_out.inc_by(records);
             }
         }
     }
