@@ -1,5 +1,6 @@
 //! A Kafka-compatible broker: replicated, with no JVM and no ZooKeeper.
 
+mod advertised;
 pub mod api;
 pub mod config;
 pub mod coordinator;

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use wire::Str;
 
+use crate::advertised;
 use crate::api::fetch;
 use crate::api::init_producer_id::ProducerIds;
 use crate::config::Config;
@@ -72,6 +73,7 @@ impl Server {
             None => None,
         };
         let bound = bind(&env, &config).await?;
+        advertised::check(&env, &config);
         let logs = Logs::open(env.clone(), config.clone()).await?;
         readiness.ready("logs");
         let quorum = Quorum::start(env.clone(), config.clone()).await?;

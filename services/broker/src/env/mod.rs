@@ -68,6 +68,10 @@ pub trait Outside: Send + Sync + 'static {
     fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
     /// Connects to `host:port`. The caller bounds the wait.
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Stream>>;
+    /// Looks the name of a host up. A simulated world knows every name.
+    fn resolve<'a>(&'a self, _host: &'a str) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
     /// Milliseconds since the Unix epoch.
     fn wall_ms(&self) -> i64;
     /// The next random number.
@@ -149,6 +153,11 @@ impl Env {
     /// Connects to `host:port`. The wait is not bounded here.
     pub async fn connect(&self, host: &str, port: u16) -> io::Result<Stream> {
         self.outside.connect(host, port).await
+    }
+
+    /// Whether the name of a host, or its address, can be resolved.
+    pub async fn resolve(&self, host: &str) -> io::Result<()> {
+        self.outside.resolve(host).await
     }
 
     /// The monotonic clock.

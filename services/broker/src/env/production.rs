@@ -128,6 +128,18 @@ impl Outside for System {
         })
     }
 
+    fn resolve<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move {
+            match lookup_host((host, 0)).await?.next() {
+                Some(_) => Ok(()),
+                None => Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "the name has no address",
+                )),
+            }
+        })
+    }
+
     fn wall_ms(&self) -> i64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
