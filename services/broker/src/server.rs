@@ -41,6 +41,8 @@ pub struct Broker {
     pub partitions: Arc<Partitions>,
     /// The fetch sessions of its clients.
     pub fetch_sessions: fetch::Sessions,
+    /// Room for what consumers were answered and have not taken yet.
+    pub answers: fetch::Room,
     /// The coordinators of consumer groups.
     pub groups: Arc<Groups>,
     /// The metrics.
@@ -97,6 +99,7 @@ impl Server {
         let slots = config.fetch.session_slots;
         let fetch_sessions =
             fetch::Sessions::new(slots, fetch::PARTITIONS_MAX, first_session(&env));
+        let answers = fetch::Room::new(config.net.answer_bytes);
         let broker = Arc::new(Broker {
             env,
             config,
@@ -105,6 +108,7 @@ impl Server {
             partitions,
             groups,
             fetch_sessions,
+            answers,
             metrics,
         });
         let upkeep = logs.keep(&broker.partitions, &broker.metrics);

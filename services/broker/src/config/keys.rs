@@ -256,6 +256,7 @@ pub const KEYS: &[Key] = &[
     },
     int("broker.stall.timeout.ms", 100, "5000"),
     long("record.cache.bytes", 0, "67108864"),
+    long("queued.max.response.bytes", 1, "268435456"),
     int("request.partial.timeout.ms", 1, "30000"),
     long("log.min.free.bytes", 0, "268435456"),
     long("metadata.log.reserve.bytes", 0, "16777216"),

@@ -20,6 +20,8 @@ pub struct NetConfig {
     pub request_max_bytes: usize,
     /// Bytes of requests in memory over all connections (`queued.max.request.bytes`, 256 MiB).
     pub in_flight_bytes: usize,
+    /// Bytes of records that consumers were answered and have not taken (`queued.max.response.bytes`, 256 MiB).
+    pub answer_bytes: usize,
     /// Requests of one connection that wait for their answers (`queued.max.requests`, 500).
     pub in_flight_requests: usize,
     /// Open connections over all listeners (`max.connections`, 10,000).
@@ -44,6 +46,7 @@ impl NetConfig {
             io_threads: values.whole("num.io.threads"),
             request_max_bytes: values.whole("socket.request.max.bytes"),
             in_flight_bytes: values.whole("queued.max.request.bytes"),
+            answer_bytes: values.whole("queued.max.response.bytes"),
             in_flight_requests: values.whole("queued.max.requests"),
             max_connections: values.whole("max.connections"),
             max_connections_per_ip: values.whole("max.connections.per.ip"),

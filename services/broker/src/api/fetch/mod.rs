@@ -5,6 +5,7 @@
 //! rack is ignored: consumers read from leaders only.
 
 mod response;
+mod room;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::partition::{
 use crate::server::Broker;
 use session::{Item, Session};
 
+pub use room::Room;
 pub use session::{PARTITIONS_MAX, Sessions};
 
 /// Topics are named by their ids from this version on.
@@ -212,6 +214,10 @@ async fn look_at(
     let records = match std::mem::replace(&mut read.answer, Err(ErrorCode::None)) {
         Ok(ReadAnswer::Records(plan)) => {
             let records = run(broker, plan).await;
+            let records = match terms.reader {
+                Reader::Consumer { .. } => records.map(|records| broker.answers.hold(records)),
+                Reader::Follower { .. } => records,
+            };
             read.answer = records
                 .as_ref()
                 .map(|_| ReadAnswer::nothing())
