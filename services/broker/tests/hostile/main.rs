@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod batches;
+#[path = "../shared/ports.rs"]
+mod ports;
 mod process;
 mod repeats;
 

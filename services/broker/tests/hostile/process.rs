@@ -1,10 +1,12 @@
 //! One broker process on free ports and a directory of its own; both end with the value.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::ports;
 
 const START_MAX: Duration = Duration::from_secs(30);
 /// Between two looks at a condition.
@@ -20,7 +22,7 @@ impl Process {
     /// Starts a single node and waits until it accepts connections.
     pub fn start() -> Process {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let [port, controller] = free_ports();
+        let (port, controller) = (ports::free(), ports::free());
         let config = directory.path().join("server.properties");
         let text = format!(
             "node.id=1\n\
@@ -95,10 +97,4 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Ports that were free a moment ago.
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }

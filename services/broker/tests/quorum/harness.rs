@@ -19,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use wire::{Str, Uuid};
 
 use crate::deaf::Deaf;
+use crate::ports;
 
 /// Threads of each node.
 const WORKERS: usize = 2;
@@ -113,16 +114,11 @@ pub fn others(ids: &[i32], than: i32) -> Vec<i32> {
     ids.iter().copied().filter(|id| *id != than).collect()
 }
 
-fn free_port() -> u16 {
-    let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-    probe.local_addr().expect("its address").port()
-}
-
 impl Cluster {
     /// Nothing runs yet.
     pub fn of(voters: &[i32], extra: &[(&str, &str)]) -> Cluster {
         Cluster {
-            ports: voters.iter().map(|id| (*id, free_port())).collect(),
+            ports: voters.iter().map(|id| (*id, ports::free())).collect(),
             extra: extra
                 .iter()
                 .map(|(k, v)| (k.to_string(), v.to_string()))

@@ -7,5 +7,7 @@ mod deaf;
 mod faults;
 mod harness;
 mod lost;
+#[path = "../shared/ports.rs"]
+mod ports;
 mod single;
 mod three;
