@@ -105,7 +105,6 @@ fn consume(options: &Options) -> anyhow::Result<()> {
                 "false"
             },
         )
-        .set("enable.auto.offset.store", "true")
         .set("enable.partition.eof", "true")
         .set(
             "auto.offset.reset",
@@ -155,6 +154,13 @@ fn consume(options: &Options) -> anyhow::Result<()> {
                     &Record::from_message(&message),
                 )?;
                 printed += 1;
+                if options.group.is_some() {
+                    // Only what has been seen is committed; what the client has fetched beyond that is not.
+                    out.flush()?;
+                    if let Err(error) = consumer.store_offset_from_message(&message) {
+                        tracing::debug!(%error, "the partition has moved to another member");
+                    }
+                }
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);

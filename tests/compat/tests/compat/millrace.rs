@@ -212,6 +212,15 @@ log    1          3          5        2    -
         "topic": "log", "partition": 1, "committed_offset": 5, "log_end_offset": 5, "lag": 0, "member": null
     });
     assert_eq!(position, &expected);
+    shell.run("seq 11 99 | millrace produce log -p 0");
+    let read = shell.millrace("consume log --group readers --max 2");
+    assert_eq!(read, "11\n12\n");
+    let rest: String = (13..=99).map(|number| format!("{number}\n")).collect();
+    let read = shell.millrace("consume log --group readers --max 87 --timeout 30");
+    assert_eq!(
+        read, rest,
+        "what was fetched and not printed is not skipped"
+    );
     Ok(())
 }
 
