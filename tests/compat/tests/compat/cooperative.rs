@@ -92,6 +92,8 @@ impl Member {
             .set("group.id", topic)
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
+            // While a member leaves, records that it has not counted are still polled, and dropped.
+            .set("enable.auto.offset.store", "false")
             .set("heartbeat.interval.ms", "300")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .create_with_context(owner)?;
@@ -103,6 +105,8 @@ impl Member {
                 if let Some(Ok(record)) = consumer.poll(Duration::from_millis(50)) {
                     let place = (record.partition(), record.offset());
                     with(&ledger, |told| *told.seen.entry(place).or_default() += 1);
+                    // Refused where the partition is about to go: its next owner reads from the last one stored.
+                    let _ = consumer.store_offset_from_message(&record);
                 }
             }
         });
