@@ -1,6 +1,7 @@
 //! Record batches that lie: each gets Kafka's error, none gets into the log.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use bytes::{Bytes, BytesMut};
 use wire::batch::{BatchHeader, HEADER_LEN};
@@ -17,6 +18,8 @@ use crate::{CLOSED_WITHIN, frame};
 /// By topic name, with error messages.
 const PRODUCE: i16 = 12;
 const LATEST: i64 = -1;
+/// What all of this is produced to.
+pub const TOPIC: &str = "lies";
 /// Where the CRC is, and where what it covers begins.
 const CRC_AT: usize = 17;
 const CRC_FROM: usize = 21;
@@ -26,13 +29,6 @@ fn a_batch_that_lies_is_refused_with_kafkas_error_and_never_stored() {
     // Given
     let broker = Process::start();
     create_topic(&broker);
-    let until_led = std::time::Instant::now() + CLOSED_WITHIN;
-    while produce(&broker, Some(valid())) != ErrorCode::None {
-        assert!(
-            std::time::Instant::now() < until_led,
-            "the partition gets no leader"
-        );
-    }
     let before = latest(&broker);
 
     // When each field lies in turn, under a CRC that fits; then its error is Kafka's
@@ -173,7 +169,7 @@ fn lies() -> Vec<(Lie, ErrorCode)> {
     ]
 }
 
-fn valid() -> Records {
+pub fn valid() -> Records {
     let mut batch = BatchBuilder::new(1_700_000_000_000);
     (0..3).for_each(|_| {
         batch.append(Some(b"key"), Some(b"value"));
@@ -198,9 +194,10 @@ fn changed(change: fn(&mut BatchHeader)) -> Records {
     bytes.freeze().into()
 }
 
-fn create_topic(broker: &Process) {
+/// A topic that takes batches.
+pub fn create_topic(broker: &Process) {
     let topic = CreatableTopic {
-        name: "lies".into(),
+        name: TOPIC.into(),
         num_partitions: 1,
         replication_factor: 1,
         ..CreatableTopic::default()
@@ -211,11 +208,18 @@ fn create_topic(broker: &Process) {
     };
     let response = call(broker, &request, 5);
     assert_eq!(response.topics[0].error_code, 0, "{response:?}");
+    let until_led = std::time::Instant::now() + CLOSED_WITHIN;
+    while produce(broker, Some(valid())) != ErrorCode::None {
+        assert!(
+            std::time::Instant::now() < until_led,
+            "the partition gets no leader"
+        );
+    }
 }
 
-fn produce(broker: &Process, records: Option<Records>) -> ErrorCode {
+pub fn produce(broker: &Process, records: Option<Records>) -> ErrorCode {
     let topic = TopicProduceData {
-        name: "lies".into(),
+        name: TOPIC.into(),
         partition_data: vec![PartitionProduceData { index: 0, records }],
         ..TopicProduceData::default()
     };
@@ -236,7 +240,7 @@ fn latest(broker: &Process) -> i64 {
         ..ListOffsetsPartition::default()
     };
     let topic = ListOffsetsTopic {
-        name: "lies".into(),
+        name: TOPIC.into(),
         partitions: vec![partition],
     };
     let request = ListOffsetsRequest {
@@ -252,6 +256,18 @@ fn latest(broker: &Process) -> i64 {
 
 /// One request on a connection of its own, and its answer.
 pub fn call<R: Request>(broker: &Process, request: &R, version: i16) -> R::Response {
+    let mut stream = ask(broker, request, version);
+    let mut size = [0; 4];
+    stream.read_exact(&mut size).expect("the broker answers");
+    let mut answer = vec![0; i32::from_be_bytes(size) as usize];
+    stream.read_exact(&mut answer).expect("the broker answers");
+    let mut reader = Reader::new(answer.into());
+    ResponseHeader::decode(&mut reader, R::KEY.response_header_version(version)).expect("a header");
+    R::Response::decode(&mut reader, version).expect("the answer to the request")
+}
+
+/// One request on a connection of its own, whose answer nobody has read yet.
+pub fn ask<R: Request>(broker: &Process, request: &R, version: i16) -> TcpStream {
     let mut body = Writer::new();
     request
         .encode(&mut body, version)
@@ -263,11 +279,5 @@ pub fn call<R: Request>(broker: &Process, request: &R, version: i16) -> R::Respo
     stream
         .write_all(&frame(R::KEY, version, &body.finish_contiguous()))
         .expect("the broker reads");
-    let mut size = [0; 4];
-    stream.read_exact(&mut size).expect("the broker answers");
-    let mut answer = vec![0; i32::from_be_bytes(size) as usize];
-    stream.read_exact(&mut answer).expect("the broker answers");
-    let mut reader = Reader::new(answer.into());
-    ResponseHeader::decode(&mut reader, R::KEY.response_header_version(version)).expect("a header");
-    R::Response::decode(&mut reader, version).expect("the answer to the request")
+    stream
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod batches;
+mod deaf;
 #[path = "../shared/ports.rs"]
 mod ports;
 mod process;

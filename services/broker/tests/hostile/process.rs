@@ -21,6 +21,11 @@ pub struct Process {
 impl Process {
     /// Starts a single node and waits until it accepts connections.
     pub fn start() -> Process {
+        Process::with("")
+    }
+
+    /// The same with more lines in its `server.properties`.
+    pub fn with(lines: &str) -> Process {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (port, controller) = (ports::free(), ports::free());
         let config = directory.path().join("server.properties");
@@ -30,7 +35,7 @@ impl Process {
              controller.listener.names=CONTROLLER\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
              http.listen=\n\
-             log.dirs={}\n",
+             log.dirs={}\n{lines}",
             directory.path().join("data").display()
         );
         std::fs::write(&config, text).expect("the directory is writable");
