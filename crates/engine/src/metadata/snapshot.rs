@@ -11,22 +11,15 @@ use super::proposal::Answers;
 use super::{BrokerState, Image, Resource, TopicState, stored};
 use crate::ids::BrokerId;
 
-/// An image without its lookups.
+/// An image without its lookups: the first layout, and behind it what each later one has added.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
-    index: u64,
-    #[serde(with = "stored::optional_text")]
-    cluster_id: Option<Str>,
-    next_producer_id: i64,
-    unclean_by_default: bool,
-    brokers: Vec<Arc<BrokerState>>,
-    topics: Vec<Arc<TopicState>>,
-    configs: Vec<(Resource, Arc<Configs>)>,
+    first: SnapshotV1,
     answers: Vec<(BrokerId, Arc<Answers>)>,
 }
 
 /// The layout before proposals were remembered.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SnapshotV1 {
     index: u64,
     #[serde(with = "stored::optional_text")]
@@ -39,15 +32,9 @@ pub struct SnapshotV1 {
 }
 
 impl From<SnapshotV1> for Snapshot {
-    fn from(old: SnapshotV1) -> Snapshot {
+    fn from(first: SnapshotV1) -> Snapshot {
         Snapshot {
-            index: old.index,
-            cluster_id: old.cluster_id,
-            next_producer_id: old.next_producer_id,
-            unclean_by_default: old.unclean_by_default,
-            brokers: old.brokers,
-            topics: old.topics,
-            configs: old.configs,
+            first,
             answers: Vec::new(),
         }
     }
@@ -55,18 +42,17 @@ impl From<SnapshotV1> for Snapshot {
 
 impl From<&Image> for Snapshot {
     fn from(image: &Image) -> Snapshot {
+        let configs = image.configs.iter();
         Snapshot {
-            index: image.index,
-            cluster_id: image.cluster_id.clone(),
-            next_producer_id: image.next_producer_id,
-            unclean_by_default: image.unclean_by_default,
-            brokers: image.brokers.values().cloned().collect(),
-            topics: image.topics.values().cloned().collect(),
-            configs: image
-                .configs
-                .iter()
-                .map(|(r, c)| (r.clone(), c.clone()))
-                .collect(),
+            first: SnapshotV1 {
+                index: image.index,
+                cluster_id: image.cluster_id.clone(),
+                next_producer_id: image.next_producer_id,
+                unclean_by_default: image.unclean_by_default,
+                brokers: image.brokers.values().cloned().collect(),
+                topics: image.topics.values().cloned().collect(),
+                configs: configs.map(|(r, c)| (r.clone(), c.clone())).collect(),
+            },
             answers: image.answers.iter().map(|(b, a)| (*b, a.clone())).collect(),
         }
     }
@@ -74,6 +60,10 @@ impl From<&Image> for Snapshot {
 
 impl From<Snapshot> for Image {
     fn from(stored: Snapshot) -> Image {
+        let Snapshot {
+            first: stored,
+            answers,
+        } = stored;
         let names: BTreeMap<_, _> = stored
             .topics
             .iter()
@@ -88,7 +78,7 @@ impl From<Snapshot> for Image {
             topics: Arc::new(stored.topics.into_iter().map(|t| (t.id, t)).collect()),
             names: Arc::new(names),
             configs: Arc::new(stored.configs.into_iter().collect()),
-            answers: Arc::new(stored.answers.into_iter().collect()),
+            answers: Arc::new(answers.into_iter().collect()),
             ..Image::default()
         }
     }
