@@ -30,6 +30,16 @@ impl Records {
         }
     }
 
+    /// Puts others in the place of the last chunk.
+    pub fn map_last(&mut self, map: impl FnOnce(Bytes) -> Bytes) {
+        if let Some(last) = self.chunks.last_mut() {
+            let bytes = std::mem::take(last);
+            self.len -= bytes.len();
+            *last = map(bytes);
+            self.len += last.len();
+        }
+    }
+
     /// All of it as one slice; copies only when there is more than one chunk.
     pub fn to_bytes(&self) -> Bytes {
         match self.chunks.as_slice() {

@@ -104,8 +104,10 @@ pub struct ByteBudget {
     large: Share,
 }
 
+/// Bytes that may be in memory at once. What is larger than all of it takes all of it, so that it is served alone rather
+/// than never.
 #[derive(Debug)]
-struct Share {
+pub struct Share {
     permits: Arc<Semaphore>,
     units: u32,
 }
@@ -120,26 +122,24 @@ impl ByteBudget {
         }
     }
 
-    /// Waits until `bytes` fit. A request larger than its whole share waits for all of it, so that it is served
-    /// alone rather than never.
+    /// Waits until `bytes` fit.
     pub async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
         let share = if bytes <= SMALL_BYTES {
             &self.small
         } else {
             &self.large
         };
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        share
-            .permits
-            .clone()
-            .acquire_many_owned(units.min(share.units))
+        let permits = share.permits.clone();
+        permits
+            .acquire_many_owned(share.units_of(bytes))
             .await
             .expect("the budget is never closed")
     }
 }
 
 impl Share {
-    fn new(bytes: usize) -> Share {
+    /// Room for `bytes`.
+    pub fn new(bytes: usize) -> Share {
         let units = u32::try_from(bytes / UNIT_BYTES)
             .unwrap_or(u32::MAX >> 3)
             .clamp(1, u32::MAX >> 3);
@@ -147,6 +147,17 @@ impl Share {
             permits: Arc::new(Semaphore::new(units as usize)),
             units,
         }
+    }
+
+    /// Takes `bytes` if they fit now.
+    pub fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let permits = self.permits.clone();
+        permits.try_acquire_many_owned(self.units_of(bytes)).ok()
+    }
+
+    fn units_of(&self, bytes: usize) -> u32 {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        units.min(self.units)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::config::Endpoint;
 use crate::env::{Env, Listener, Plane};
 use crate::server::Broker;
 use connection::Shared;
-pub use limits::{ByteBudget, Connections};
+pub use limits::{ByteBudget, Connections, Share};
 
 /// Rest after a failed accept: the usual cause is the limit on open files, which time mends.
 const ACCEPT_REST: Duration = Duration::from_millis(100);

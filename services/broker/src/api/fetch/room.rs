@@ -3,21 +3,15 @@
 //! A consumer that asks and does not read keeps what it was answered alive, be it read from disk or shared with the
 //! cache of recent batches. Followers are not counted: producers wait for them.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use wire::Records;
 
-/// Permits are counted in units of this many bytes, since a permit count is bounded by 32 bits.
-const UNIT_BYTES: usize = 1024;
+use crate::net::Share;
 
 /// Room for answers that have not been taken yet (`queued.max.response.bytes`).
 #[derive(Debug)]
-pub struct Room {
-    free: Arc<Semaphore>,
-    units: u32,
-}
+pub struct Room(Share);
 
 /// The end of an answer; dropping it, written or not, gives the room back.
 struct Held {
@@ -34,34 +28,20 @@ impl AsRef<[u8]> for Held {
 impl Room {
     /// Room for `bytes`.
     pub fn new(bytes: usize) -> Room {
-        let units = u32::try_from(bytes / UNIT_BYTES)
-            .unwrap_or(u32::MAX >> 3)
-            .clamp(1, u32::MAX >> 3);
-        Room {
-            free: Arc::new(Semaphore::new(units as usize)),
-            units,
-        }
+        Room(Share::new(bytes))
     }
 
     /// The records, which hold room until the last of their bytes is gone; nothing where there is no room, and the
-    /// fetch goes on waiting. What is larger than the whole room needs all of it, so that it is answered alone rather
-    /// than never.
-    pub(super) fn hold(&self, records: Records) -> Records {
-        let Some((last, before)) = records.chunks().split_last() else {
+    /// fetch goes on waiting.
+    pub(super) fn hold(&self, mut records: Records) -> Records {
+        if records.is_empty() {
             return records;
-        };
-        let units = u32::try_from(records.len().div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        let units = units.min(self.units);
-        let Ok(room) = self.free.clone().try_acquire_many_owned(units) else {
+        }
+        let Some(room) = self.0.try_take(records.len()) else {
             return Records::default();
         };
-        let held = Held {
-            bytes: last.clone(),
-            _room: room,
-        };
-        let mut chunks = before.to_vec();
-        chunks.push(Bytes::from_owner(held));
-        Records::from(chunks)
+        records.map_last(|bytes| Bytes::from_owner(Held { bytes, _room: room }));
+        records
     }
 }
 
