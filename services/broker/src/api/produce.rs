@@ -1,8 +1,8 @@
 //! Produce, versions 3 to 13 (0 to 2 are advertised for librdkafka's sake and refused when used).
 //!
-//! Every batch is checked by header and CRC, decoded only where a compacted topic needs keys, and appended before the handler's future exists, so that
-//! a connection's batches are appended in the order of its requests while their waits overlap. acks=all waits for the
-//! high watermark until `timeout.ms`; acks=0 gets no answer.
+//! Every batch is checked by header and CRC, decoded only where a compacted topic needs keys, and appended before the
+//! handler's future exists, so that a connection's batches are appended in the order of its requests while their waits
+//! overlap. acks=all waits for the high watermark until `timeout.ms`; acks=0 gets no answer.
 
 use std::sync::Arc;
 use std::time::Duration;

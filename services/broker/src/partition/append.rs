@@ -9,6 +9,7 @@ use wire::batch::Batch;
 
 use super::commit::Until;
 use super::{CommitWait, Partition, State};
+use crate::config::TopicConfig;
 
 /// A batch that is in the log.
 pub struct Appended {
@@ -63,14 +64,15 @@ impl Partition {
     ) -> Result<Appended, Failure> {
         let now_ms = self.env.elapsed_ms();
         let wall_ms = self.env.wall_ms();
+        let config = self.config.load();
         self.change(|s| {
             if s.closed {
                 return Err(Failure::Closed);
             }
             s.replica.check_leader_epoch(epoch)?;
-            s.check_limits(&batch, wall_ms)?;
+            check_limits(&config, &batch, wall_ms)?;
             // Before the engine sees it: what it remembers of a producer goes by the time that is stored.
-            let (batch, time) = if s.config.log_append_time {
+            let (batch, time) = if config.log_append_time {
                 (batch.with_log_append_time(wall_ms), wall_ms)
             } else {
                 (batch, -1)
@@ -86,7 +88,7 @@ impl Partition {
                     next_offset,
                     timestamp_ms,
                 }) => {
-                    let time = if s.config.log_append_time {
+                    let time = if config.log_append_time {
                         timestamp_ms
                     } else {
                         -1
@@ -121,24 +123,24 @@ impl Partition {
 }
 
 impl State {
-    fn check_limits(&self, batch: &Batch, wall_ms: i64) -> Result<(), Failure> {
-        let (size, limit) = (batch.bytes.len(), self.config.max_message_bytes);
-        if size > limit {
-            return Err(Failure::TooLarge { size, limit });
-        }
-        let time = batch.header.max_timestamp;
-        let after = time.saturating_sub(wall_ms) > self.config.timestamp_after_max_ms;
-        let before = wall_ms.saturating_sub(time) > self.config.timestamp_before_max_ms;
-        // -1 stands for no timestamp.
-        if !self.config.log_append_time && time >= 0 && (after || before) {
-            return Err(Failure::Timestamp(time));
-        }
-        Ok(())
-    }
-
     /// Writes the batch with what the leader assigns.
     fn write(&mut self, batch: &Batch, write: &Write, wall_ms: i64) -> Result<(), storage::Error> {
         let batch = batch.with_assigned(write.base_offset.0, write.leader_epoch.0);
         self.log.append(&[batch], wall_ms.max(0) as u64)
     }
+}
+
+fn check_limits(config: &TopicConfig, batch: &Batch, wall_ms: i64) -> Result<(), Failure> {
+    let (size, limit) = (batch.bytes.len(), config.max_message_bytes);
+    if size > limit {
+        return Err(Failure::TooLarge { size, limit });
+    }
+    let time = batch.header.max_timestamp;
+    let after = time.saturating_sub(wall_ms) > config.timestamp_after_max_ms;
+    let before = wall_ms.saturating_sub(time) > config.timestamp_before_max_ms;
+    // -1 stands for no timestamp.
+    if !config.log_append_time && time >= 0 && (after || before) {
+        return Err(Failure::Timestamp(time));
+    }
+    Ok(())
 }

@@ -20,6 +20,7 @@ mod waiters;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use engine::ids::{BrokerId, LeaderEpoch, Offset};
 use engine::metadata::{Image, PartitionId, PartitionState, Rejection};
 use engine::replica::{Commitment, IsrProposal, Replica, Transition};
@@ -56,6 +57,8 @@ pub struct Partition {
     flush_due: Arc<Due>,
     /// May have an ISR change to propose.
     isr_due: Arc<Due>,
+    /// Read without the lock.
+    config: ArcSwap<TopicConfig>,
     state: Mutex<State>,
     /// When the ISR may be proposed again after a refusal, in milliseconds of [`Env::elapsed_ms`].
     isr_retry_ms: AtomicU64,
@@ -67,7 +70,6 @@ pub struct Partition {
 struct State {
     replica: Replica,
     log: Log,
-    config: Arc<TopicConfig>,
     commits: commit::Commits,
     /// Producers of acks=1 that wait for the leader's fsync.
     flushes: commit::Commits,
@@ -150,8 +152,8 @@ impl Partition {
         log: storage::LogConfig,
     ) {
         let now_ms = self.env.elapsed_ms();
+        self.config.store(config.clone());
         self.change(|s| {
-            s.config = config.clone();
             s.log.set_config(log);
             s.replica
                 .on_options(convert::options(config, lag_max_ms), now_ms);
@@ -225,7 +227,7 @@ impl Partition {
     }
 
     pub fn config(&self) -> Arc<TopicConfig> {
-        self.state.lock().config.clone()
+        self.config.load_full()
     }
 
     pub fn metrics(&self) -> &TopicMetrics {

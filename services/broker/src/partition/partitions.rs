@@ -131,8 +131,9 @@ impl Partitions {
         self.remove_gone(&image).await;
         self.open_new(&image).await;
         let brokers_changed = !same_brokers(&before, &image);
+        let defaults = Layers::of(&before, self.me) != Layers::of(&image, self.me);
         for topic in image.topics() {
-            let config = self.config_if_changed(&before, &image, topic);
+            let config = self.config_if_changed(&before, &image, topic, defaults);
             for (index, state) in topic.iter().filter(|(_, p)| p.has_replica(self.me)) {
                 let id = PartitionId {
                     topic: topic.id,
@@ -187,7 +188,7 @@ impl Partitions {
                 self.metrics.forget_topic(&topic);
             }
             tracing::info!(%topic, partition = id.index, "the partition is deleted");
-            let delay_ms = partition.state.lock().config.file_delete_delay_ms;
+            let delay_ms = partition.config().file_delete_delay_ms;
             let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
             if let Err(error) = self.logs.delete(topic.clone(), id, delay).await {
                 tracing::error!(%topic, partition = id.index, %error, "cannot remove a deleted partition's log");
@@ -258,10 +259,10 @@ impl Partitions {
             env: self.env.clone(),
             flush_due: self.flush_due.clone(),
             isr_due: self.isr_due.clone(),
+            config: ArcSwap::new(config),
             state: Mutex::new(State {
                 replica,
                 log,
-                config,
                 commits: Default::default(),
                 flushes: Default::default(),
                 waiters: Default::default(),
@@ -277,10 +278,11 @@ impl Partitions {
         before: &Image,
         image: &Image,
         topic: &TopicState,
+        defaults_changed: bool,
     ) -> Option<Arc<TopicConfig>> {
         let known = before.topic_by_id(topic.id).is_some();
-        let changed = before.topic_configs(&topic.name) != image.topic_configs(&topic.name)
-            || Layers::of(before, self.me) != Layers::of(image, self.me);
+        let changed = defaults_changed
+            || before.topic_configs(&topic.name) != image.topic_configs(&topic.name);
         (known && changed).then(|| self.topic_config(image, &topic.name))
     }
 
