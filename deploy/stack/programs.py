@@ -183,7 +183,7 @@ def prometheus(settings: Settings) -> Program:
 def broker(settings: Settings, name: str) -> Program:
     number = name.split("-")[1]
     voters = ",".join(f"{n}@{settings.address(f'controller-{n}')}" for n in (1, 2, 3))
-    text = (DEPLOY / "native/broker.properties").read_text()
+    text = (DEPLOY / "stack/broker.properties").read_text()
     text += f"node.id={number}\n"
     text += f"controller.quorum.voters={voters}\n"
     text += (

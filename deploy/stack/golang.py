@@ -103,7 +103,7 @@ def fetch_toolchain() -> None:
     module = json.loads(fetched.read_text())
     fetched.unlink()
     if module["Sum"] != parts.GO_CHECKSUMS[architecture()]:
-        raise Stop(f"golang.org/toolchain@{name} has the checksum {module['Sum']}, not the one in deploy/native/parts.py")
+        raise Stop(f"golang.org/toolchain@{name} has the checksum {module['Sum']}, not the one in deploy/stack/parts.py")
     unpacked = Path(module["Dir"])
     for program in [*unpacked.glob("bin/*"), *unpacked.glob("pkg/tool/*/*")]:
         program.chmod(0o755)
