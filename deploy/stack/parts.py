@@ -47,7 +47,7 @@ RUN_PACKAGES = {
 }
 # Debian packages that are unpacked under .cache/ and never installed, because installing them
 # would create users and system services.
-UNPACKED_PACKAGES = ("postgresql", "prometheus")
+UNPACKED_PACKAGES = ("postgresql", "prometheus", "prometheus-alertmanager")
 
 # part -> (variable, default port). The order is the order of `make status`.
 PORTS = {

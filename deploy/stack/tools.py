@@ -32,9 +32,19 @@ def postgres_bin(unpacked: bool = True) -> Path | None:
 
 
 def prometheus(unpacked: bool = True) -> Path | None:
-    if found := shutil.which("prometheus"):
+    return debian("prometheus", unpacked)
+
+
+def alertmanager(unpacked: bool = True) -> Path | None:
+    """Debian's name of it; its amtool lies beside it, as promtool beside Prometheus."""
+    return debian("prometheus-alertmanager", unpacked)
+
+
+def debian(program: str, unpacked: bool) -> Path | None:
+    """A program of PATH, or of a Debian package that this project has unpacked."""
+    if found := shutil.which(program):
         return Path(found)
-    own = DEBS / "usr/bin/prometheus"
+    own = DEBS / "usr/bin" / program
     return own if unpacked and own.exists() else None
 
 
