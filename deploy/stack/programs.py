@@ -5,30 +5,13 @@ import os
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import parts, privilege, tools
+from . import monitoring, parts, privilege, tools
+from .program import Program, write
 from .settings import ROOT, Settings, Stop, say
 
 DEPLOY = ROOT / "deploy"
-
-
-@dataclass
-class Program:
-    """One supervised process. `stop_s` is how long it may take to end before it is killed."""
-
-    name: str
-    command: list[str]
-    environment: dict[str, str] = field(default_factory=dict)
-    stop_signal: str = "TERM"
-    stop_s: int = 30
-
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 # ---- stores ----------------------------------------------------------------------------------
@@ -155,28 +138,6 @@ def s3(settings: Settings) -> Program:
     return Program("s3", [*command, "--properties", str(properties)], {"LOG_LEVEL": "warn"})
 
 
-def prometheus(settings: Settings) -> Program:
-    brokers = [settings.address(f"{broker}-http") for broker in parts.BROKERS]
-    text = (DEPLOY / "prometheus/prometheus.yml").read_text()
-    text = text.replace("${RULES}", str(DEPLOY / "prometheus/alerts.yml"))
-    text = text.replace("${PROMETHEUS}", settings.address("prometheus"))
-    text = text.replace("${BROKERS}", ", ".join(f'"{address}"' for address in brokers))
-    for service in parts.SERVICES:
-        variable = service.upper().replace("-", "_")
-        text = text.replace("${" + variable + "}", settings.address(service))
-    config = write(settings.data / "config/prometheus.yml", text)
-    command = [
-        str(tools.prometheus()),
-        f"--config.file={config}",
-        f"--storage.tsdb.path={settings.data / 'prometheus'}",
-        "--storage.tsdb.retention.time=15d",
-        "--storage.tsdb.retention.size=1GB",
-        f"--web.listen-address={settings.address('prometheus')}",
-        "--log.level=warn",
-    ]
-    return Program("prometheus", command)
-
-
 # ---- brokers and services --------------------------------------------------------------------
 
 
@@ -212,7 +173,7 @@ def service(settings: Settings, name: str) -> Program:
 
 def define(settings: Settings, wanted: list[str]) -> list[Program]:
     """Writes the configuration of the `wanted` parts and says how each is run."""
-    single = {"postgres": postgres, "opensearch": opensearch, "s3": s3, "prometheus": prometheus}
+    single = {"postgres": postgres, "opensearch": opensearch, "s3": s3, **monitoring.PROGRAMS}
     programs = []
     for name in wanted:
         if name in single:

@@ -92,14 +92,31 @@ def prometheus(settings: Settings) -> None:
     fetch(f"{settings.environment()['PROMETHEUS_URL']}/-/ready")
 
 
+def alertmanager(settings: Settings) -> None:
+    fetch(f"{settings.environment()['ALERTMANAGER_URL']}/-/ready")
+
+
+def grafana(settings: Settings) -> None:
+    fetch(f"{settings.environment()['GRAFANA_URL']}/api/health")
+
+
+SINGLE = {
+    "postgres": postgres,
+    "opensearch": opensearch,
+    "s3": s3_store,
+    "prometheus": prometheus,
+    "alertmanager": alertmanager,
+    "grafana": grafana,
+}
+
+
 def check(settings: Settings, name: str) -> None:
     """Raises NotYet unless the part can do its work, and has not only just begun to try."""
     state = supervise.infos(settings).get(name, {}).get("statename", "not defined")
     if state != "RUNNING":
         raise NotYet(f"its process is {state.lower()}")
-    single = {"postgres": postgres, "opensearch": opensearch, "s3": s3_store, "prometheus": prometheus}
-    if name in single:
-        single[name](settings)
+    if name in SINGLE:
+        SINGLE[name](settings)
     elif name in parts.BROKERS:
         fetch(f"http://{settings.address(f'{name}-http')}/readyz")
     else:

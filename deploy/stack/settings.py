@@ -149,6 +149,7 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """What `make env` prints and what every service is started with."""
         password = urllib.parse.quote(self.pg_password, safe="")
+        optional = {f"{name.upper()}_URL": f"http://{self.address(name)}" for name in parts.OPTIONAL}
         return {
             "KAFKA_BOOTSTRAP_SERVERS": ",".join(self.address(b) for b in parts.BROKERS),
             "DATABASE_URL": f"postgres://millrace:{password}@{self.address('postgres')}/millrace",
@@ -159,4 +160,5 @@ class Settings:
             "AWS_SECRET_ACCESS_KEY": self.s3_secret,
             "AWS_REGION": self.region,
             "PROMETHEUS_URL": f"http://{self.address('prometheus')}",
+            **optional,
         }

@@ -35,9 +35,8 @@ def prometheus(unpacked: bool = True) -> Path | None:
     return debian("prometheus", unpacked)
 
 
-def alertmanager(unpacked: bool = True) -> Path | None:
-    """Debian's name of it; its amtool lies beside it, as promtool beside Prometheus."""
-    return debian("prometheus-alertmanager", unpacked)
+def amtool(unpacked: bool = True) -> Path | None:
+    return debian("amtool", unpacked)
 
 
 def debian(program: str, unpacked: bool) -> Path | None:
