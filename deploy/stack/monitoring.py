@@ -74,7 +74,7 @@ def grafana(settings: Settings) -> Program:
         "PROMETHEUS_URL": address["PROMETHEUS_URL"],
         "ALERTMANAGER_URL": f"http://{settings.address('alertmanager')}",
         "OPENSEARCH_URL": address["OPENSEARCH_URL"],
-        "POSTGRES_HOST": settings.address("postgres"),
+        "POSTGRES_ADDRESS": settings.address("postgres"),
         "POSTGRES_USER": "millrace",
         "POSTGRES_PASSWORD": settings.pg_password,
         "POSTGRES_DB": "millrace",
