@@ -26,6 +26,8 @@ pub(crate) enum Rebalance {
 pub(crate) struct Context {
     events: mpsc::Sender<Rebalance>,
     closing: AtomicBool,
+    /// None of the topics has been created yet; librdkafka joins a group only when there is one.
+    nothing_to_join: AtomicBool,
     /// The part in the readiness report that stands for the membership.
     group_part: String,
     readiness: Readiness,
@@ -43,11 +45,17 @@ impl Context {
         let context = Context {
             events,
             closing: AtomicBool::new(false),
+            nothing_to_join: AtomicBool::new(false),
             group_part,
             readiness,
             metrics,
         };
         (context, received)
+    }
+
+    /// Whether none of the topics has been created yet.
+    pub(crate) fn set_nothing_to_join(&self, nothing: bool) {
+        self.nothing_to_join.store(nothing, Ordering::SeqCst);
     }
 
     /// From now on rebalances are answered at once: no worker is left to wait for.
@@ -62,7 +70,8 @@ impl ClientContext for Context {
         let Some(group) = statistics.cgrp else { return };
         self.metrics
             .set_group(group.rebalance_cnt, group.assignment_size);
-        match waits_for(&group.state, &group.join_state) {
+        let nothing_to_join = self.nothing_to_join.load(Ordering::SeqCst);
+        match waits_for(&group.state, &group.join_state, nothing_to_join) {
             None => self.readiness.ready(&self.group_part),
             Some(reason) => self.readiness.not_ready(&self.group_part, reason),
         }
@@ -112,9 +121,10 @@ impl ConsumerContext for Context {
 }
 
 /// Why a member of a group cannot be sure of its partitions, from the names of librdkafka's states; `None` when it can.
-fn waits_for(state: &str, join_state: &str) -> Option<String> {
+fn waits_for(state: &str, join_state: &str, nothing_to_join: bool) -> Option<String> {
     match (state, join_state) {
         ("up", "steady") => None,
+        ("up", "init") if nothing_to_join => None,
         ("up", join_state) => Some(format!("joining its group: {join_state}")),
         (state, _) => Some(format!("has no coordinator: {state}")),
     }
@@ -136,14 +146,21 @@ mod tests {
 
     #[test]
     fn a_member_is_ready_only_between_rebalances_and_with_a_coordinator() {
-        assert_eq!(waits_for("up", "steady"), None);
+        assert_eq!(waits_for("up", "steady", false), None);
         for (state, join_state, said) in [
             ("up", "wait-sync", "wait-sync"),
             ("up", "init", "init"),
             ("query-coord", "steady", "query-coord"),
         ] {
-            let reason = waits_for(state, join_state).unwrap_or_default();
+            let reason = waits_for(state, join_state, false).unwrap_or_default();
             assert!(reason.contains(said), "{state} {join_state}: {reason}");
         }
+    }
+
+    #[test]
+    fn a_member_is_ready_while_there_is_no_topic_to_join_for() {
+        assert_eq!(waits_for("up", "init", true), None);
+        assert!(waits_for("query-coord", "init", true).is_some());
+        assert!(waits_for("up", "wait-sync", true).is_some());
     }
 }

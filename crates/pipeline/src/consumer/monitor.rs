@@ -51,9 +51,11 @@ fn look<S: Sink>(
                 shared.readiness.not_ready(PART, reason(&error));
                 return identities;
             }
-            Ok(None) => shared
+            Ok(None) if identities.contains_key(topic) => shared
                 .readiness
-                .not_ready(&topic_part(topic), "does not exist"),
+                .not_ready(&topic_part(topic), "does not exist any more"),
+            // Whoever installs everything at once creates the topics when everything is ready.
+            Ok(None) => {}
             Ok(Some(identity)) => {
                 shared.readiness.ready(&topic_part(topic));
                 let before = identities.insert(topic.clone(), identity.clone());
@@ -69,6 +71,8 @@ fn look<S: Sink>(
         }
     }
     shared.readiness.ready(PART);
+    let context = shared.consumer.context();
+    context.set_nothing_to_join(identities.is_empty());
     if with_lag {
         look_at_lag(shared);
     }
