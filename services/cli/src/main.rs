@@ -3,6 +3,7 @@
 mod admin;
 mod base64;
 mod consume;
+mod kubernetes;
 mod offsets;
 mod output;
 mod produce;
@@ -46,6 +47,9 @@ enum Command {
     /// List consumer groups, and show their members and lag
     #[command(subcommand)]
     Groups(admin::groups::Command),
+    /// What a pod asks the Kubernetes API before its broker starts
+    #[command(subcommand)]
+    Kubernetes(kubernetes::Command),
     // The help of these three is that of their options.
     Produce(produce::Options),
     Consume(consume::Options),
@@ -74,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Topics(command) => admin::topics::run(command).await,
             Command::Configs(command) => admin::configs::run(command).await,
             Command::Groups(command) => admin::groups::run(command).await,
+            Command::Kubernetes(command) => kubernetes::run(command).await,
             Command::Produce(options) => produce::run(options).await,
             Command::Consume(options) => consume::run(options).await,
             Command::Verify(options) => verify::run(*options).await,
