@@ -97,8 +97,8 @@ def start(settings: Settings, wanted: list[str], deadline: float) -> None:
 def install_only(words: str) -> None:
     """Brings what the tests need, and starts nothing."""
     wanted = set(words.split(","))
-    if unknown := wanted - {"build", "stores", "clients", "faults"}:
-        raise Stop(f"cannot install {', '.join(unknown)}: build, stores, clients and faults exist")
+    if unknown := wanted - {"build", "stores", "clients", "faults", "charts"}:
+        raise Stop(f"cannot install {', '.join(unknown)}: build, stores, clients, faults and charts exist")
     need = install.Need(**{word: True for word in wanted})
     install.check_tools(need)
     install.install(need)
@@ -206,7 +206,7 @@ def main() -> None:
     chosen = commands.add_parser("millrace", help="run the command line against this stack")
     chosen.add_argument("arguments", nargs=argparse.REMAINDER, help="see `millrace --help`")
     chosen = commands.add_parser("install", help="only bring what is needed to build, and for the tests")
-    chosen.add_argument("what", help="build, stores, clients, faults, comma-separated")
+    chosen.add_argument("what", help="build, stores, clients, faults, charts, comma-separated")
     run(parser.parse_args())
 
 

@@ -78,8 +78,12 @@ def plan() -> list[Step]:
         return []
     steps = [Step(f"for the tests, the Go client, built: franz-go {parts.FRANZ_GO_VERSION}", "30 s, 30 MB", build)]
     if suitable() is None:
-        steps.insert(0, Step(f"to build the Go client, where Debian's Go is too old: {parts.GO_VERSION}", "20 s, 75 MB", fetch_toolchain))
+        steps.insert(0, toolchain_step())
     return steps
+
+
+def toolchain_step() -> Step:
+    return Step(f"to build Go programs, where Debian's Go is too old: {parts.GO_VERSION}", "20 s, 75 MB", fetch_toolchain)
 
 
 def build() -> None:

@@ -16,7 +16,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import golang, lock, parts
+from . import charts, golang, lock, parts
 from .settings import CACHE, ROOT, Stop, say, user_name
 from .steps import Step, emptied, run
 from .tools import (
@@ -35,12 +35,13 @@ from .tools import (
 
 @dataclass(frozen=True)
 class Need:
-    """What the caller is about to do: compile, run the stores, run other people's clients, hurt brokers."""
+    """What the caller is about to do: compile, run the stores, run other people's clients, hurt brokers, render the chart."""
 
     build: bool = False
     stores: bool = False
     clients: bool = False
     faults: bool = False
+    charts: bool = False
 
 
 def install(need: Need) -> None:
@@ -65,7 +66,7 @@ def missing_packages(need: Need) -> list[str]:
     # Only root can hurt brokers in these ways; without it the tests say that they are skipped.
     tools |= parts.FAULT_PACKAGES if need.faults and os.geteuid() == 0 else {}
     tools |= parts.CLIENT_PACKAGES if need.clients else {}
-    if need.clients and golang.suitable() is None:
+    if (need.clients or need.charts) and golang.suitable() is None:
         tools["go"] = "golang-go"
     packages = [package for tool, package in tools.items() if not shutil.which(tool)]
     if need.build and not Path("/usr/include/zlib.h").exists():
@@ -157,6 +158,8 @@ def plan(need: Need) -> list[Step]:
         steps.append(Step(what, "30 s, 130 MB", fetch_clients))
     if need.clients:
         steps += golang.plan()
+    if need.charts:
+        steps += charts.plan()
     return steps
 
 

@@ -23,6 +23,9 @@ GO_CHECKSUMS = {
     "amd64": "h1:ZOmGe1OnfREDMIdb1Qi4G9JSuDPBLGExZMQ4nis1RXM=",
     "arm64": "h1:sYL/O6MqS68ML0kjsQ36WoYIpJqkw60TxizWUYUKQMc=",
 }
+# Only for the tests of the chart.
+HELM_VERSION = "v3.22.0"
+KUBERNETES_VALIDATE = "kubernetes-validate==1.37.0"  # PyPI; schemas up to 1.37
 CLIENT_PACKAGES = {"kcat": "kcat", "mvn": "maven"}
 
 OPENSEARCH_MIN_JAVA = 21
