@@ -4,7 +4,7 @@ SHELL := /bin/bash
 STACK_COMMAND := scripts/stack
 
 .PHONY: up down cluster cluster-down status env verify logs clean-data help \
-	test test-unit test-cluster test-compat test-e2e sim lint fmt
+	test test-unit test-cluster test-compat test-e2e test-dashboards dashboards sim lint fmt
 
 up: ## Start the whole mesh, and wait until records have reached every sink
 	@$(STACK_COMMAND) up
@@ -35,10 +35,10 @@ clean-data: ## Remove the data of a stopped stack
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | sed 's/[$$][$$]/$$/g' \
-		| while IFS='|' read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
+		| while IFS='|' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
 test: ## Run every suite that CI runs, and print each one's counts
-	@scripts/test unit cluster compat e2e
+	@scripts/test unit dashboards cluster compat e2e
 
 test-unit: ## Unit and property tests, the simulation and the rules of the house
 	@scripts/test unit
@@ -51,6 +51,12 @@ test-compat: ## Other people's Kafka clients and Kafka's own tools against three
 
 test-e2e: ## The whole mesh on real stores, with everything killed once
 	@scripts/test e2e
+
+test-dashboards: ## Dashboards, alerts (promtool) and runbooks, as far as that needs no mesh
+	@scripts/test dashboards
+
+dashboards: ## Write grafana/dashboards from grafana/source
+	@cd grafana && python3 -m source
 
 sim: ## Simulated lives: SEEDS=500 FIRST=1
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim

@@ -15,6 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Suites of real processes, which run their tests one at a time. All other packages are the suite "unit".
 PROCESSES = {"cluster", "compat", "e2e"}
+# Suites that are Python packages under tests/, run by unittest.
+PYTHON = {"dashboards"}
+RAN = re.compile(r"^Ran (\d+) tests? in .*\n\n(?:OK|FAILED)(?: \((.*)\))?", re.M)
 RESULT = re.compile(r"^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 
 
@@ -36,11 +39,10 @@ def executables() -> list[tuple[str, str, Path]]:
     return found
 
 
-def run(program: str, directory: Path, one_at_a_time: bool) -> tuple[str, int]:
-    """Runs one test program, showing its output, and gives that output and its status."""
-    command = [program, *(["--test-threads=1"] if one_at_a_time else [])]
-    environment = {**os.environ, "CARGO_MANIFEST_DIR": str(directory)}
+def shown(command: list[str], directory: Path, variables: dict[str, str]) -> tuple[str, int]:
+    """Runs a test program, showing its output, and gives that output and its status."""
     text = []
+    environment = {**os.environ, **variables}
     with subprocess.Popen(
         command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -49,6 +51,28 @@ def run(program: str, directory: Path, one_at_a_time: bool) -> tuple[str, int]:
             sys.stdout.flush()
             text.append(line)
     return "".join(text), process.returncode
+
+
+def run(program: str, directory: Path, one_at_a_time: bool) -> tuple[str, int]:
+    command = [program, *(["--test-threads=1"] if one_at_a_time else [])]
+    return shown(command, directory, {"CARGO_MANIFEST_DIR": str(directory)})
+
+
+def run_python_suite(suite: str) -> tuple[str, bool]:
+    began = time.monotonic()
+    print(f"== {suite}: tests/{suite}", flush=True)
+    command = [sys.executable, "-m", "unittest", "discover", "-v", "-s", f"tests/{suite}", "-t", "tests"]
+    text, status = shown(command, ROOT, {"PYTHONDONTWRITEBYTECODE": "1"})
+    ran = RAN.search(text)
+    counts = dict(re.findall(r"(\w+)=(\d+)", ran.group(2) or "")) if ran else {}
+    failed, ignored = (sum(int(counts.get(word, 0)) for word in words) for words in (("failures", "errors"), ("skipped",)))
+    passed = max(int(ran.group(1)) - failed - ignored, 0) if ran else 0
+    return closing(suite, [passed, failed, ignored], began, status != 0), status != 0
+
+
+def closing(suite: str, counts: list[int], began: float, failed: bool) -> str:
+    line = "{}: {} passed, {} failed, {} ignored ({:.0f} s)".format(suite, *counts, time.monotonic() - began)
+    return line + (" FAILED" if failed else "")
 
 
 def run_suite(suite: str, programs: list[tuple[str, str, Path]]) -> tuple[str, bool]:
@@ -62,18 +86,19 @@ def run_suite(suite: str, programs: list[tuple[str, str, Path]]) -> tuple[str, b
         if result:
             counts = [count + int(found) for count, found in zip(counts, result.groups())]
         failed |= status != 0
-    line = "{}: {} passed, {} failed, {} ignored ({:.0f} s)".format(suite, *counts, time.monotonic() - began)
-    return line + (" FAILED" if failed else ""), failed
+    return closing(suite, counts, began, failed), failed
 
 
 def main() -> None:
     suites = sys.argv[1:]
     os.environ["PROFILE"] = "dev"
-    print("== building the tests; the first time takes minutes", flush=True)
-    programs = executables()
+    programs = []
+    if set(suites) - PYTHON:
+        print("== building the tests; the first time takes minutes", flush=True)
+        programs = executables()
     if PROCESSES & set(suites):
         cargo("build", "--workspace", "--bins")
-    results = [run_suite(suite, programs) for suite in suites]
+    results = [run_python_suite(suite) if suite in PYTHON else run_suite(suite, programs) for suite in suites]
     print("\n" + "\n".join(line for line, _ in results))
     sys.exit(any(failed for _, failed in results))
 
