@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 STACK_COMMAND := scripts/stack
 
-.PHONY: up down cluster cluster-down status env verify logs clean-data help \
+.PHONY: up down cluster cluster-down status env verify logs clean-data images help \
 	test test-unit test-cluster test-compat test-e2e test-dashboards dashboards sim lint fmt
 
 up: ## Start the whole mesh, and wait until records have reached every sink
@@ -32,6 +32,9 @@ logs: ## Show the logs of all parts, or of one (SERVICE=etl)
 
 clean-data: ## Remove the data of a stopped stack
 	@$(STACK_COMMAND) clean-data
+
+images: ## Build all images and print their sizes (MILLRACE_REGISTRY, BUILDER, BASE, CA_BUNDLE, PROFILE)
+	@scripts/images
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | sed 's/[$$][$$]/$$/g' \

@@ -21,5 +21,5 @@ pub use consumer::{
 pub use dead_letter::{DeadLetters, Rejection};
 pub use options::KafkaOptions;
 pub use record::{COUNTER_HEADER, Header, RUN_ID_HEADER, Record};
-pub use service::Service;
+pub use service::{Action, Service};
 pub use tokio_util::sync::CancellationToken;

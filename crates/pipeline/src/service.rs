@@ -1,7 +1,31 @@
 //! The frame of a service's `main`: logs, registry, health server, and the wish to end.
 
+use anyhow::Context;
+use clap::Subcommand;
 use telemetry::{HttpServer, Readiness, Registry};
 use tokio_util::sync::CancellationToken;
+
+/// What a service does instead of its work.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Action {
+    /// Ask the service that runs with the same METRICS_ADDR whether it is ready; exit 1 and say why when it is not.
+    Healthcheck,
+}
+
+impl Action {
+    /// Does it, in the place of a service that serves its health on `metrics_addr`, and ends the process.
+    pub fn run(self, metrics_addr: Option<&str>) -> ! {
+        let Action::Healthcheck = self;
+        let answer = metrics_addr
+            .context("no METRICS_ADDR: a service without it cannot be asked")
+            .and_then(telemetry::healthcheck);
+        match &answer {
+            Ok(answer) => println!("{answer}"),
+            Err(error) => eprintln!("{error:#}"),
+        }
+        std::process::exit(i32::from(answer.is_err()))
+    }
+}
 
 /// A running service's surroundings. Build it first thing in `main`, and give its parts to what does the work.
 pub struct Service {

@@ -3,11 +3,13 @@
 //! Nothing here is global to the process except the log subscriber, which only a `main` installs with [`init_logs`]:
 //! the simulator runs several brokers in one process, each with a registry and a readiness of its own.
 
+mod healthcheck;
 mod http;
 mod logs;
 mod readiness;
 mod shutdown;
 
+pub use healthcheck::healthcheck;
 pub use http::{HttpServer, router, serve, serve_http};
 pub use logs::init_logs;
 pub use prometheus::{self, Registry};

@@ -42,6 +42,9 @@ fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<()> {
     let options = Options::parse();
+    if let Some(action) = options.action {
+        action.run(Some(&options.metrics_addr));
+    }
     telemetry::init_logs("archiver")?;
     let connector = options.connector()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -77,6 +77,9 @@ pub struct Options {
         value_name = "HOST:PORT"
     )]
     pub metrics_addr: String,
+
+    #[command(subcommand)]
+    pub action: Option<pipeline::Action>,
 }
 
 impl Options {

@@ -27,11 +27,17 @@ struct Command {
 
     #[command(flatten)]
     generator: GeneratorOptions,
+
+    #[command(subcommand)]
+    action: Option<pipeline::Action>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
+    if let Some(action) = command.action {
+        action.run(command.generator.metrics_addr.as_deref());
+    }
     let service =
         Service::start("bakery-producer", command.generator.metrics_addr.as_deref()).await?;
     let outcome = generator::run(

@@ -1,12 +1,13 @@
 //! `millrace-broker [CONFIG]`: a Kafka-compatible broker in one process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use broker::config::{self, Config, Ignored};
 use broker::env::production::{Production, Threads};
 use broker::server::Server;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// A Kafka-compatible broker: replicated, with no JVM and no ZooKeeper.
 ///
@@ -19,12 +20,45 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "millrace-broker", version)]
 struct Options {
-    /// A server.properties file with Kafka's own names
+    /// A server.properties file with Kafka's own names [default: the file that MILLRACE_CONFIG names, if there is one]
     config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Action {
+    /// Ask the broker that runs here with the same configuration whether it is ready; exit 1 and say why when it is not
+    Healthcheck,
+}
+
+impl Options {
+    /// The file that is to be read. The images name one that may be mounted, as apache/kafka has it; only a file that was
+    /// given on the command line must be there.
+    fn file(&self) -> Option<PathBuf> {
+        self.config.clone().or_else(|| {
+            std::env::var_os("MILLRACE_CONFIG")
+                .map(PathBuf::from)
+                .filter(|path| path.exists())
+        })
+    }
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(Action::Healthcheck) = options.action {
+        return match healthcheck(options.file().as_deref()) {
+            Ok(answer) => {
+                println!("{answer}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("millrace-broker: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     if let Err(error) = telemetry::init_logs("millrace-broker") {
         eprintln!("millrace-broker: cannot write logs: {error:#}");
         return ExitCode::FAILURE;
@@ -38,8 +72,16 @@ fn main() -> ExitCode {
     }
 }
 
+fn healthcheck(file: Option<&Path>) -> anyhow::Result<String> {
+    let (config, _) = config::load(file, std::env::vars())?;
+    let listen = config
+        .http_listen
+        .context("http.listen is empty: a broker without it cannot be asked")?;
+    telemetry::healthcheck(&listen)
+}
+
 fn run(options: &Options) -> anyhow::Result<()> {
-    let (config, ignored) = config::load(options.config.as_deref(), std::env::vars())?;
+    let (config, ignored) = config::load(options.file().as_deref(), std::env::vars())?;
     warn_of(&ignored);
     let production = Production::start(&threads(&config))?;
     let env = production.env();

@@ -83,6 +83,9 @@ struct Command {
 
     #[command(flatten)]
     kafka: KafkaOptions,
+
+    #[command(subcommand)]
+    action: Option<pipeline::Action>,
 }
 
 impl Command {
@@ -114,6 +117,9 @@ impl Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let command = Command::parse();
+    if let Some(action) = command.action {
+        action.run(command.metrics_addr.as_deref());
+    }
     let service = Service::start("etl", command.metrics_addr.as_deref()).await?;
     let outcome = run_sinks(&command, &service).await;
     service.end().await;
