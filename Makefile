@@ -4,7 +4,7 @@ SHELL := /bin/bash
 STACK_COMMAND := scripts/stack
 
 .PHONY: up down cluster cluster-down status env verify logs clean-data images help \
-	test test-unit test-cluster test-compat test-e2e test-dashboards dashboards sim lint fmt
+	test test-unit test-cluster test-compat test-e2e test-dashboards test-helm dashboards sim lint fmt
 
 up: ## Start the whole mesh, and wait until records have reached every sink
 	@$(STACK_COMMAND) up
@@ -41,7 +41,7 @@ help: ## List the targets
 		| while IFS='|' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
 test: ## Run every suite that CI runs, and print each one's counts
-	@scripts/test unit dashboards cluster compat e2e
+	@scripts/test unit dashboards helm cluster compat e2e
 
 test-unit: ## Unit and property tests, the simulation and the rules of the house
 	@scripts/test unit
@@ -57,6 +57,9 @@ test-e2e: ## The whole mesh on real stores, with everything killed once
 
 test-dashboards: ## Dashboards, alerts (promtool) and runbooks, as far as that needs no mesh
 	@scripts/test dashboards
+
+test-helm: ## The Helm chart: every variant rendered, validated and looked through, wrong values refused
+	@scripts/test helm
 
 dashboards: ## Write grafana/dashboards from grafana/source
 	@cd grafana && python3 -m source

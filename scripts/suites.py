@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PROCESSES = {"cluster", "compat", "e2e"}
 # Suites that are Python packages under tests/, run by unittest.
 PYTHON = {"dashboards"}
+# Suites that are a program of their own, tests/<suite>/run.py, in the environment that scripts/stack has installed.
+PROGRAMS = {"helm"}
+VENV_PYTHON = ROOT / f".cache/venv-{sys.version_info.major}.{sys.version_info.minor}/bin/python"
 RAN = re.compile(r"^Ran (\d+) tests? in .*\n\n(?:OK|FAILED)(?: \((.*)\))?", re.M)
 RESULT = re.compile(r"^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
 
@@ -70,6 +73,16 @@ def run_python_suite(suite: str) -> tuple[str, bool]:
     return closing(suite, [passed, failed, ignored], began, status != 0), status != 0
 
 
+def run_program_suite(suite: str) -> tuple[str, bool]:
+    began = time.monotonic()
+    print(f"== {suite}: tests/{suite}", flush=True)
+    command = [str(VENV_PYTHON), f"tests/{suite}/run.py"]
+    text, status = shown(command, ROOT, {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "deploy"})
+    result = RESULT.search(text)
+    counts = [int(count) for count in result.groups()] if result else [0, 0, 0]
+    return closing(suite, counts, began, status != 0), status != 0
+
+
 def closing(suite: str, counts: list[int], began: float, failed: bool) -> str:
     line = "{}: {} passed, {} failed, {} ignored ({:.0f} s)".format(suite, *counts, time.monotonic() - began)
     return line + (" FAILED" if failed else "")
@@ -93,12 +106,19 @@ def main() -> None:
     suites = sys.argv[1:]
     os.environ["PROFILE"] = "dev"
     programs = []
-    if set(suites) - PYTHON:
+    if set(suites) - PYTHON - PROGRAMS:
         print("== building the tests; the first time takes minutes", flush=True)
         programs = executables()
     if PROCESSES & set(suites):
         cargo("build", "--workspace", "--bins")
-    results = [run_python_suite(suite) if suite in PYTHON else run_suite(suite, programs) for suite in suites]
+    results = []
+    for suite in suites:
+        if suite in PYTHON:
+            results.append(run_python_suite(suite))
+        elif suite in PROGRAMS:
+            results.append(run_program_suite(suite))
+        else:
+            results.append(run_suite(suite, programs))
     print("\n" + "\n".join(line for line, _ in results))
     sys.exit(any(failed for _, failed in results))
 

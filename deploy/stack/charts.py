@@ -8,6 +8,8 @@ from .steps import Step, run
 from .tools import VENV
 
 HELM = golang.HOME / f"bin/helm-{parts.HELM_VERSION}"
+# Helm's own build says so too: which Kubernetes it takes a cluster for that it does not see.
+KUBERNETES_MINOR = 37
 VALIDATOR = VENV / "bin/kubernetes-validate"
 
 
@@ -30,7 +32,11 @@ def build_helm() -> None:
     fresh.mkdir(parents=True)
     environment = {**golang.environment(which), "GOBIN": str(fresh)}
     module = f"helm.sh/helm/v3/cmd/helm@{parts.HELM_VERSION}"
-    run([go, "install", "-trimpath", "-ldflags=-s -w", module], cwd=golang.HOME, env=environment)
+    packages = ("pkg/chartutil", "pkg/lint/rules")
+    versions = {"Major": 1, "Minor": KUBERNETES_MINOR}
+    named = [f"-X helm.sh/helm/v3/{p}.k8sVersion{key}={value}" for p in packages for key, value in versions.items()]
+    named.append(f"-X helm.sh/helm/v3/internal/version.version={parts.HELM_VERSION}")
+    run([go, "install", "-trimpath", f"-ldflags=-s -w {' '.join(named)}", module], cwd=golang.HOME, env=environment)
     HELM.parent.mkdir(exist_ok=True)
     (fresh / "helm").rename(HELM)
     shutil.rmtree(fresh)
