@@ -1,4 +1,4 @@
-//! Logs, metrics registry and the /metrics, /healthz and /readyz server.
+//! Logs, metrics registry, traces, and the /metrics, /healthz and /readyz server.
 //!
 //! Nothing here is global to the process except the log subscriber, which only a `main` installs with [`init_logs`]:
 //! the simulator runs several brokers in one process, each with a registry and a readiness of its own.
@@ -8,6 +8,7 @@ mod http;
 mod logs;
 mod readiness;
 mod shutdown;
+pub mod traces;
 
 pub use healthcheck::healthcheck;
 pub use http::{HttpServer, router, serve, serve_http};

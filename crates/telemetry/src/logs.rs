@@ -3,9 +3,15 @@
 use std::io::IsTerminal;
 
 use anyhow::Context;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::traces;
 
 /// What is logged when neither `RUST_LOG` nor `LOG_LEVEL` says otherwise. librdkafka repeats every lost connection at
 /// level error; the services report outages themselves.
@@ -14,8 +20,8 @@ const DEFAULT_FILTER: &str = "info,rdkafka=warn,librdkafka=warn,openraft=off,sql
 /// Installs the process's log subscriber. Call it once, from `main` only.
 ///
 /// Logs go to standard error, because standard output belongs to what a program produces (records, tables). `RUST_LOG`
-/// takes `tracing-subscriber` directives (`info,etl=debug`), `LOG_LEVEL` a plain level; the former wins. Further layers
-/// (traces) belong into the `registry()` chain below.
+/// takes `tracing-subscriber` directives (`info,etl=debug`), `LOG_LEVEL` a plain level; the former wins. A line that is
+/// written during a span carries its `trace_id` and `span_id`.
 ///
 /// # Errors
 /// When the filter cannot be parsed, or a subscriber is installed already.
@@ -24,6 +30,10 @@ pub fn init_logs(service: &'static str) -> anyhow::Result<()> {
         fmt::layer()
             .with_writer(std::io::stderr)
             .with_target(false)
+            .map_event_format(|format| WithIds {
+                format,
+                style: Style::Plain,
+            })
             .boxed()
     } else {
         fmt::layer()
@@ -32,6 +42,10 @@ pub fn init_logs(service: &'static str) -> anyhow::Result<()> {
             .with_current_span(true)
             .with_span_list(false)
             .with_writer(std::io::stderr)
+            .map_event_format(|format| WithIds {
+                format,
+                style: Style::Json,
+            })
             .boxed()
     };
     tracing_subscriber::registry()
@@ -46,6 +60,50 @@ pub fn init_logs(service: &'static str) -> anyhow::Result<()> {
         "starting"
     );
     Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Plain,
+    Json,
+}
+
+/// A line's format, and the ids of the span that the line was written during.
+struct WithIds<F> {
+    format: F,
+    style: Style,
+}
+
+impl<S, N, F> FormatEvent<S, N> for WithIds<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let Some((trace_id, span_id)) = traces::current_ids() else {
+            return self.format.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.format
+            .format_event(context, Writer::new(&mut line), event)?;
+        match (self.style, line.strip_prefix('{')) {
+            (Style::Json, Some(fields)) => write!(
+                writer,
+                r#"{{"trace_id":"{trace_id}","span_id":"{span_id}",{fields}"#
+            ),
+            _ => writeln!(
+                writer,
+                "{} trace_id={trace_id} span_id={span_id}",
+                line.trim_end()
+            ),
+        }
+    }
 }
 
 fn filter() -> anyhow::Result<EnvFilter> {
