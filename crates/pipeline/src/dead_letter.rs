@@ -18,6 +18,7 @@ use rdkafka::util::Timeout;
 use telemetry::Registry;
 
 use crate::cluster::{TopicDefaults, ensure_topic};
+use crate::spans;
 use crate::{KafkaOptions, Partition, Record};
 
 /// The sink that refused the record (in Connect: the connector's name).
@@ -122,18 +123,11 @@ impl DeadLetters {
             return Ok(());
         }
         let topic = dead_letter_topic(&from.topic);
-        self.ensure(&topic).await?;
-        for some in refused.chunks(IN_FLIGHT) {
-            let sent = try_join_all(
-                some.iter()
-                    .map(|(record, why)| self.send_one(&topic, from, record, why)),
-            );
-            if let Err(error) = sent.await {
-                // Somebody may have deleted the topic: the next try looks, and creates it again.
-                self.existing().remove(&topic);
-                self.replace_failed_producer()?;
-                return Err(error);
-            }
+        let span = spans::send_batch(&topic, refused.len());
+        let sent = span.around(self.send_all(&topic, from, refused)).await;
+        if let Err(error) = sent {
+            span.fail("_OTHER", || crate::consumer::reason(&error));
+            return Err(error);
         }
         for (record, why) in refused {
             tracing::warn!(sink = self.sink, partition = %from, offset = record.offset, stage = why.stage, class = why.class, reason = %why.message, "dead letter");
@@ -141,6 +135,28 @@ impl DeadLetters {
         self.sent
             .with_label_values(&[&*from.topic])
             .inc_by(refused.len() as u64);
+        Ok(())
+    }
+
+    async fn send_all(
+        &self,
+        topic: &str,
+        from: &Partition,
+        refused: &[(&Record, Rejection)],
+    ) -> anyhow::Result<()> {
+        self.ensure(topic).await?;
+        for some in refused.chunks(IN_FLIGHT) {
+            let sent = try_join_all(
+                some.iter()
+                    .map(|(record, why)| self.send_one(topic, from, record, why)),
+            );
+            if let Err(error) = sent.await {
+                // Somebody may have deleted the topic: the next try looks, and creates it again.
+                self.existing().remove(topic);
+                self.replace_failed_producer()?;
+                return Err(error);
+            }
+        }
         Ok(())
     }
 

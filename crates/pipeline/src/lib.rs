@@ -13,6 +13,7 @@ mod native;
 mod options;
 mod record;
 mod service;
+mod spans;
 
 pub use backoff::{Backoff, random_u64};
 pub use consumer::{
@@ -21,5 +22,6 @@ pub use consumer::{
 pub use dead_letter::{DeadLetters, Rejection};
 pub use options::KafkaOptions;
 pub use record::{COUNTER_HEADER, Header, RUN_ID_HEADER, Record};
-pub use service::{Action, Service};
+pub use service::{Action, Service, TRACES_GRACE};
+pub use spans::{BASE_OFFSET, LAST_OFFSET};
 pub use tokio_util::sync::CancellationToken;

@@ -1,9 +1,15 @@
-//! The frame of a service's `main`: logs, registry, health server, and the wish to end.
+//! The frame of a service's `main`: logs, registry, traces, health server, and the wish to end.
+
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
+use telemetry::traces::{Identity, Traces};
 use telemetry::{HttpServer, Readiness, Registry};
 use tokio_util::sync::CancellationToken;
+
+/// How long the last spans may take to be exported when a service ends.
+pub const TRACES_GRACE: Duration = Duration::from_secs(3);
 
 /// What a service does instead of its work.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -31,19 +37,25 @@ impl Action {
 pub struct Service {
     pub registry: Registry,
     pub readiness: Readiness,
+    pub traces: Traces,
     /// Cancelled by SIGTERM or SIGINT.
     pub stop: CancellationToken,
     server: Option<HttpServer>,
 }
 
 impl Service {
-    /// Installs the logs and the signal handlers, and serves /metrics, /healthz and /readyz where an address is given.
+    /// Installs the logs and the signal handlers, starts what the environment says of traces, and serves /metrics, /healthz and /readyz where an address is given.
     ///
     /// # Errors
-    /// When the address cannot be bound, or logs or handlers cannot be installed.
+    /// When the address cannot be bound, logs or handlers cannot be installed, or traces are configured wrongly.
     pub async fn start(name: &'static str, metrics_addr: Option<&str>) -> anyhow::Result<Service> {
         telemetry::init_logs(name)?;
         let (registry, readiness) = (Registry::new(), Readiness::default());
+        let traces = Traces::start(&Identity {
+            service: name,
+            instance: None,
+        })?;
+        traces.counters().register(&registry)?;
         let stop = CancellationToken::new();
         let (signal, ending) = (telemetry::shutdown_signal()?, stop.clone());
         tokio::spawn(async move {
@@ -60,9 +72,21 @@ impl Service {
         Ok(Service {
             registry,
             readiness,
+            traces,
             stop,
             server,
         })
+    }
+
+    /// Surroundings without logs, signals, traces and a server, for whatever runs the work by itself: tests.
+    pub fn silent() -> Service {
+        Service {
+            registry: Registry::new(),
+            readiness: Readiness::default(),
+            traces: Traces::off(),
+            stop: CancellationToken::new(),
+            server: None,
+        }
     }
 
     /// The work is done.
@@ -70,6 +94,7 @@ impl Service {
         if let Some(server) = self.server {
             server.stop().await;
         }
+        self.traces.stop(TRACES_GRACE).await;
         tracing::info!("ended");
     }
 }

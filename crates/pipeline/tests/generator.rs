@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use pipeline::CancellationToken;
+use pipeline::Service;
 use pipeline::generator::{self, Generated, Generator, GeneratorOptions};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
-use telemetry::{Readiness, Registry};
+use telemetry::Registry;
 use tokio::time::{Instant, sleep};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -55,14 +55,11 @@ async fn partitions_that_are_added_get_records_without_a_restart() {
     let topic = format!("generator-test-{:016x}", pipeline::random_u64());
     let arguments = ["x", "--rate", "200", "--partitions", "1"];
     let options = Command::parse_from(arguments).options;
-    let (registry, stop) = (Registry::new(), CancellationToken::new());
+    let service = Service::silent();
+    let (registry, stop) = (service.registry.clone(), service.stop.clone());
     let run = {
         let (topic, options) = (topic.clone(), options.clone());
-        let (registry, stop) = (registry.clone(), stop.clone());
-        tokio::spawn(async move {
-            let ready = Readiness::default();
-            generator::run(&topic, &options, Numbers, &registry, &ready, &stop).await
-        })
+        tokio::spawn(async move { generator::run(&topic, &options, Numbers, &service).await })
     };
     until("the first", || acknowledged(&registry) == ["0"]).await;
     // When the topic gets two more

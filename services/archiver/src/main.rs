@@ -18,10 +18,11 @@ use anyhow::Context;
 use clap::Parser;
 use connector::Connector;
 use options::Options;
-use pipeline::{Backoff, BatchLimits, CancellationToken, DeadLetters, Settings};
+use pipeline::{Backoff, BatchLimits, CancellationToken, DeadLetters, Settings, TRACES_GRACE};
 use sink::{Archive, LookUps, refuse_compacted};
 use store::probe;
 use store::s3::S3;
+use telemetry::traces::{Identity, Traces};
 use telemetry::{Readiness, Registry};
 use writer::Shared;
 
@@ -64,6 +65,11 @@ async fn run(options: Options, connector: Connector) -> anyhow::Result<()> {
         stop_on_signal.cancel();
     });
     let registry = Registry::new();
+    let traces = Traces::start(&Identity {
+        service: "archiver",
+        instance: options.instance_id.clone(),
+    })?;
+    traces.counters().register(&registry)?;
     let readiness = Readiness::waiting_for(["store"]);
     let http =
         telemetry::serve_http(&options.metrics_addr, registry.clone(), readiness.clone()).await?;
@@ -72,11 +78,14 @@ async fn run(options: Options, connector: Connector) -> anyhow::Result<()> {
         () = stop.cancelled() => Ok(None),
         prepared = prepare(&options, &connector, &registry, &readiness) => prepared.map(Some),
     };
-    if let Some((settings, archive)) = ended? {
-        pipeline::run(settings, archive, &registry, readiness, stop).await?;
+    let mut outcome = Ok(());
+    if let Some((mut settings, archive)) = ended? {
+        settings.tracer = traces.tracer();
+        outcome = pipeline::run(settings, archive, &registry, readiness, stop).await;
     }
     http.stop().await;
-    Ok(())
+    traces.stop(TRACES_GRACE).await;
+    outcome
 }
 
 /// Connects, and refuses what cannot work before anything is read.

@@ -44,9 +44,7 @@ async fn main() -> anyhow::Result<()> {
         &command.topic_name,
         &command.generator,
         Bakery::new,
-        &service.registry,
-        &service.readiness,
-        &service.stop,
+        &service,
     )
     .await;
     service.end().await;

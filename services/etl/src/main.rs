@@ -8,6 +8,7 @@ use etl::model::Topics;
 use etl::opensearch::{self, OpenSearch};
 use etl::postgres::{self, Postgres};
 use pipeline::{BatchLimits, DeadLetters, KafkaOptions, Service, Settings, Sink};
+use telemetry::traces::Tracer;
 
 /// Reads web logs and bakery orders from Kafka and stores them in PostgreSQL and in OpenSearch, each record once, whatever
 /// is killed. A sink is used when its address is given. Each is a consumer group of its own, so that an outage of one
@@ -96,7 +97,7 @@ impl Command {
         }
     }
 
-    fn settings(&self, sink: &str) -> Settings {
+    fn settings(&self, sink: &str, tracer: Tracer) -> Settings {
         Settings {
             limits: BatchLimits {
                 max_records: self.batch_records as usize,
@@ -105,6 +106,7 @@ impl Command {
             },
             instance_id: self.instance_id.clone(),
             buffer_bytes: usize::try_from(self.buffer_bytes).unwrap_or(usize::MAX),
+            tracer,
             ..Settings::new(
                 self.kafka.clone(),
                 format!("{}-{sink}", self.group_prefix),
@@ -173,7 +175,7 @@ async fn run_opensearch(command: &Command, service: &Service) -> anyhow::Result<
 async fn run_sink<S: Sink>(command: &Command, service: &Service, sink: S) -> anyhow::Result<()> {
     let (ready, stop) = (service.readiness.clone(), service.stop.clone());
     pipeline::run(
-        command.settings(sink.name()),
+        command.settings(sink.name(), service.traces.tracer()),
         sink,
         &service.registry,
         ready,

@@ -50,9 +50,7 @@ async fn main() -> anyhow::Result<()> {
         &command.topic_name,
         &command.generator,
         visitors::Visitors::new,
-        &service.registry,
-        &service.readiness,
-        &service.stop,
+        &service,
     )
     .await;
     service.end().await;

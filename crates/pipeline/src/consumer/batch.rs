@@ -63,6 +63,8 @@ pub(crate) struct Cutter {
     counted: usize,
     bytes: usize,
     due: Option<Instant>,
+    /// When the first record of the batch at hand, or of the one that was cut last, came.
+    began: Instant,
 }
 
 impl Cutter {
@@ -74,6 +76,7 @@ impl Cutter {
             counted: 0,
             bytes: 0,
             due: None,
+            began: Instant::now(),
         }
     }
 
@@ -85,6 +88,9 @@ impl Cutter {
         }
         self.bytes += record.size_bytes();
         self.counted += usize::from(counts);
+        if self.due.is_none() {
+            self.began = now;
+        }
         self.due.get_or_insert(now + self.limits.max_wait);
         self.records.push(record);
     }
@@ -108,6 +114,11 @@ impl Cutter {
     /// When the batch must be cut even though it is not full; `None` while it is empty.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// When the first record of the batch at hand, or of the one that was cut last, came.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
     }
 
     /// What has been gathered; `None` when that is nothing.

@@ -23,6 +23,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use telemetry::traces::Tracer;
 use telemetry::{Readiness, Registry};
 use tokio_util::sync::CancellationToken;
 
@@ -138,10 +139,12 @@ pub struct Settings {
     /// For batches, over all partitions: those that grow, and twice those that are being written, since what is made of
     /// them takes as much again. When it is used up, the largest batch is written early.
     pub batch_bytes: usize,
+    /// Makes the spans of batches.
+    pub tracer: Tracer,
 }
 
 impl Settings {
-    /// Batches of up to 1,000 records, 4 MiB or half a second, 64 MiB of buffers and 256 MiB for all batches.
+    /// Batches of up to 1,000 records, 4 MiB or half a second, 64 MiB of buffers and 256 MiB for all batches; no traces.
     pub fn new(kafka: KafkaOptions, group_id: impl Into<String>, topics: Vec<String>) -> Settings {
         Settings {
             kafka,
@@ -151,6 +154,7 @@ impl Settings {
             limits: BatchLimits::default(),
             buffer_bytes: 64 << 20,
             batch_bytes: 256 << 20,
+            tracer: Tracer::off(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use rdkafka::consumer::Consumer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use telemetry::traces::{KeyValue, Span};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use super::batch::{Batch, Cutter};
 use super::budget::Share;
 use super::shared::{BUFFER_RECORDS, Command, Level, Shared};
 use super::{Error, Gap, LogRange, Partition, Sink, Source, Writer, reason};
-use crate::{Backoff, Record, cluster};
+use crate::{Backoff, Record, cluster, spans};
 
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a position beyond the end is looked at before it is believed, over some ten seconds: a broker that was stopped
@@ -29,6 +30,16 @@ enum End {
     Again,
     /// A person must decide.
     Stopped(anyhow::Error),
+}
+
+/// A try that failed is an event of its batch's span; only one that will not be made again makes it an error.
+fn failed(span: &Span, error: &Error) {
+    match error {
+        Error::Retry(_) => span.event("retry", || {
+            vec![KeyValue::new("exception.message", error.to_string())]
+        }),
+        Error::Stop(_) => span.fail("stopped", || error.to_string()),
+    }
 }
 
 /// The name of a worker in the readiness report.
@@ -101,7 +112,9 @@ impl<S: Sink> Worker<S> {
                 continue;
             };
             share.on_writing(batch.size_bytes());
-            self.store(&mut writer, &mut cutter, batch).await?;
+            let span = self.span(&batch, &cutter);
+            let stored = span.around(self.store(&mut writer, &mut cutter, batch, &span));
+            stored.await?;
             share.on_written();
         }
     }
@@ -254,6 +267,7 @@ impl<S: Sink> Worker<S> {
         writer: &mut S::Writer,
         cutter: &mut Cutter,
         mut batch: Batch,
+        span: &Span,
     ) -> Result<(), End> {
         loop {
             let began = Instant::now();
@@ -280,9 +294,22 @@ impl<S: Sink> Worker<S> {
                     self.on_failure(Error::Retry(error)).await?;
                     return Err(End::Again);
                 }
-                Err(error) => self.on_failure(error).await?,
+                Err(error) => {
+                    failed(span, &error);
+                    self.on_failure(error).await?;
+                }
             }
         }
+    }
+
+    fn span(&self, batch: &Batch, cutter: &Cutter) -> Span {
+        let consumer = spans::Consumer {
+            tracer: &self.shared.settings.tracer,
+            sink: self.shared.sink.name(),
+            group: &self.shared.settings.group_id,
+            partition: &self.partition,
+        };
+        consumer.process(batch, cutter.began())
     }
 
     fn on_success(&mut self, position: i64) {

@@ -5,11 +5,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, exponential_buckets};
+use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use telemetry::Registry;
+use telemetry::traces::Span;
 use tokio::time::Instant;
 
 /// Without an acknowledgement for that long while records wait, the generator is not ready.
@@ -20,6 +22,8 @@ pub(super) struct Sent {
     pub at: Instant,
     pub counter: i64,
     pub acked: IntGauge,
+    /// From handing the record over to its acknowledgement.
+    pub span: Span,
 }
 
 #[derive(Clone)]
@@ -125,7 +129,8 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
         match result {
-            Ok(_) => {
+            Ok(stored) => {
+                sent.span.set("messaging.kafka.offset", stored.offset());
                 self.on_idle();
                 self.0.acked.inc();
                 self.0.ack_seconds.observe(sent.at.elapsed().as_secs_f64());
@@ -133,6 +138,7 @@ impl ProducerContext for Deliveries {
                 sent.acked.set(sent.counter);
             }
             Err((error, _)) => {
+                sent.span.fail("MessageProduction", || error.to_string());
                 // The first reason is the one to report; later ones follow from it.
                 let _ = self.0.failure.set(error.to_string());
             }

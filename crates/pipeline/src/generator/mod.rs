@@ -13,13 +13,11 @@ mod zipf;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
-use telemetry::{Readiness, Registry};
-use tokio_util::sync::CancellationToken;
 
 pub use run_counters::RunCounters;
 pub use zipf::Zipf;
 
-use crate::{KafkaOptions, random_u64};
+use crate::{KafkaOptions, Service, random_u64};
 use output::Output;
 use pace::Pace;
 
@@ -113,7 +111,7 @@ pub trait Generator {
     fn generate(&mut self, now: DateTime<Utc>) -> Generated;
 }
 
-/// Generates until the count is reached or `stop` is cancelled, and returns when every record is acknowledged.
+/// Generates until the count is reached or the service is to stop, and returns when every record is acknowledged.
 ///
 /// # Errors
 /// When a record is refused for good, or is not acknowledged in time after the end.
@@ -121,10 +119,9 @@ pub async fn run<G: Generator>(
     topic: &str,
     options: &GeneratorOptions,
     build: impl FnOnce(u64) -> G,
-    registry: &Registry,
-    readiness: &Readiness,
-    stop: &CancellationToken,
+    service: &Service,
 ) -> anyhow::Result<()> {
+    let stop = &service.stop;
     let seed = options.seed.unwrap_or_else(random_u64);
     tracing::info!(
         topic,
@@ -133,7 +130,7 @@ pub async fn run<G: Generator>(
         burst = options.burst,
         "generating"
     );
-    let Some(mut output) = Output::open(topic, options, registry, readiness, stop).await? else {
+    let Some(mut output) = Output::open(topic, options, service).await? else {
         return Ok(());
     };
     let mut generator = build(seed);

@@ -10,7 +10,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use telemetry::{Readiness, Registry};
+use telemetry::Readiness;
+use telemetry::traces::{Span, TRACEPARENT, TRACESTATE, Tracer};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,7 +20,7 @@ use super::deliveries::{Deliveries, Sent};
 use super::partitioner::partition_of;
 use super::{Generated, GeneratorOptions, RunCounters, Target};
 use crate::cluster::{TopicDefaults, ensure_topic, partition_count_blocking};
-use crate::{Backoff, COUNTER_HEADER, RUN_ID_HEADER, random_u64};
+use crate::{Backoff, COUNTER_HEADER, RUN_ID_HEADER, Service, random_u64, spans};
 
 /// How long a run that is told to end waits for acknowledgements.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(25);
@@ -42,6 +43,7 @@ pub(super) struct KafkaOutput {
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
     readiness: Readiness,
+    tracer: Tracer,
 }
 
 impl Output {
@@ -49,10 +51,14 @@ impl Output {
     pub(super) async fn open(
         topic: &str,
         options: &GeneratorOptions,
-        registry: &Registry,
-        readiness: &Readiness,
-        stop: &CancellationToken,
+        service: &Service,
     ) -> anyhow::Result<Option<Output>> {
+        let Service {
+            registry,
+            readiness,
+            stop,
+            ..
+        } = service;
         if options.output == Target::Stdout {
             return Ok(Some(Output::Stdout(std::io::BufWriter::new(
                 std::io::stdout(),
@@ -103,6 +109,7 @@ impl Output {
             producer,
             deliveries,
             readiness,
+            tracer: service.traces.tracer(),
         }))))
     }
 
@@ -143,21 +150,15 @@ impl KafkaOutput {
         if self.producer.in_flight_count() == 0 {
             self.deliveries.on_idle();
         }
+        let mut span = spans::send(&self.tracer, &self.topic, partition, record.value.len());
         loop {
             self.check()?;
-            let headers = OwnedHeaders::new_with_capacity(2)
-                .insert(Header {
-                    key: RUN_ID_HEADER,
-                    value: Some(self.counters.run_id()),
-                })
-                .insert(Header {
-                    key: COUNTER_HEADER,
-                    value: Some(&text),
-                });
+            let headers = self.headers(&text, &span);
             let sent = Sent {
                 at: Instant::now(),
                 counter,
                 acked: self.counters.acked(partition),
+                span,
             };
             let message = BaseRecord::with_opaque_to(&self.topic, Box::new(sent))
                 .partition(partition)
@@ -166,7 +167,9 @@ impl KafkaOutput {
                 .headers(headers);
             match self.producer.send(message) {
                 Ok(()) => break,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {}
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
+                    span = refused.delivery_opaque.span;
+                }
                 Err((error, _)) => return Err(error).context("the producer refuses a record"),
             }
             tokio::select! {
@@ -178,6 +181,26 @@ impl KafkaOutput {
         self.counters.on_queued(partition);
         self.deliveries.on_queued();
         Ok(true)
+    }
+
+    /// By which the record is counted, and by which its trace goes on.
+    fn headers(&self, counter: &str, span: &Span) -> OwnedHeaders {
+        let trace = span.headers();
+        let (parent, state) = match &trace {
+            Some((parent, state)) => (Some(parent.as_str()), state.as_deref()),
+            None => (None, None),
+        };
+        let all = [
+            (RUN_ID_HEADER, Some(self.counters.run_id())),
+            (COUNTER_HEADER, Some(counter)),
+            (TRACEPARENT, parent),
+            (TRACESTATE, state),
+        ];
+        let mut headers = OwnedHeaders::new_with_capacity(all.len());
+        for (key, value) in all.into_iter().filter(|(_, value)| value.is_some()) {
+            headers = headers.insert(Header { key, value });
+        }
+        headers
     }
 
     /// Reports a stall, and fails where the run cannot go on: a record that is given up leaves a hole in its counters.

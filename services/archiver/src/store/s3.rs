@@ -15,6 +15,8 @@ use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
+use telemetry::traces::{self, KeyValue, Span, SpanKind};
+
 use super::{Objects, Put, Unclear};
 use crate::connector::{Compression, Connector};
 
@@ -131,11 +133,17 @@ impl Objects for S3 {
             )
             .set_metadata(Some(metadata.clone()))
             .body(ByteStream::from(body));
-        match request.send().await {
-            Ok(_) => Ok(Put::Stored),
-            Err(error) if status(&error) == Some(412) => Ok(Put::Exists),
+        let span = put_span(&self.bucket, key);
+        let outcome = match span.around(request.send()).await {
+            Ok(_) => Ok((200, Put::Stored)),
+            Err(error) if status(&error) == Some(412) => Ok((412, Put::Exists)),
             Err(error) => Err(unclear("PUT", key, &error)),
+        };
+        match &outcome {
+            Ok((status, _)) => span.set("http.response.status_code", *status),
+            Err(unclear) => span.fail("_OTHER", || unclear.to_string()),
         }
+        outcome.map(|(_, put)| put)
     }
 
     async fn head(&self, key: &str) -> Result<Option<HashMap<String, String>>, Unclear> {
@@ -188,6 +196,24 @@ impl Objects for S3 {
         sent.map(drop)
             .map_err(|error| unclear("DELETE", key, &error))
     }
+}
+
+/// One conditional PUT, by OpenTelemetry's conventions for AWS's APIs: a part of its batch's span.
+fn put_span(bucket: &str, key: &str) -> Span {
+    traces::child(
+        SpanKind::Client,
+        || "S3/PutObject".into(),
+        || {
+            vec![
+                KeyValue::new("rpc.system", "aws-api"),
+                KeyValue::new("rpc.service", "S3"),
+                KeyValue::new("rpc.method", "PutObject"),
+                KeyValue::new("http.request.method", "PUT"),
+                KeyValue::new("aws.s3.bucket", bucket.to_owned()),
+                KeyValue::new("aws.s3.key", key.to_owned()),
+            ]
+        },
+    )
 }
 
 type Raw = aws_sdk_s3::config::http::HttpResponse;

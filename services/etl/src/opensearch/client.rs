@@ -11,9 +11,15 @@ use opensearch::http::{Method, Url};
 use pipeline::Error;
 use serde_json::Value;
 
+use crate::spans;
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-pub(super) struct Client(OpenSearch);
+pub(super) struct Client {
+    client: OpenSearch,
+    /// The address, without what is secret in it.
+    server: String,
+}
 
 /// The status and body of an answer.
 pub(super) struct Answer {
@@ -43,17 +49,20 @@ impl Client {
         {
             anyhow::bail!("OPENSEARCH_URL cannot carry a user name");
         }
+        let server = url.to_string();
         let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(TIMEOUT)
             .disable_proxy();
         if let Some(credentials) = credentials {
             builder = builder.auth(credentials);
         }
-        Ok(Client(OpenSearch::new(
-            builder
-                .build()
-                .context("cannot build the OpenSearch client")?,
-        )))
+        let transport = builder
+            .build()
+            .context("cannot build the OpenSearch client")?;
+        Ok(Client {
+            client: OpenSearch::new(transport),
+            server,
+        })
     }
 
     /// A call with a JSON body, or none.
@@ -74,15 +83,22 @@ impl Client {
         .await
     }
 
-    pub(super) async fn bulk(&self, body: String) -> Result<Answer, Error> {
-        self.send(
+    /// Stores `documents` with one request.
+    pub(super) async fn bulk(&self, body: String, documents: usize) -> Result<Answer, Error> {
+        let span = spans::bulk(&self.server, documents);
+        let sending = self.send(
             Method::Post,
             "/_bulk",
             &[],
             Some(body),
             "application/x-ndjson",
-        )
-        .await
+        );
+        let answer = span.around(sending).await;
+        spans::ended(&span, &answer);
+        if let Ok(answer) = &answer {
+            span.set("http.response.status_code", i64::from(answer.status));
+        }
+        answer
     }
 
     /// An answer that says "busy" or "broken" is a failure to try again; any other is the caller's to judge.
@@ -97,7 +113,7 @@ impl Client {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         let sent = self
-            .0
+            .client
             .send(method, path, headers, Some(query), body, Some(TIMEOUT))
             .await;
         let response =

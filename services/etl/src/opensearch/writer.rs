@@ -198,7 +198,7 @@ impl OpenSearchWriter {
         let mut requests: Vec<&[Entry]> = requests(&entries);
         while let Some(request) = requests.pop() {
             let body: String = request.iter().map(|entry| entry.lines.as_str()).collect();
-            let answer = self.store.client.bulk(body).await?;
+            let answer = self.store.client.bulk(body, request.len()).await?;
             match (answer.status, request) {
                 (413, [entry]) => {
                     let rejection = Rejection::refused(

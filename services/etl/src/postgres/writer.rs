@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::Store;
 use super::insert::{Row, insert};
 use crate::model::{Kind, Parsed, kafka_time};
+use crate::spans;
 
 /// Refused records that one try looks for. Each costs some statements; a batch full of them must not take longer than a
 /// try may, or nothing would ever be learned from it.
@@ -249,10 +250,15 @@ impl PostgresWriter {
         loop {
             rows.retain(|row| !self.reported.contains_key(&row.offset));
             let mut connection = self.store.pool.acquire().await.map_err(retry)?;
-            let storing = self.try_store(&mut connection, batch, &rows);
+            let server = self.store.pool.connect_options();
+            let span = spans::transaction(&server, self.kind, rows.len());
+            let storing = span.around(self.try_store(&mut connection, batch, &rows));
             let Ok(tried) = timeout(self.store.answer_timeout, storing).await else {
+                span.fail("timeout", || "PostgreSQL gives no answer".to_owned());
                 return Err(self.gave_up(connection));
             };
+            spans::ended(&span, &tried);
+            drop(span);
             // Dead letters take their time, and others need the connection.
             drop(connection);
             match tried? {
