@@ -12,3 +12,4 @@ pub mod partition;
 pub mod quorum;
 pub mod replication;
 pub mod server;
+pub mod spans;

@@ -2,12 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use broker::config::{self, Config, Ignored};
+use broker::env::Env;
 use broker::env::production::{Production, Threads};
 use broker::server::Server;
+use broker::spans::otlp::OtlpSpans;
 use clap::{Parser, Subcommand};
+use telemetry::traces::{Identity, Traces};
+
+/// How long the last spans may take to be exported when the broker stops.
+const TRACES_GRACE: Duration = Duration::from_secs(2);
 
 /// A Kafka-compatible broker: replicated, with no JVM and no ZooKeeper.
 ///
@@ -84,28 +92,40 @@ fn run(options: &Options) -> anyhow::Result<()> {
     let (config, ignored) = config::load(options.file().as_deref(), std::env::vars())?;
     warn_of(&ignored);
     let production = Production::start(&threads(&config))?;
-    let env = production.env();
+    let identity = Identity {
+        service: "millrace-broker",
+        instance: Some(format!("broker-{}", config.node_id)),
+    };
+    let traces = production.within(|| Traces::start(&identity))?;
+    let env = production.env(Arc::new(OtlpSpans::new(&traces, config.node_id)));
     production.run(async move {
-        let stop = telemetry::shutdown_signal()?;
-        tokio::pin!(stop);
-        let server = tokio::select! {
-            biased;
-            server = Server::start(env, config) => server?,
-            signal = &mut stop => {
-                tracing::info!(signal, "stopped before the start was complete");
-                return Ok(());
-            }
-        };
-        tokio::select! {
-            biased;
-            signal = &mut stop => tracing::info!(signal, "stopping"),
-            // Whoever restarts the process has its log recovered.
-            why = server.failed() => anyhow::bail!("the broker cannot go on: {why}"),
-        }
-        server.stop().await;
-        tracing::info!("stopped");
-        Ok(())
+        let ended = serve(env, config).await;
+        traces.stop(TRACES_GRACE).await;
+        ended
     })
+}
+
+/// Runs the broker until it is told to stop.
+async fn serve(env: Env, config: Config) -> anyhow::Result<()> {
+    let stop = telemetry::shutdown_signal()?;
+    tokio::pin!(stop);
+    let server = tokio::select! {
+        biased;
+        server = Server::start(env, config) => server?,
+        signal = &mut stop => {
+            tracing::info!(signal, "stopped before the start was complete");
+            return Ok(());
+        }
+    };
+    tokio::select! {
+        biased;
+        signal = &mut stop => tracing::info!(signal, "stopping"),
+        // Whoever restarts the process has its log recovered.
+        why = server.failed() => anyhow::bail!("the broker cannot go on: {why}"),
+    }
+    server.stop().await;
+    tracing::info!("stopped");
+    Ok(())
 }
 
 fn threads(config: &Config) -> Threads {

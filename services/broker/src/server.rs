@@ -23,6 +23,7 @@ use crate::net::{Bound, Net};
 use crate::partition::Partitions;
 use crate::quorum::{Joining, Quorum};
 use crate::replication::Replication;
+use crate::spans::Spans;
 
 /// How long open requests may take to finish when the broker stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -47,6 +48,8 @@ pub struct Broker {
     pub groups: Arc<Groups>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Follows sampled appends.
+    pub spans: Spans,
 }
 
 /// A running broker.
@@ -70,6 +73,9 @@ impl Server {
         let registry = Registry::new();
         let readiness = Readiness::waiting_for(["logs", "metadata", "listeners"]);
         let metrics = Arc::new(Metrics::new(registry.clone()));
+        let sink = env.spans();
+        sink.register(&registry);
+        let spans = Spans::new(sink, config.spans_per_second);
         let http = match &config.http_listen {
             Some(address) => Some(Http::start(&env, address, registry, &readiness).await?),
             None => None,
@@ -110,6 +116,7 @@ impl Server {
             fetch_sessions,
             answers,
             metrics,
+            spans,
         });
         let upkeep = logs.keep(&broker.partitions, &broker.metrics);
         let replication = Replication::start(

@@ -27,6 +27,7 @@ use super::partition_lookup::{LeaderHint, LeaderHints, TopicKey, find};
 use super::topics;
 use crate::partition::{Appended, CommitWait, Partition};
 use crate::server::Broker;
+use crate::spans;
 
 /// Topics are named by their ids from this version on.
 const BY_ID_FROM: i16 = 13;
@@ -74,7 +75,10 @@ pub fn handle(
     let topics: Vec<_> = request
         .topic_data
         .into_iter()
-        .map(|topic| append_topic(broker, &image, topic, by_id, acks))
+        .map(|topic| {
+            let key = TopicKey::new(by_id, topic.topic_id, &topic.name);
+            append_topic(broker, &image, topic, key, (acks, context))
+        })
         .collect();
     let hints = Hints {
         broker: broker.clone(),
@@ -94,6 +98,9 @@ fn acks(request: &ProduceRequest) -> Result<Acks, ErrorCode> {
     }
 }
 
+/// What a request wants for all of its batches, and who sent it.
+type Asked<'a> = (Result<Acks, ErrorCode>, &'a RequestContext);
+
 struct AppendedTopic {
     topic: TopicProduceData,
     key: TopicKey,
@@ -104,15 +111,14 @@ fn append_topic(
     broker: &Broker,
     image: &Image,
     mut topic: TopicProduceData,
-    by_id: bool,
-    acks: Result<Acks, ErrorCode>,
+    key: TopicKey,
+    asked: Asked<'_>,
 ) -> AppendedTopic {
     // What waits for the commit does not keep the request's frame in memory.
     topic.name = Str::copy_from(&topic.name);
-    let key = TopicKey::new(by_id, topic.topic_id, &topic.name);
     let outcomes = std::mem::take(&mut topic.partition_data)
         .into_iter()
-        .map(|data| (data.index, append(broker, image, &key, data, acks)))
+        .map(|data| (data.index, append(broker, image, &key, data, asked)))
         .collect();
     AppendedTopic {
         topic,
@@ -126,7 +132,7 @@ fn append(
     image: &Image,
     topic: &TopicKey,
     data: PartitionProduceData,
-    acks: Result<Acks, ErrorCode>,
+    (acks, context): Asked<'_>,
 ) -> Outcome {
     let acks = acks?;
     let partition = find(broker, image, topic, data.index)?;
@@ -139,6 +145,7 @@ fn append(
         check_keys(&batch)?;
     }
     let (size, records) = (batch.bytes.len() as u64, batch.header.record_count);
+    let began = broker.spans.begin(&broker.env);
     let appended = partition.append(batch, acks).map_err(|failure| {
         let code = failure.code();
         if code == ErrorCode::KafkaStorageError {
@@ -149,6 +156,15 @@ fn append(
             message: Some(failure.to_string()),
         }
     })?;
+    if let Some(began) = began {
+        let request = spans::Request {
+            records,
+            size_bytes: size as usize,
+            client_id: context.client_id.as_ref(),
+        };
+        let (spans, env) = (&broker.spans, &broker.env);
+        spans.follow(env, began, &partition, &appended, &request);
+    }
     let metrics = partition.metrics();
     metrics.bytes_in.inc_by(size);
     metrics

@@ -255,6 +255,7 @@ pub const KEYS: &[Key] = &[
         default: Some("0.0.0.0:9644"),
     },
     int("broker.stall.timeout.ms", 100, "5000"),
+    int("trace.spans.per.second", 0, "50"),
     long("record.cache.bytes", 0, "67108864"),
     long("queued.max.response.bytes", 1, "268435456"),
     int("request.partial.timeout.ms", 1, "30000"),

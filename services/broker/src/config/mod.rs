@@ -46,6 +46,8 @@ pub struct Config {
     pub cluster_id: Option<String>,
     /// The address of `/metrics`, `/healthz` and `/readyz` (`http.listen`); none if empty.
     pub http_listen: Option<String>,
+    /// Appends a second that may have spans (`trace.spans.per.second`), where the environment asks for traces.
+    pub spans_per_second: u32,
     /// Sockets.
     pub listeners: Listeners,
     /// Protection of sockets and memory.
@@ -131,6 +133,7 @@ impl Config {
             rack: values.given("broker.rack").map(str::to_string),
             cluster_id: values.given("cluster.id").map(str::to_string),
             http_listen: http_listen(&values),
+            spans_per_second: values.whole("trace.spans.per.second"),
             listeners,
             net: NetConfig::from_values(&values),
             log: LogConfig::from_values(&values),

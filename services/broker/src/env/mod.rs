@@ -21,6 +21,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::spans::{NoSpans, SpanSink};
+
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -78,6 +80,10 @@ pub trait Outside: Send + Sync + 'static {
     fn random_u64(&self) -> u64;
     /// The disk that holds the log directories.
     fn disk(&self) -> Arc<dyn storage::Disk>;
+    /// Where spans go; by default none are wanted.
+    fn spans(&self) -> Arc<dyn SpanSink> {
+        Arc::new(NoSpans)
+    }
     /// Runs `work` on `pool`; a simulation runs it at once.
     fn run_blocking(&self, pool: Pool, work: Box<dyn FnOnce() + Send>);
 }
@@ -194,6 +200,11 @@ impl Env {
                 return uuid;
             }
         }
+    }
+
+    /// Where spans go.
+    pub fn spans(&self) -> Arc<dyn SpanSink> {
+        self.outside.spans()
     }
 
     /// The disk that holds the log directories.

@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
 use super::{BoxFuture, Env, Listener, Outside, Pool, Stream};
+use crate::spans::{NoSpans, SpanSink};
 
 /// A quiet connection to another broker is probed after so long, and so often.
 const PROBE: Duration = Duration::from_secs(1);
@@ -38,7 +39,7 @@ pub struct Threads {
 pub struct Production {
     data: Runtime,
     control: Runtime,
-    env: Env,
+    outside: System,
 }
 
 impl Production {
@@ -57,7 +58,7 @@ impl Production {
             .thread_name("control")
             .enable_all()
             .build()?;
-        let outside = Arc::new(System {
+        let outside = System {
             backlog: threads.backlog,
             read: Arc::new(Semaphore::new(threads.read)),
             sync: Arc::new(Semaphore::new(threads.sync)),
@@ -65,14 +66,29 @@ impl Production {
             data: data.handle().clone(),
             control: control.handle().clone(),
             disk: Arc::new(storage::RealDisk),
-        });
-        let env = Env::new(data.handle().clone(), control.handle().clone(), outside);
-        Ok(Production { data, control, env })
+            spans: Arc::new(NoSpans),
+        };
+        Ok(Production {
+            data,
+            control,
+            outside,
+        })
     }
 
-    /// The handle to give to the broker.
-    pub fn env(&self) -> Env {
-        self.env.clone()
+    /// Calls `work` where tasks can be started on the control runtime.
+    pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _guard = self.control.enter();
+        work()
+    }
+
+    /// The handle to give to the broker, whose spans go to `spans`.
+    pub fn env(&self, spans: Arc<dyn SpanSink>) -> Env {
+        let outside = System {
+            spans,
+            ..self.outside.clone()
+        };
+        let (data, control) = (self.data.handle().clone(), self.control.handle().clone());
+        Env::new(data, control, Arc::new(outside))
     }
 
     /// Runs `main` on the control runtime until it ends, then stops both runtimes. Work that is
@@ -85,6 +101,7 @@ impl Production {
     }
 }
 
+#[derive(Clone)]
 struct System {
     backlog: u32,
     read: Arc<Semaphore>,
@@ -93,6 +110,7 @@ struct System {
     data: tokio::runtime::Handle,
     control: tokio::runtime::Handle,
     disk: Arc<dyn storage::Disk>,
+    spans: Arc<dyn SpanSink>,
 }
 
 impl Outside for System {
@@ -148,6 +166,10 @@ impl Outside for System {
 
     fn random_u64(&self) -> u64 {
         rand::rng().next_u64()
+    }
+
+    fn spans(&self) -> Arc<dyn SpanSink> {
+        self.spans.clone()
     }
 
     fn disk(&self) -> Arc<dyn storage::Disk> {

@@ -15,6 +15,8 @@ use crate::config::TopicConfig;
 pub struct Appended {
     pub base_offset: Offset,
     pub next_offset: Offset,
+    /// The leader epoch it was written in; none of a batch that had been appended before.
+    pub written_in: Option<LeaderEpoch>,
     /// When the broker appended it, of a topic with LogAppendTime; -1 otherwise.
     pub log_append_time_ms: i64,
     pub log_start: Offset,
@@ -81,7 +83,10 @@ impl Partition {
                 AppendPlan::Write(write) => {
                     s.write(&batch, &write, wall_ms)?;
                     s.replica.on_appended(&write, now_ms);
-                    Ok(self.appended(s, write.base_offset, write.next_offset(), time, acks))
+                    let mut appended =
+                        self.appended(s, write.base_offset, write.next_offset(), time, acks);
+                    appended.written_in = Some(write.leader_epoch);
+                    Ok(appended)
                 }
                 AppendPlan::Duplicate(Duplicate {
                     base_offset,
@@ -96,6 +101,20 @@ impl Partition {
                     Ok(self.appended(s, base_offset, next_offset, time, acks))
                 }
             }
+        })
+    }
+
+    /// What a batch that ends before `next_offset` still waits for, for those who only look on: the leader's fsync, where
+    /// the topic asks for one, and its commit.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        next_offset: Offset,
+        is_flushed: bool,
+    ) -> (Option<CommitWait>, Option<CommitWait>) {
+        self.change(|s| {
+            let mut wait = |until| CommitWait::begin(self, s, next_offset, until);
+            let durable = is_flushed.then(|| wait(Until::Durable)).flatten();
+            (durable, wait(Until::Committed))
         })
     }
 
@@ -115,6 +134,7 @@ impl Partition {
         Appended {
             base_offset,
             next_offset,
+            written_in: None,
             log_append_time_ms,
             log_start: s.replica.log_start(),
             commit,
