@@ -1,4 +1,4 @@
-//! The millrace command line: topics, configs, groups, produce, consume, verify.
+//! The millrace command line: topics, configs, groups, produce, consume, verify, trace.
 
 mod admin;
 mod base64;
@@ -8,6 +8,7 @@ mod offsets;
 mod output;
 mod produce;
 mod topic;
+mod trace;
 mod verify;
 mod wire_client;
 
@@ -50,10 +51,11 @@ enum Command {
     /// What a pod asks the Kubernetes API before its broker starts
     #[command(subcommand)]
     Kubernetes(kubernetes::Command),
-    // The help of these three is that of their options.
+    // The help of these is that of their options.
     Produce(produce::Options),
     Consume(consume::Options),
     Verify(Box<verify::Options>),
+    Trace(Box<trace::Options>),
 }
 
 fn main() -> ExitCode {
@@ -82,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Produce(options) => produce::run(options).await,
             Command::Consume(options) => consume::run(options).await,
             Command::Verify(options) => verify::run(*options).await,
+            Command::Trace(options) => trace::run(*options).await,
         }
     })
 }
@@ -112,6 +115,7 @@ mod tests {
             ("produce", "--key-separator '|'"),
             ("consume", "--offset -3 --exit"),
             ("verify", "Exits 0 when all is well"),
+            ("trace", "What is not there is explained"),
         ] {
             let help = command
                 .find_subcommand_mut(name)

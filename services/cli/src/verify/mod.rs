@@ -7,16 +7,16 @@
 mod checked;
 mod compare;
 mod counters;
-mod dead_letters;
+pub mod dead_letters;
 mod derive;
 mod findings;
 mod known_fields;
-mod opensearch;
-mod postgres;
+pub mod opensearch;
+pub mod postgres;
 mod report;
-mod s3;
-mod source;
-mod store;
+pub mod s3;
+pub mod source;
+pub mod store;
 
 use std::io::stdout;
 use std::time::Duration;
@@ -96,7 +96,7 @@ impl Sink {
 }
 
 /// `500ms`, `60s`, `2m`, `1h`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits
         .parse()

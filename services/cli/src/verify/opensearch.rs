@@ -262,6 +262,14 @@ impl Store for OpenSearch {
         })
     }
 
+    fn position<'a>(&'a mut self, topic: &'a Topic, partition: i32) -> Answer<'a, Option<i64>> {
+        Box::pin(async move {
+            let kept = self.bookkeeping(OFFSETS_INDEX, &topic.name, Some(partition));
+            let kept = kept.await?;
+            Ok(kept.first().and_then(|of| of["next_offset"].as_i64()))
+        })
+    }
+
     fn below<'a>(&'a mut self, topic: &'a Topic, range: Range) -> Answer<'a, Below> {
         Box::pin(async move {
             let mut below = Below::default();

@@ -176,6 +176,20 @@ impl Store for Postgres {
         })
     }
 
+    fn position<'a>(&'a mut self, topic: &'a Topic, partition: i32) -> Answer<'a, Option<i64>> {
+        Box::pin(async move {
+            let pool = self.pool().await?;
+            let query =
+                "SELECT next_offset FROM ingest_offsets WHERE topic = $1 AND partition = $2";
+            let found: Option<(i64,)> = sqlx::query_as(query)
+                .bind(&topic.name)
+                .bind(partition)
+                .fetch_optional(&pool)
+                .await?;
+            Ok(found.map(|(next,)| next))
+        })
+    }
+
     fn below<'a>(&'a mut self, topic: &'a Topic, range: Range) -> Answer<'a, Below> {
         Box::pin(async move {
             let pool = self.pool().await?;

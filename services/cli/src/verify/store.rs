@@ -85,6 +85,9 @@ pub trait Store: Send {
         again: bool,
     ) -> Answer<'a, Loaded>;
 
+    /// The offset that the sink goes on at; none where it has stored nothing of the partition.
+    fn position<'a>(&'a mut self, topic: &'a Topic, partition: i32) -> Answer<'a, Option<i64>>;
+
     /// What lies below the log start, of which the records are gone: only doubles can be looked for.
     fn below<'a>(&'a mut self, topic: &'a Topic, range: Range) -> Answer<'a, Below>;
 }

@@ -49,6 +49,29 @@ impl S3 {
         }
     }
 
+    /// The key of the object that holds a record, and the number of its line there, from 1.
+    pub async fn place(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> anyhow::Result<Option<(String, i64)>> {
+        let objects = self.objects.list(topic, partition, 0).await?;
+        let behind = objects.partition_point(|object| object.start <= offset);
+        let Some(object) = behind.checked_sub(1).map(|at| objects[at]) else {
+            return Ok(None);
+        };
+        let key = self.objects.key(topic, partition, object);
+        let mut before = 0;
+        for (first, last) in self.objects.head(&key).await?.offsets {
+            if (first..=last).contains(&offset) {
+                return Ok(Some((key, before + offset - first + 1)));
+            }
+            before += last.saturating_sub(first) + 1;
+        }
+        Ok(None)
+    }
+
     /// Takes an object's lines into `lines`.
     fn read_object(&mut self, topic: &Topic, object: Fetched, problems: &mut Vec<String>) {
         let Fetched {
@@ -168,6 +191,17 @@ impl Store for S3 {
             }
             loaded.stored = self.last.clone();
             Ok(loaded)
+        })
+    }
+
+    fn position<'a>(&'a mut self, topic: &'a Topic, partition: i32) -> Answer<'a, Option<i64>> {
+        Box::pin(async move {
+            let objects = self.objects.list(&topic.name, partition, 0).await?;
+            let Some(last) = objects.last() else {
+                return Ok(None);
+            };
+            let key = self.objects.key(&topic.name, partition, *last);
+            Ok(Some(self.objects.head(&key).await?.next))
         })
     }
 
