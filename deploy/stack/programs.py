@@ -155,7 +155,8 @@ def broker(settings: Settings, name: str) -> Program:
     text += f"log.dirs={settings.data / name}\n"
     text += "\n".join(settings.get("BROKER_PROPERTIES", "").split()) + "\n"
     config = write(settings.data / f"config/{name}.properties", text)
-    return Program(name, [str(settings.bin_dir() / "millrace-broker"), str(config)], stop_s=45)
+    command = [str(settings.bin_dir() / "millrace-broker"), str(config)]
+    return Program(name, command, settings.telemetry(), stop_s=45)
 
 
 def service(settings: Settings, name: str) -> Program:
@@ -167,7 +168,7 @@ def service(settings: Settings, name: str) -> Program:
         config = write(settings.data / "config/s3_conn_config.json", json.dumps(connector, indent=2) + "\n")
         arguments = ["--config", str(config), *arguments]
     # A name that stays lets a service that was killed have its partitions back at once.
-    environment = {**settings.environment(), "METRICS_ADDR": settings.address(name), "INSTANCE_ID": name}
+    environment = {**settings.environment(), **settings.telemetry(), "METRICS_ADDR": settings.address(name), "INSTANCE_ID": name}
     return Program(name, [str(settings.bin_dir() / name), *arguments], environment)
 
 

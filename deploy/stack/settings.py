@@ -146,6 +146,10 @@ class Settings:
     def log(self, part: str) -> Path:
         return self.data / "logs" / f"{part}.log"
 
+    def telemetry(self) -> dict[str, str]:
+        """OpenTelemetry's own variables, for everything of ours that makes spans."""
+        return {key: value for key, value in self.values.items() if key.startswith("OTEL_") and value}
+
     def environment(self) -> dict[str, str]:
         """What `make env` prints and what every service is started with."""
         password = urllib.parse.quote(self.pg_password, safe="")
