@@ -69,7 +69,7 @@ def throughput() -> Row:
 def requests() -> Row:
     duration = "millrace_broker_request_duration_seconds"
     phases = f'sum by (phase) (rate(millrace_broker_request_phase_seconds_sum{{{ONE},request=~"$request"}}[{RATE}]))'
-    count = f'scalar(sum(rate(millrace_broker_request_phase_seconds_count{{{ONE},request=~"$request",phase="local"}}[{RATE}])))'
+    count = f'sum(rate(millrace_broker_request_phase_seconds_count{{{ONE},request=~"$request",phase="local"}}[{RATE}]))'
     return Row(
         "Requests",
         [
@@ -85,7 +85,7 @@ def requests() -> Row:
                         "{{request}} {{error}}")], width=8),
             lines("Where the time goes, per request", "Mean time of the chosen requests in each phase: waiting for a worker, at work here, waiting for replicas"
                   " or records, and writing the answer.", "s",
-                  [prom(f"{phases} / ({count} > 0)", "{{phase}}")], stacked=True),
+                  [prom(f"{phases} / on () group_left () ({count} > 0)", "{{phase}}")], stacked=True),
             heatmap("Produce: how long requests take", "Every Produce request by its whole duration.", "s",
                     [prom(f'sum by (le) (increase({duration}_bucket{{{ONE},request="Produce"}}[{RATE}]))', "{{le}}", heatmap=True)]),
             lines("Idle share of the workers", "Share of time in which the threads that serve requests have nothing to do. Near zero: the broker is the bottleneck.",

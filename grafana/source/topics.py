@@ -9,6 +9,8 @@ TOPIC = 'topic=~"$topic"'
 PARTITION = 'topic=~"$topic",partition=~"$partition"'
 IN = "kafka_server_brokertopicmetrics"
 P = "kafka_topic_partition"
+COLORS = ["blue", "green", "orange", "purple", "yellow", "red", "#5794F2", "#37872D", "#FF780A", "#8F3BB8"]
+LEADERS = {number: (f"broker {number}", color) for number, color in enumerate(COLORS)}
 TO_BROKERS = to_dashboard("millrace-brokers", "Brokers")
 TO_GROUPS = to_dashboard("millrace-groups", "Consumer groups", topic="${__field.labels.topic}")
 
@@ -71,7 +73,7 @@ def partitions() -> Row:
                   {"Value #F": "bytes"}, width=24, height=10,
                   links={"topic": to_dashboard("millrace-topics", "This topic", topic="${__value.raw}")}),
             states("Leaders", "The broker that leads each partition; a change of colour is a change of leader.",
-                   [prom(f"max by (topic, partition) ({P}_leader{{{PARTITION}}})", "{{topic}}-{{partition}}")], {}, links=[TO_BROKERS], height=10),
+                   [prom(f"max by (topic, partition) ({P}_leader{{{PARTITION}}})", "{{topic}}-{{partition}}")], LEADERS, links=[TO_BROKERS], height=10),
             states("Replicas that are missing in the ISR", "0 is good; the number is how many are not in sync.",
                    [prom(f"max by (topic, partition) ({P}_replicas{{{PARTITION}}}) - {joined} max by (topic, partition) ({P}_in_sync_replica{{{PARTITION}}})",
                          "{{topic}}-{{partition}}")],
