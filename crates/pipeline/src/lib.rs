@@ -12,6 +12,7 @@ mod consumer;
 mod native;
 mod options;
 mod record;
+mod secret;
 mod service;
 mod spans;
 
@@ -22,6 +23,7 @@ pub use consumer::{
 pub use dead_letter::{DeadLetters, Rejection};
 pub use options::KafkaOptions;
 pub use record::{COUNTER_HEADER, Header, RUN_ID_HEADER, Record};
+pub use secret::Secret;
 pub use service::{Action, Service, TRACES_GRACE};
 pub use spans::{BASE_OFFSET, LAST_OFFSET};
 pub use tokio_util::sync::CancellationToken;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Parser;
 use etl::model::Topics;
 use etl::opensearch::{self, OpenSearch};
 use etl::postgres::{self, Postgres};
-use pipeline::{BatchLimits, DeadLetters, KafkaOptions, Service, Settings, Sink};
+use pipeline::{BatchLimits, DeadLetters, KafkaOptions, Secret, Service, Settings, Sink};
 use telemetry::traces::Tracer;
 
 /// Reads web logs and bakery orders from Kafka and stores them in PostgreSQL and in OpenSearch, each record once, whatever
@@ -32,6 +32,10 @@ struct Command {
     )]
     database_url: Option<String>,
 
+    /// A file with the password of the user in --database-url.
+    #[arg(long, env = "DATABASE_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::from_file)]
+    database_password_file: Option<Secret>,
+
     /// OpenSearch; may carry a user name and a password.
     #[arg(
         long,
@@ -40,6 +44,10 @@ struct Command {
         hide_env_values = true
     )]
     opensearch_url: Option<String>,
+
+    /// A file with the password of the user in --opensearch-url.
+    #[arg(long, env = "OPENSEARCH_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::from_file)]
+    opensearch_password_file: Option<Secret>,
 
     /// The topic of the web logs.
     #[arg(long, env = "WEBLOG_TOPIC", default_value = "web-logs")]
@@ -159,7 +167,12 @@ async fn run_postgres(command: &Command, service: &Service) -> anyhow::Result<()
     };
     let letters = DeadLetters::new(postgres::NAME, &command.kafka, &service.registry)?;
     let connections = command.database_connections;
-    let sink = Postgres::new(url, connections, command.topics(), letters)?;
+    let url = with_password(
+        "--database-url",
+        url,
+        command.database_password_file.as_ref(),
+    )?;
+    let sink = Postgres::new(&url, connections, command.topics(), letters)?;
     run_sink(command, service, sink).await
 }
 
@@ -168,8 +181,17 @@ async fn run_opensearch(command: &Command, service: &Service) -> anyhow::Result<
         return Ok(());
     };
     let letters = DeadLetters::new(opensearch::NAME, &command.kafka, &service.registry)?;
-    let sink = OpenSearch::new(url, command.topics(), letters)?;
+    let password = command.opensearch_password_file.as_ref();
+    let url = with_password("--opensearch-url", url, password)?;
+    let sink = OpenSearch::new(&url, command.topics(), letters)?;
     run_sink(command, service, sink).await
+}
+
+fn with_password(flag: &str, url: &str, password: Option<&Secret>) -> anyhow::Result<String> {
+    match password {
+        Some(password) => password.in_url(url).map_err(|why| anyhow!("{flag}: {why}")),
+        None => Ok(url.to_owned()),
+    }
 }
 
 async fn run_sink<S: Sink>(command: &Command, service: &Service, sink: S) -> anyhow::Result<()> {

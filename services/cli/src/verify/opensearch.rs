@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use chrono::DateTime;
 use clap::Args;
 use opensearch::http::Url;
@@ -11,7 +11,7 @@ use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
 use opensearch::indices::IndicesRefreshParts;
 use opensearch::params::ExpandWildcards;
 use opensearch::{OpenSearch as Client, SearchParts};
-use pipeline::Record;
+use pipeline::{Record, Secret};
 use serde_json::{Value, json};
 
 use super::derive::{Content, as_text, kafka_timestamp_us};
@@ -37,10 +37,15 @@ pub struct Options {
         default_value = "http://localhost:9200"
     )]
     opensearch_url: String,
+
+    /// A file with the password of the user in --opensearch-url
+    #[arg(long, env = "OPENSEARCH_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::from_file)]
+    opensearch_password_file: Option<Secret>,
 }
 
 pub struct OpenSearch {
     url: String,
+    password: Option<Secret>,
     client: Option<Client>,
 }
 
@@ -55,6 +60,7 @@ impl OpenSearch {
     pub fn new(options: &Options) -> OpenSearch {
         OpenSearch {
             url: options.opensearch_url.clone(),
+            password: options.opensearch_password_file.clone(),
             client: None,
         }
     }
@@ -63,8 +69,11 @@ impl OpenSearch {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let url =
-            Url::parse(&self.url).with_context(|| format!("OPENSEARCH_URL {:?}", self.url))?;
+        let mut url = self.url.clone();
+        if let Some(password) = &self.password {
+            url = password.in_url(&url).map_err(|why| anyhow!(why))?;
+        }
+        let url = Url::parse(&url).with_context(|| format!("OPENSEARCH_URL {:?}", self.url))?;
         let transport = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(TIMEOUT)
             .disable_proxy()

@@ -1,8 +1,8 @@
 //! The rows that the ETL writes into PostgreSQL, derived here anew from the topics' contract.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use pipeline::Record;
+use pipeline::{Record, Secret};
 use serde_json::{Value, json};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
@@ -23,10 +23,15 @@ pub struct Options {
         default_value = "postgres://localhost/millrace"
     )]
     database_url: String,
+
+    /// A file with the password of the user in --database-url
+    #[arg(long, env = "DATABASE_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::from_file)]
+    database_password_file: Option<Secret>,
 }
 
 pub struct Postgres {
     url: String,
+    password: Option<Secret>,
     pool: Option<PgPool>,
 }
 
@@ -65,6 +70,7 @@ impl Postgres {
     pub fn new(options: &Options) -> Postgres {
         Postgres {
             url: options.database_url.clone(),
+            password: options.database_password_file.clone(),
             pool: None,
         }
     }
@@ -74,10 +80,14 @@ impl Postgres {
             return Ok(pool.clone());
         }
         let timeout = std::time::Duration::from_secs(10);
+        let url = match &self.password {
+            Some(password) => password.in_url(&self.url).map_err(|why| anyhow!(why))?,
+            None => self.url.clone(),
+        };
         let connect = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(timeout)
-            .connect(&self.url);
+            .connect(&url);
         let pool = connect.await.context("cannot connect to PostgreSQL")?;
         self.pool = Some(pool.clone());
         Ok(pool)
