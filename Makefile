@@ -4,9 +4,9 @@ SHELL := /bin/bash
 STACK_COMMAND := scripts/stack
 
 .PHONY: up down cluster cluster-down status env verify logs clean-data images help \
-	test test-unit test-cluster test-compat test-e2e test-dashboards test-helm dashboards sim lint fmt
+	test test-unit test-cluster test-compat test-e2e test-dashboards test-helm test-compose dashboards sim lint fmt
 
-up: ## Start the whole mesh, and wait until records have reached every sink
+up: ## Start the whole mesh (STACK=docker|native), and wait until records have reached every sink
 	@$(STACK_COMMAND) up
 
 down: ## Stop the whole mesh; the data stays
@@ -18,7 +18,7 @@ cluster: ## Start the three brokers alone, in the background
 cluster-down: ## Stop the three brokers
 	@$(STACK_COMMAND) down --only brokers
 
-status: ## Show every part: state, pid, address (FORMAT=json for programs)
+status: ## Show every part: state, pid or container, address (FORMAT=json for programs)
 	@$(STACK_COMMAND) status --format "$(FORMAT)"
 
 env: ## Print the stack's addresses and credentials: eval "$$(make -s env)"
@@ -63,6 +63,9 @@ test-helm: ## The Helm chart: every variant rendered, validated and looked throu
 
 dashboards: ## Write grafana/dashboards from grafana/source
 	@cd grafana && python3 -m source
+
+test-compose: ## The mesh in containers: docker-compose.yaml for real, with brokers killed, paused and cut off
+	@scripts/test compose
 
 sim: ## Simulated lives: SEEDS=500 FIRST=1
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim

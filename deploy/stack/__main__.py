@@ -1,80 +1,38 @@
-"""The commands of the native stack: up, down, status, env, logs, clean-data, install."""
+"""The commands of a stack, native or docker: up, down, status, env, logs, clean-data, install."""
 
 import argparse
 import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
 
-from . import install, lock, parts, ports, privilege, programs, ready, supervise
-from .settings import ROOT, Settings, Stop, say
-
-STATES = {
-    "RUNNING": "running",
-    "STARTING": "starting",
-    "BACKOFF": "restarting",
-    "STOPPING": "stopping",
-    "FATAL": "failed",
-    "UNKNOWN": "failed",
-}
+from . import backend, install, lock, parts, ready
+from .settings import Settings, Stop, say
 
 
-def selected(only: str | None) -> list[str]:
+def selected(settings: Settings, only: str | None) -> list[str]:
     """The parts of one group, of one name, or all of them."""
     if not only:
-        return parts.ALL
-    names = [name for word in only.split(",") for name in parts.GROUPS.get(word, [word])]
-    if unknown := set(names) - set(parts.ALL):
-        raise Stop(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(parts.ALL)}")
+        return settings.all
+    names = [name for word in only.split(",") for name in settings.groups.get(word, [word])]
+    if unknown := set(names) - set(settings.all):
+        raise Stop(f"unknown part {', '.join(sorted(unknown))}; there are {', '.join(settings.all)}")
     return names
 
 
-def build(settings: Settings) -> None:
-    """Builds every program at once: a part of the workspace has other features, and is built twice."""
-    say(f"build     the broker and the services ({settings.profile}); the first time takes minutes")
-    command = ["cargo", "build", "--locked", "--workspace", "--bins"]
-    command += ["--release"] if settings.profile == "release" else []
-    if subprocess.run(command, cwd=ROOT).returncode:
-        raise Stop("cargo build failed; its messages are above")
-
-
 def up(settings: Settings, only: str | None) -> None:
-    wanted = selected(only)
-    own = [name for name in wanted if name not in parts.STORES]
-    stores = [name for name in wanted if name in parts.STORES]
-    prepare(settings, wanted, install.Need(build=bool(own), stores=bool(stores)))
-    supervise.launch(settings, programs.define(settings, wanted))
+    backend.choose(settings)
+    wanted = selected(settings, only)
+    backend.of(settings).prepare(settings, wanted)
     deadline = time.monotonic() + settings.deadline_s
     try:
         start(settings, wanted, deadline)
     except Stop as reason:
         raise Stop(f"{reason}\nWhat has been started runs on: `make status` shows it, `make down` stops it.") from None
     summary(settings, wanted)
-
-
-def prepare(settings: Settings, wanted: list[str], need: install.Need) -> None:
-    """Everything before the first start: what this machine lacks, the ports, the programs, the directory."""
-    known = supervise.infos(settings)
-    settled = supervise.alive(settings)
-    install.check_tools(need)
-    if not settled:
-        supervise.end_leftovers(settings)
-    ports.check(settings, [name for name in wanted if not known.get(name, {}).get("pid")], settled)
-    if need.build and not (settings.bin_dir() / "millrace-broker").exists():
-        minutes = 10 if settings.profile == "release" else 6
-        say(f"will build  the broker and the services ({minutes} min on two free cores, the first time)")
-    install.install(need)
-    if need.build:
-        build(settings)
-    if settled:
-        settings.record()
-    else:
-        ports.settle(settings)
-    privilege.check(settings)
 
 
 def start(settings: Settings, wanted: list[str], deadline: float) -> None:
@@ -85,12 +43,12 @@ def start(settings: Settings, wanted: list[str], deadline: float) -> None:
     for names in (ground, services):
         if not names:
             continue
-        if names == services and wanted == parts.ALL:
+        if names == services and wanted == settings.all:
             before = ready.next_offsets(settings)
         say(f"start     {', '.join(names)}")
-        supervise.start(settings, names)
+        backend.of(settings).start(settings, names)
         ready.wait_for(settings, names, deadline)
-    if wanted == parts.ALL:
+    if wanted == settings.all:
         ready.wait_for_records(settings, before, deadline)
 
 
@@ -109,14 +67,14 @@ def summary(settings: Settings, wanted: list[str]) -> None:
     lines = ["", f"The stack runs under {settings.data}"]
     if set(parts.BROKERS) & set(wanted):
         lines.append(f"  Kafka        {environment['KAFKA_BOOTSTRAP_SERVERS']}")
-    if set(parts.STORES) & set(wanted):
+    if set(settings.stores) & set(wanted):
         lines.append(f"  PostgreSQL   {environment['DATABASE_URL']}")
         lines.append(f"  OpenSearch   {environment['OPENSEARCH_URL']} (no login)")
         lines.append(f"  S3           {environment['S3_ENDPOINT_URL']}  bucket {settings.bucket}")
         lines.append(f"               access key {settings.s3_key}  secret key {settings.s3_secret}")
         lines.append(f"  Prometheus   {environment['PROMETHEUS_URL']}  (alerts: /alerts)")
         lines.append(f"  Dashboards   {environment.get('GRAFANA_URL', 'grafana/dashboards/ (no Grafana is installed here; import them into yours)')}")
-    if wanted == parts.ALL:
+    if wanted == settings.all:
         lines += ["", "Worth pasting, more than once:", ""]
         lines.append(f'psql "{environment["DATABASE_URL"]}" -c "select (select count(*) from web_logs) as web_logs, (select count(*) from orders) as orders"')
         lines.append(f"curl -s '{environment['OPENSEARCH_URL']}/web-logs-*/_search?q=method:GET&sort=timestamp:desc&size=1&track_total_hits=true&pretty'")
@@ -128,34 +86,24 @@ def summary(settings: Settings, wanted: list[str]) -> None:
 
 def down(settings: Settings, only: str | None) -> None:
     if not only:
-        supervise.shut_down(settings)
+        backend.of(settings).shut_down(settings)
         say("stopped; the data stays (make clean-data removes it)")
         return
-    names = selected(only)
-    supervise.stop(settings, names)
-    known = supervise.infos(settings)
-    if not any(info["pid"] for info in known.values()):
-        supervise.shut_down(settings)
+    names = selected(settings, only)
+    backend.of(settings).stop(settings, names)
     say(f"stopped {', '.join(names)}")
 
 
 def status(settings: Settings, as_json: bool) -> None:
-    known = supervise.infos(settings)
-    orphans = {} if known else supervise.unsupervised(settings)
     rows = []
-    for name in parts.ALL:
-        info = known.get(name, {})
-        state = "unsupervised" if name in orphans else STATES.get(info.get("statename"), "stopped")
-        pid = info.get("pid") or orphans.get(name)
-        address = settings.address(name)
-        rows.append({"name": name, "state": state, "pid": pid, "container": None, "address": address})
-    if orphans:
-        say("The supervisor is gone, and its parts run on alone: `make up` starts all anew, `make down` stops them.")
+    for name, part in backend.of(settings).states(settings).items():
+        row = {"name": name, "state": part.state, "pid": part.pid, "container": part.container}
+        rows.append({**row, "address": settings.address(name)})
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        print(f"{row['name']:<18} {row['state']:<13} {row['pid'] or '-':<8} {row['address']}")
+        print(f"{row['name']:<18} {row['state']:<13} {row['container'] or row['pid'] or '-':<28} {row['address']}")
 
 
 def environment(settings: Settings) -> None:
@@ -163,32 +111,32 @@ def environment(settings: Settings) -> None:
         print(f"{key}={shlex.quote(value)}")
 
 
-def logs(settings: Settings, name: str | None) -> None:
-    names = selected(name)
-    files = [str(settings.log(part)) for part in names if settings.log(part).exists()]
-    if not files:
-        raise Stop(f"no logs under {settings.data}/logs yet")
-    os.execvp("tail", ["tail", "-n", "50", "-F", *files] if sys.stdout.isatty() else ["tail", "-n", "200", *files])
-
-
 def run_millrace(settings: Settings, arguments: list[str]) -> None:
-    """Runs the command line against this stack, with the addresses of `make env`."""
-    if not supervise.alive(settings):
+    """Runs the command line against this stack."""
+    if not backend.of(settings).alive(settings):
         raise Stop("The stack does not run: `make up` first.")
-    build(settings)
-    os.environ.update(settings.environment())
-    binary = settings.bin_dir() / "millrace"
-    os.execv(binary, [str(binary), *arguments])
+    backend.of(settings).millrace(settings, arguments)
 
 
 def clean_data(settings: Settings) -> None:
-    if supervise.alive(settings) or supervise.leftovers(settings):
+    if backend.of(settings).runs(settings):
         raise Stop("The stack runs: `make down` first.")
+    backend.of(settings).remove_data(settings)
     try:
         shutil.rmtree(settings.data)
     except OSError as error:
         raise Stop(f"{settings.data} could not be removed: {error}") from None
     say(f"removed {settings.data}")
+
+
+def install_only(words: str) -> None:
+    """Brings what the tests need, and starts nothing."""
+    wanted = set(words.split(","))
+    if unknown := wanted - set(install.WORDS):
+        raise Stop(f"cannot install {', '.join(unknown)}: there are {', '.join(install.WORDS)}")
+    need = install.Need(**{word: True for word in wanted})
+    install.check_tools(need)
+    install.install(need)
 
 
 def main() -> None:
@@ -197,7 +145,7 @@ def main() -> None:
     for name, text in (("up", "start parts, and wait until they work"), ("down", "stop parts; the data stays")):
         chosen = commands.add_parser(name, help=text)
         chosen.add_argument("--only", help="stores, brokers, services or names, comma-separated; otherwise all")
-    chosen = commands.add_parser("status", help="every part: state, pid, address")
+    chosen = commands.add_parser("status", help="every part: state, pid or container, address")
     chosen.add_argument("--format", default="", choices=["", "json"], help="json, or a table where it is left out")
     commands.add_parser("env", help="addresses and credentials as KEY=value lines")
     chosen = commands.add_parser("logs", help="the last lines of the logs, and what follows on a terminal")
@@ -206,38 +154,41 @@ def main() -> None:
     chosen = commands.add_parser("millrace", help="run the command line against this stack")
     chosen.add_argument("arguments", nargs=argparse.REMAINDER, help="see `millrace --help`")
     chosen = commands.add_parser("install", help="only bring what is needed to build, and for the tests")
-    chosen.add_argument("what", help="build, stores, clients, faults, charts, comma-separated")
+    chosen.add_argument("what", help=f"{', '.join(install.WORDS)}, comma-separated")
     run(parser.parse_args())
 
 
 def run(chosen: argparse.Namespace) -> None:
     settings = Settings()
-    if settings.stack != "native":
-        raise Stop(f"STACK={settings.stack}: only the native stack exists so far; leave STACK unset or set STACK=native.")
+    if chosen.command == "install":
+        install_only(chosen.what)
+        return
+    if chosen.command == "up":
+        with alone(settings) as settings:
+            up(settings, chosen.only)
+        return
+    backend.find(settings)
     match chosen.command:
-        case "up":
-            with alone(settings) as settings:
-                up(settings, chosen.only)
         case "down":
-            if not settings.data.exists():
+            if not settings.data.exists() and not backend.of(settings).runs(settings):
                 say("nothing to stop: this stack has never run")
                 return
             with alone(settings) as settings:
+                backend.find(settings)
                 down(settings, chosen.only)
         case "clean-data":
             if not settings.data.exists():
                 say(f"nothing to remove: {settings.data} does not exist")
                 return
             with alone(settings) as settings:
+                backend.find(settings)
                 clean_data(settings)
         case "status":
             status(settings, chosen.format == "json")
-        case "install":
-            install_only(chosen.what)
         case "env":
             environment(settings)
         case "logs":
-            logs(settings, chosen.part)
+            backend.of(settings).logs(settings, selected(settings, chosen.part))
         case "millrace":
             run_millrace(settings, chosen.arguments)
 

@@ -13,10 +13,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from . import charts, golang, lock, parts
+from . import charts, compose_plugin, golang, lock, parts
 from .settings import CACHE, ROOT, Stop, say, user_name
 from .steps import Step, emptied, run
 from .tools import (
@@ -35,13 +35,18 @@ from .tools import (
 
 @dataclass(frozen=True)
 class Need:
-    """What the caller is about to do: compile, run the stores, run other people's clients, hurt brokers, render the chart."""
+    """What the caller is about to do: compile, run the stores, run other people's clients, hurt brokers, render the chart,
+    run containers."""
 
     build: bool = False
     stores: bool = False
     clients: bool = False
     faults: bool = False
     charts: bool = False
+    containers: bool = False
+
+
+WORDS = tuple(field.name for field in fields(Need))
 
 
 def install(need: Need) -> None:
@@ -66,9 +71,11 @@ def missing_packages(need: Need) -> list[str]:
     # Only root can hurt brokers in these ways; without it the tests say that they are skipped.
     tools |= parts.FAULT_PACKAGES if need.faults and os.geteuid() == 0 else {}
     tools |= parts.CLIENT_PACKAGES if need.clients else {}
-    if (need.clients or need.charts) and golang.suitable() is None:
+    tools |= parts.CONTAINER_PACKAGES if need.containers else {}
+    compiles_go = need.clients or need.charts or need.containers and not compose_plugin.PROGRAM.exists()
+    if compiles_go and golang.suitable() is None:
         tools["go"] = "golang-go"
-    packages = [package for tool, package in tools.items() if not shutil.which(tool)]
+    packages = list(dict.fromkeys(package for tool, package in tools.items() if not shutil.which(tool)))
     if need.build and not Path("/usr/include/zlib.h").exists():
         packages.append("zlib1g-dev")
     if not VENV.exists() and not can_make_venv():
@@ -160,6 +167,10 @@ def plan(need: Need) -> list[Step]:
         steps += golang.plan()
     if need.charts:
         steps += charts.plan()
+    if need.containers:
+        steps += compose_plugin.plan()
+        if not any(VENV.glob("lib/python*/site-packages/kafka")):
+            steps.append(Step(f"for the tests, from PyPI: {parts.KAFKA_PYTHON}", "5 s", lambda: pip(parts.KAFKA_PYTHON)))
     return steps
 
 

@@ -14,7 +14,7 @@ SOURCE = ROOT / "deploy/prometheus"
 def targets(settings: Settings) -> str:
     """Everything that is scraped, under the job and instance that dashboards and alerts know it by."""
     jobs = {broker: ("broker", f"{broker}-http") for broker in parts.BROKERS}
-    jobs |= {part: (part, part) for part in [*parts.SERVICES, "prometheus", *parts.OPTIONAL]}
+    jobs |= {part: (part, part) for part in [*parts.SERVICES, *(n for n in settings.stores if n in ("prometheus", "alertmanager"))]}
     found = []
     for instance, (job, port) in jobs.items():
         found.append({"targets": [settings.address(port)], "labels": {"job": job, "instance": instance}})

@@ -1,4 +1,4 @@
-"""Names, versions, ports and order of everything the native stack is made of; nowhere else."""
+"""Names, versions, ports and order of everything the stacks are made of; the images of docker compose stand in .env."""
 
 import shutil
 
@@ -31,7 +31,7 @@ CLIENT_PACKAGES = {"kcat": "kcat", "mvn": "maven"}
 OPENSEARCH_MIN_JAVA = 21
 S3PROXY_MIN_JAVA = 17
 
-# Debian packages that are installed when their tool is missing. None of them brings a service.
+# Debian packages that are installed when their tool is missing. None of them but docker.io brings a service.
 BUILD_PACKAGES = {
     "gcc": "gcc",
     "g++": "g++",
@@ -43,6 +43,13 @@ FAULT_PACKAGES = {
     "ip": "iproute2",
     "mkfs.ext4": "e2fsprogs",
     "mount": "mount",
+}
+# Only for the tests of docker compose. Debian's own Compose is version 1, so that is built (compose_plugin.py).
+CONTAINER_PACKAGES = {
+    "dockerd": "docker.io",
+    "docker": "docker.io",
+    "debootstrap": "debootstrap",
+    "iptables": "iptables",
 }
 RUN_PACKAGES = {
     "curl": "curl",
@@ -77,6 +84,11 @@ PORTS = {
     "bakery-producer": ("BAKERY_PRODUCER_HTTP_PORT", 18102),
     "etl": ("ETL_HTTP_PORT", 18103),
     "archiver": ("ARCHIVER_HTTP_PORT", 18104),
+    # Only in containers, and only with the profiles `tracing` and `kafka-ui`.
+    "otlp-grpc": ("OTLP_GRPC_PORT", 14317),
+    "otlp-http": ("OTLP_HTTP_PORT", 14318),
+    "jaeger": ("JAEGER_PORT", 16686),
+    "kafka-ui": ("KAFKA_UI_PORT", 18080),
 }
 
 # Parts only where the machine has them. No registry carries a Grafana server, and Debian's Alertmanager reads its templates
@@ -85,19 +97,24 @@ GRAFANA = next(filter(None, map(shutil.which, ("grafana-server", "grafana"))), N
 ALERTMANAGER = next(filter(None, map(shutil.which, ("prometheus-alertmanager", "alertmanager"))), None)
 OPTIONAL = [name for name, found in (("alertmanager", ALERTMANAGER), ("grafana", GRAFANA)) if found]
 STORES = ["postgres", "opensearch", "s3", "prometheus", *OPTIONAL]
+# In containers nothing is missing, and the profiles of docker-compose.yaml add theirs.
+STORES_IN_DOCKER = ["postgres", "opensearch", "s3", "prometheus", "alertmanager", "grafana"]
+PROFILES = {"tracing": ["jaeger", "otel-collector"], "kafka-ui": ["kafka-ui"]}
+# What the mesh works without, and WITHOUT may therefore name.
+DISPENSABLE = ["prometheus", "alertmanager", "grafana"]
 BROKERS = ["broker-1", "broker-2", "broker-3"]
 SERVICES = ["weblog-generator", "bakery-producer", "etl", "archiver"]
-GROUPS = {"stores": STORES, "brokers": BROKERS, "services": SERVICES}
-ALL = BROKERS + STORES + SERVICES
 
 TOPICS = ["web-logs", "bk-orders"]
 
 
-def ports_of(part: str) -> list[str]:
-    """Every entry of PORTS that one supervised part listens on."""
+def ports_of(part: str, stack: str) -> list[str]:
+    """Every entry of PORTS that one part listens on; of a container, every one that it publishes."""
     if part in BROKERS:
         number = part.split("-")[1]
-        return [part, f"controller-{number}", f"broker-{number}-http"]
-    if part == "opensearch":
+        return [part, *([f"controller-{number}"] if stack == "native" else []), f"broker-{number}-http"]
+    if part == "opensearch" and stack == "native":
         return ["opensearch", "opensearch-transport"]
+    if part == "otel-collector":
+        return ["otlp-grpc", "otlp-http"]
     return [part]

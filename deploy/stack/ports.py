@@ -40,8 +40,8 @@ def owner(port: int) -> str:
     return "a process of another user"
 
 
-def names_of(wanted: list[str]) -> list[str]:
-    return [name for part in wanted for name in parts.ports_of(part)]
+def names_of(wanted: list[str], stack: str) -> list[str]:
+    return [name for part in wanted for name in parts.ports_of(part, stack)]
 
 
 def check(settings: Settings, wanted: list[str], settled: bool) -> None:
@@ -52,7 +52,7 @@ def check(settings: Settings, wanted: list[str], settled: bool) -> None:
     if settings.ports_free and not settled:
         return
     taken, seen = [], {}
-    for name in names_of(wanted):
+    for name in names_of(wanted, settings.stack):
         port = settings.port(name) if settled else settings.configured_port(name)
         variable = parts.PORTS[name][0]
         if port in seen:

@@ -1,4 +1,4 @@
-"""What is known of a part before it runs."""
+"""What is known of a part: before it runs, and while it does."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,15 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     stop_signal: str = "TERM"
     stop_s: int = 30
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part is doing. `state` is running, starting, restarting, unhealthy, paused, stopping, stopped or failed."""
+
+    state: str
+    pid: int | None = None
+    container: str | None = None
 
 
 def write(path: Path, text: str) -> Path:

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from . import parts, sigv4, supervise
+from . import backend, parts, sigv4
 from .settings import Settings, Stop, say
 
 
@@ -31,14 +31,9 @@ def fetch(url: str, method: str = "GET", body: str | None = None, headers: dict[
         raise NotYet(f"{url}: {error}") from error
 
 
-def psql_command(settings: Settings, database: str = "millrace") -> list[str]:
-    url = settings.environment()["DATABASE_URL"]
-    return ["psql", "-XqtA", url.removesuffix("/millrace") + f"/{database}"]
-
-
 def psql(settings: Settings, query: str, database: str = "millrace") -> str:
     environment = {**os.environ, "PGCONNECT_TIMEOUT": "5"}
-    command = [*psql_command(settings, database), "-c", query]
+    command = [*backend.of(settings).psql(settings, database), query]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise NotYet(done.stderr.strip())
@@ -107,28 +102,23 @@ SINGLE = {
     "prometheus": prometheus,
     "alertmanager": alertmanager,
     "grafana": grafana,
+    "jaeger": lambda settings: fetch(f"http://{settings.address('jaeger')}/"),
+    "otel-collector": lambda settings: None,  # it has no way to be asked
+    "kafka-ui": lambda settings: fetch(f"http://{settings.address('kafka-ui')}/actuator/health"),
 }
 
 
 def check(settings: Settings, name: str) -> None:
     """Raises NotYet unless the part can do its work, and has not only just begun to try."""
-    state = supervise.infos(settings).get(name, {}).get("statename", "not defined")
-    if state != "RUNNING":
-        raise NotYet(f"its process is {state.lower()}")
+    state = backend.of(settings).states(settings)[name].state
+    if state not in ("running", "unhealthy"):  # what a container's own check finds wrong is found, and said, below
+        raise NotYet(f"it is {state}")
     if name in SINGLE:
         SINGLE[name](settings)
     elif name in parts.BROKERS:
         fetch(f"http://{settings.address(f'{name}-http')}/readyz")
     else:
         fetch(f"http://{settings.address(name)}/readyz")
-
-
-def log_tail(settings: Settings, name: str, lines: int = 20) -> str:
-    try:
-        text = settings.log(name).read_text(errors="replace").splitlines()[-lines:]
-    except OSError:
-        text = []
-    return f"last lines of {settings.log(name)}:\n  " + "\n  ".join(text or ["(nothing)"])
 
 
 def ask_until(questions: dict, deadline: float) -> tuple | None:
@@ -158,7 +148,7 @@ def wait_for(settings: Settings, names: list[str], deadline: float) -> None:
     questions = {name: (f"ready     {name}", lambda name=name: check(settings, name)) for name in names}
     if late := ask_until(questions, deadline):
         name, reason = late
-        raise Stop(f"{name} is not ready: {reason}\n{log_tail(settings, name)}")
+        raise Stop(f"{name} is not ready: {reason}\n{backend.of(settings).log_tail(settings, name)}")
 
 
 # ---- records ---------------------------------------------------------------------------------
@@ -230,7 +220,7 @@ def wait_for_records(settings: Settings, before: dict, deadline: float) -> None:
 
 def blame(settings: Settings, topic: str, store: str) -> str:
     """The log of the part that is down, or else of the last one on the way that took nothing in."""
-    known = supervise.infos(settings)
-    down = [name for name in parts.ALL if known.get(name, {}).get("statename") != "RUNNING"]
+    known = backend.of(settings).states(settings)
+    down = [name for name, part in known.items() if part.state != "running"]
     suspects = down or [GENERATORS[topic], ARRIVALS[store][1]]
-    return "\n".join(log_tail(settings, name) for name in suspects[:3])
+    return "\n".join(backend.of(settings).log_tail(settings, name) for name in suspects[:3])

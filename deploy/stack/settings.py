@@ -10,7 +10,7 @@ import tempfile
 import urllib.parse
 from pathlib import Path
 
-from . import parts
+from . import parts, secrets
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
@@ -63,15 +63,82 @@ class Settings:
         self.ports_free = self.get("PORTS", "") == "free"
         if self.get("PORTS", "free") != "free":
             raise Stop(f"PORTS={self.get('PORTS')}: the only allowed value is free")
-        self.stack = self.get("STACK", "native")
+        # A stack stays what it was started as, too.
+        self.stack = self.get("STACK", self.recorded("stack") or "native")
+        if self.stack not in ("native", "docker"):
+            raise Stop(f"STACK={self.stack}: allowed are docker and native")
+        self.stack_is_open = not self.get("STACK", self.recorded("stack") or "")
+        self.without = set(self.get("WITHOUT", "").replace(",", " ").split())
+        if unknown := self.without - set(parts.DISPENSABLE):
+            raise Stop(f"WITHOUT={','.join(sorted(unknown))}: only {', '.join(parts.DISPENSABLE)} can be left out")
         self.bucket = self.get("S3_BUCKET", "millrace")
-        # Not AWS_*: a person's real credentials must not become those of the demo store.
-        self.s3_key = self.get("S3_ACCESS_KEY", "millrace")
-        self.s3_secret = self.get("S3_SECRET_KEY", "millrace-secret")
         self.region = "us-east-1"
-        self.pg_password = self.get("POSTGRES_PASSWORD", "millrace")
+        self.read_credentials()
         self.deadline_s = self.number("UP_DEADLINE_S", 300)
         self.ports: dict[str, int] = self.recorded("ports") or {}
+
+    def read_credentials(self) -> None:
+        self.secrets_dir = self.get("SECRETS_DIR", "")
+        try:
+            found = secrets.read(ROOT / (self.secrets_dir or secrets.DEMO))
+        except (OSError, ValueError) as error:
+            raise Stop(f"SECRETS_DIR={self.secrets_dir}: {error}") from None
+        if not self.secrets_dir:
+            # Not AWS_*: a person's real credentials must not become those of the demo store.
+            found = {key: self.get(key, value) for key, value in found.items()}
+        self.credentials = found
+        self.pg_password = found["POSTGRES_PASSWORD"]
+        self.s3_key, self.s3_secret = found["S3_ACCESS_KEY"], found["S3_SECRET_KEY"]
+
+    def secrets(self) -> Path:
+        """The directory that containers have their secrets from."""
+        if self.secrets_dir:
+            return (ROOT / self.secrets_dir).resolve()
+        changed = any(self.get(key, "") for key in secrets.SETTINGS)
+        return self.data / "secrets" if changed else ROOT / secrets.DEMO
+
+    def write_secrets(self) -> None:
+        if self.secrets() == self.data / "secrets":
+            secrets.write(self.secrets(), self.credentials)
+
+    # ---- what it is made of ------------------------------------------------------------------
+
+    def use(self, stack: str) -> None:
+        self.stack, self.stack_is_open = stack, False
+
+    @property
+    def stores(self) -> list[str]:
+        return self.stores_in_docker if self.stack == "docker" else [n for n in parts.STORES if n not in self.without]
+
+    @property
+    def stores_in_docker(self) -> list[str]:
+        profiles = self.get("COMPOSE_PROFILES", "").split(",")
+        added = [name for profile in profiles for name in parts.PROFILES.get(profile.strip(), [])]
+        return [name for name in [*parts.STORES_IN_DOCKER, *added] if name not in self.without]
+
+    @property
+    def all(self) -> list[str]:
+        """Every part, in the order of `make status`."""
+        return parts.BROKERS + self.stores + parts.SERVICES
+
+    @property
+    def all_in_docker(self) -> list[str]:
+        return parts.BROKERS + self.stores_in_docker + parts.SERVICES
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        return {"stores": self.stores, "brokers": parts.BROKERS, "services": parts.SERVICES}
+
+    @property
+    def project(self) -> str:
+        """The project of Docker Compose: the file's own name, unless the stack lives in a place of its own."""
+        if chosen := self.get("COMPOSE_PROJECT_NAME", ""):
+            return chosen
+        if self.data == ROOT / ".data":
+            return "millrace"
+        return "millrace-" + hashlib.sha256(bytes(self.data)).hexdigest()[:8]
+
+    # ---- settings ----------------------------------------------------------------------------
 
     def get(self, key: str, default: str) -> str:
         return self.values.get(key) or default
@@ -116,14 +183,14 @@ class Settings:
 
     def record(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
-        state = {"profile": self.profile, "ports": self.ports}
+        state = {"stack": self.stack, "profile": self.profile, "ports": self.ports}
         self.state_file.write_text(json.dumps(state, indent=2) + "\n")
 
     def port(self, name: str) -> int:
         return self.ports.get(name) or self.configured_port(name)
 
     def address(self, name: str) -> str:
-        return f"127.0.0.1:{self.port(name)}"
+        return f"127.0.0.1:{self.port(parts.ports_of(name, self.stack)[0] if name not in parts.PORTS else name)}"
 
     @property
     def marker(self) -> str:
@@ -153,7 +220,7 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """What `make env` prints and what every service is started with."""
         password = urllib.parse.quote(self.pg_password, safe="")
-        optional = {f"{name.upper()}_URL": f"http://{self.address(name)}" for name in parts.OPTIONAL}
+        optional = [name for name in self.stores if name in ("alertmanager", "grafana", "jaeger")]
         return {
             "KAFKA_BOOTSTRAP_SERVERS": ",".join(self.address(b) for b in parts.BROKERS),
             "DATABASE_URL": f"postgres://millrace:{password}@{self.address('postgres')}/millrace",
@@ -164,5 +231,5 @@ class Settings:
             "AWS_SECRET_ACCESS_KEY": self.s3_secret,
             "AWS_REGION": self.region,
             "PROMETHEUS_URL": f"http://{self.address('prometheus')}",
-            **optional,
+            **{f"{name.upper()}_URL": f"http://{self.address(name)}" for name in optional},
         }

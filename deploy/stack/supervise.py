@@ -168,7 +168,7 @@ def stop(settings: Settings, names: list[str]) -> None:
 def shut_down(settings: Settings) -> None:
     """Services first, then the brokers, then the stores; at last supervisord and anything left over."""
     if alive(settings):
-        for group in (parts.SERVICES, parts.BROKERS, parts.STORES):
+        for group in (parts.SERVICES, parts.BROKERS, settings.stores):
             stop(settings, group)
         rpc(settings).shutdown()
         wait_until(lambda: not alive(settings), 30, "supervisord did not end")
@@ -177,7 +177,7 @@ def shut_down(settings: Settings) -> None:
 
 def end_leftovers(settings: Settings) -> None:
     """Ends processes of this stack that outlived their supervisor (which somebody killed), in the order of a stop."""
-    for group in (parts.SERVICES, parts.BROKERS, parts.STORES):
+    for group in (parts.SERVICES, parts.BROKERS, settings.stores):
         end(settings, lambda name: name in group)
     end(settings, lambda name: True)
 

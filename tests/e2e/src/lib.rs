@@ -46,6 +46,7 @@ impl Stack {
             .args(arguments)
             .current_dir(&self.root)
             .env("PROFILE", "dev")
+            .env("STACK", "native")
             .env("PORTS", "free")
             .env("DATA_DIR", &self.data)
             .envs(self.variables.iter().cloned())
