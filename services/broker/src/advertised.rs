@@ -17,7 +17,8 @@ pub(crate) fn check(env: &Env, config: &Config) {
     let checked = async move {
         for endpoint in &advertised {
             let found = outside.resolve(&endpoint.host).await;
-            if let Some(why) = problem(endpoint, found, node_id, &voters) {
+            let voters = who_must_reach(&advertised, &voters);
+            if let Some(why) = problem(endpoint, found, node_id, voters) {
                 let address = format!("{}://{}:{}", endpoint.name, endpoint.host, endpoint.port);
                 tracing::warn!(address, "advertised.listeners: {why}");
             }
@@ -25,6 +26,13 @@ pub(crate) fn check(env: &Env, config: &Config) {
     };
     // Nothing waits for it: a slow resolver must not delay the start.
     drop(env.spawn(Plane::Control, "advertised", checked));
+}
+
+/// The voters on other hosts that a loopback address leaves out: none where another listener is there for them. A listener
+/// for the programs of this host beside one for a network, as docker compose files have it, is no mistake.
+fn who_must_reach<'a>(advertised: &[Endpoint], voters: &'a [Voter]) -> &'a [Voter] {
+    let is_reached = advertised.iter().any(|one| !is_loopback(&one.host));
+    if is_reached { &[] } else { voters }
 }
 
 /// Why clients or other brokers will not reach this broker under `endpoint`.
@@ -102,5 +110,13 @@ mod tests {
     fn localhost_is_right_where_all_voters_are_on_this_host() {
         let here = voters(&["10.0.0.1", "localhost", "127.0.0.1"]);
         assert_eq!(problem(&endpoint("localhost"), Ok(()), 1, &here), None);
+    }
+
+    #[test]
+    fn localhost_is_right_for_a_second_listener_that_is_for_this_host() {
+        let others = voters(&["broker-1", "broker-2"]);
+        let both = [endpoint("broker-1"), endpoint("localhost")];
+        assert!(who_must_reach(&both, &others).is_empty());
+        assert_eq!(who_must_reach(&both[1..], &others).len(), 2);
     }
 }
