@@ -59,7 +59,7 @@ def make_up_takes_it_over_and_waits_for_records(mesh: Mesh) -> None:
         assert row["address"] == f"127.0.0.1:{mesh.ports[name]}", row
     values = dict(line.split("=", 1) for line in mesh.make("env").splitlines())
     assert values["KAFKA_BOOTSTRAP_SERVERS"] == ",".join(f"127.0.0.1:{mesh.ports[b]}" for b in parts.BROKERS), values
-    assert "ended" not in mesh.make("logs", "SERVICE=etl")
+    assert '"service":"etl"' in mesh.make("logs", "SERVICE=etl"), "no log of the etl"
 
 
 def prometheus_sees_every_part(mesh: Mesh) -> None:
