@@ -3,6 +3,7 @@
 mod admin;
 mod base64;
 mod consume;
+mod kafka_tools;
 mod kubernetes;
 mod offsets;
 mod output;
@@ -16,6 +17,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 /// Millrace from the command line: topics, settings, groups, records, and the proof that nothing was lost.
 ///
@@ -59,6 +61,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some((tool, words)) = kafka_tools::called(std::env::args_os()) {
+        return run_kafka_tool(tool, &words);
+    }
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,12 +75,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()?;
-    runtime.block_on(async {
+        .build()
+}
+
+fn run_kafka_tool(tool: kafka_tools::Tool, words: &[String]) -> ExitCode {
+    match runtime() {
+        Ok(runtime) => match runtime.block_on(kafka_tools::run(tool, words)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(()) => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            eprintln!("millrace: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    runtime()?.block_on(async {
         match command {
             Command::Topics(command) => admin::topics::run(command).await,
             Command::Configs(command) => admin::configs::run(command).await,

@@ -9,4 +9,5 @@ mod cooperative_java;
 mod dump_log;
 mod franz_go;
 mod groups;
+mod kafka_tools;
 mod millrace;
