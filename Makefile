@@ -4,7 +4,7 @@ SHELL := /bin/bash
 STACK_COMMAND := scripts/stack
 
 .PHONY: up down cluster cluster-down status env verify logs clean-data images help \
-	test test-unit test-cluster test-compat test-e2e test-dashboards test-helm test-compose dashboards sim lint fmt
+	test test-unit test-cluster test-compat test-e2e test-dashboards test-helm test-images test-compose dashboards sim lint fmt
 
 up: ## Start the whole mesh (STACK=docker|native), and wait until records have reached every sink
 	@$(STACK_COMMAND) up
@@ -69,6 +69,9 @@ test-compose: ## The mesh in containers: docker-compose.yaml for real, with brok
 
 sim: ## Simulated lives: SEEDS=500 FIRST=1
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
+
+test-images: ## The images for real: alone, and in a compose file written for apache/kafka
+	@scripts/test images
 
 lint: ## Formatting, clippy with warnings denied, and cargo-deny where it is installed
 	@scripts/lint

@@ -18,8 +18,9 @@ BIN = "/opt/kafka/bin"
 
 
 def binaries() -> Path:
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return target / "debug"
+    """Where the programs of this checkout are; IMAGES_TEST_BINARIES says that they lie elsewhere, built already."""
+    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+    return Path(os.environ.get("IMAGES_TEST_BINARIES", target / "debug"))
 
 
 def image(name: str) -> str:
@@ -86,6 +87,12 @@ def healthy(name: str) -> bool:
 def tool(name: str, words: str, at: str, stdin: str = "") -> str:
     """Runs one of Kafka's tools inside of a container."""
     return docker("exec", "-i", at, f"{BIN}/kafka-{name}.sh", *words.split(), stdin=stdin)
+
+
+def compose_config() -> str:
+    """The directory with Docker Compose as a plugin, where the client has none of its own."""
+    own = run("docker", "compose", "version").returncode == 0
+    return os.environ.get("DOCKER_CONFIG", str(Path.home() / ".docker")) if own else str(ROOT / ".cache/docker-config")
 
 
 def free_ports(count: int) -> list[int]:

@@ -85,9 +85,8 @@ class Compose:
     def __init__(self) -> None:
         ports = engine.free_ports(3)
         self.host = ",".join(f"localhost:{port}" for port in ports)
-        plugins = must(ROOT / "scripts/compose-plugin").strip()
         self.environment = {
-            "DOCKER_CONFIG": plugins,
+            "DOCKER_CONFIG": engine.compose_config(),
             "KAFKA_IMAGE": image("broker"),
             **{f"PORT_{number}": str(port) for number, port in enumerate(ports, 1)},
         }
