@@ -195,3 +195,24 @@ fn the_stacks_run_the_same_opensearch_and_the_plugin_is_the_one_named() -> Resul
     ensure!(module.contains(&format!("github.com/docker/compose/v2 {version}")));
     Ok(())
 }
+
+#[test]
+fn the_chart_bundles_the_same_versions_as_compose() -> Result<()> {
+    let (values, pinned) = (read("helm/millrace/values.yaml")?, pinned()?);
+    for name in ["POSTGRES_IMAGE", "OPENSEARCH_IMAGE", "S3_IMAGE"] {
+        let image = pinned.get(name).context(name)?;
+        let (repository, version) = image.rsplit_once(':').context(name)?;
+        let (_, behind) = values
+            .split_once(&format!("repository: {repository}\n"))
+            .with_context(|| format!("{repository} is not in the chart's values"))?;
+        let tag = behind
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("tag: "))
+            .context("no tag")?;
+        ensure!(
+            tag.trim_matches('"') == version,
+            "{repository}: {version} in .env, {tag} in the chart"
+        );
+    }
+    Ok(())
+}
