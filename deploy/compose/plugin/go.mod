@@ -1,4 +1,4 @@
-// Docker Compose, built from its module: `scripts/compose build`. A module's own exclude block counts only where it is
+// Docker Compose, built from its module: `scripts/stack install containers`. A module's own exclude block counts only where it is
 // the main module, so it is repeated here.
 module millrace.invalid/compose
 
