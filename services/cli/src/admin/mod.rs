@@ -2,6 +2,7 @@
 
 pub mod configs;
 pub mod groups;
+mod secured;
 pub mod topics;
 
 use std::time::Duration;

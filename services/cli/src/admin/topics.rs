@@ -13,10 +13,10 @@ use wire::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsR
 use wire::{ErrorCode, Str};
 
 use super::configs::{self, Kind};
-use super::{Common, TIMEOUT, setting};
+use super::{Common, TIMEOUT, secured, setting};
 use crate::output::{Table, joined, print_json};
 use crate::topic;
-use crate::wire_client::{Connection, check};
+use crate::wire_client::{Connection, check, is_secured};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -143,6 +143,9 @@ async fn list_topics(list: List) -> anyhow::Result<()> {
 
 async fn create_topic(create: Create) -> anyhow::Result<()> {
     let name = &create.name;
+    if is_secured(&create.kafka) {
+        return create_secured(&create).await;
+    }
     let config = |(key, value): &(String, String)| CreatableTopicConfig {
         name: Str::copy_from(key),
         value: Some(Str::copy_from(value)),
@@ -172,6 +175,25 @@ async fn create_topic(create: Create) -> anyhow::Result<()> {
     check(outcome.error_code, outcome.error_message.as_deref())
         .with_context(|| format!("cannot create topic {name}"))?;
     println!("created topic {name}");
+    Ok(())
+}
+
+async fn create_secured(create: &Create) -> anyhow::Result<()> {
+    let (name, partitions) = (&create.name, create.partitions.unwrap_or(-1));
+    let factor = create.replication_factor.unwrap_or(-1);
+    match secured::create_topic(
+        &create.kafka,
+        name,
+        partitions,
+        factor.into(),
+        &create.config,
+    )
+    .await?
+    {
+        true => println!("created topic {name}"),
+        false if create.if_not_exists => println!("topic {name} exists"),
+        false => bail!("cannot create topic {name}: it exists"),
+    }
     Ok(())
 }
 
