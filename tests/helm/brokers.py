@@ -1,6 +1,7 @@
 """The brokers: what each would be started with, how long it may take to stop, how many may be away."""
 
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,10 +14,9 @@ KEYS = "".join(file.read_text() for file in (ROOT / "services/broker/src/config"
 SOURCES = "".join(file.read_text() for part in ("crates", "services") for file in (ROOT / part).rglob("*.rs"))
 # Agreed upon, and not there yet.
 ANNOUNCED_KEYS = {"controlled.shutdown.timeout.ms"}
-ANNOUNCED = {
-    *("KAFKA_SECURITY_PROTOCOL", "KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"),
-    *("KAFKA_SSL_CA_LOCATION", "KAFKA_SSL_CERTIFICATE_LOCATION", "KAFKA_SSL_KEY_LOCATION", "OPENSEARCH_CA_FILE"),
-}
+ANNOUNCED = {"OPENSEARCH_CA_FILE"}
+# Put into KAFKA_PROPERTIES by the kubelet.
+EXPANDED = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
 
 
 def statefulset(objects):
@@ -142,7 +142,7 @@ def configuration_keys_are_known(objects):
 def variables_are_known(objects):
     """Each variable of a service is one that a program reads."""
     # Read by libraries: sqlx, the AWS SDK, OpenTelemetry.
-    theirs = ANNOUNCED | {"PGPASSWORD", "PGSSLROOTCERT", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POD_NAME"}
+    theirs = ANNOUNCED | EXPANDED | {"PGPASSWORD", "PGSSLROOTCERT", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "POD_NAME"}
     for owner, labels, spec in pods(objects):
         if labels["app.kubernetes.io/component"] in ("broker", "postgres", "opensearch", "s3"):
             continue
@@ -151,6 +151,20 @@ def variables_are_known(objects):
                 name = variable["name"]
                 if name not in theirs and not name.startswith("OTEL_") and f'"{name}"' not in SOURCES:
                     yield f"{owner} {container['name']}: nobody reads {name}"
+
+
+def references_come_after_what_they_name(objects):
+    """$(NAME) is replaced only where NAME stands before it, and stays as it is otherwise."""
+    for owner, _, spec in pods(objects):
+        for container in containers(spec):
+            known = set()
+            for variable in container.get("env", []):
+                for name in re.findall(r"\$\((\w+)\)", variable.get("value", "")):
+                    if name not in known:
+                        yield f"{owner} {container['name']}: {variable['name']} refers to {name}, which is not there yet"
+                if variable["name"] in known:
+                    yield f"{owner} {container['name']}: {variable['name']} is there twice"
+                known.add(variable["name"])
 
 
 def scripts_are_shell(objects):
@@ -172,5 +186,6 @@ CHECKS = [
     probes_ask_the_right_questions,
     configuration_keys_are_known,
     variables_are_known,
+    references_come_after_what_they_name,
     scripts_are_shell,
 ]

@@ -55,6 +55,14 @@ def topics_are_created_and_raised():
     return problems + [f"called without need: {call}" for call in lowered]
 
 
+def topics_of_a_secured_kafka_are_only_created():
+    """Over TLS the command line cannot change a topic."""
+    calls, done = run("external-kafka", "Job/millrace-topics")
+    create = "topics create web-logs --if-not-exists --partitions 12 --config retention.ms=86400000"
+    wanted = [create, create, "topics create bk-orders --if-not-exists"]
+    return [] if (done.returncode, calls) == (0, wanted) else [f"{calls}{done.stderr}"]
+
+
 def a_test_reads_what_it_wrote():
     """Ten records go out and ten come back; where one is lost, the pod fails."""
     loses_one = 'head -n 9 "$NOTES.records" > "$NOTES.less"; mv "$NOTES.less" "$NOTES.records";'
@@ -74,4 +82,9 @@ def verify_covers_what_flows():
     return problems + (["a verify without sinks"] if "Pod/millrace-test-verify" in names else [])
 
 
-CHECKS = [topics_are_created_and_raised, a_test_reads_what_it_wrote, verify_covers_what_flows]
+CHECKS = [
+    topics_are_created_and_raised,
+    topics_of_a_secured_kafka_are_only_created,
+    a_test_reads_what_it_wrote,
+    verify_covers_what_flows,
+]

@@ -53,6 +53,7 @@ REFUSALS = [
     ),
     (["--set", "kafka.properties.ssl\\.ciphers=a\\,b"], ["the value of ssl.ciphers has a comma"]),
     (["--set", "kafka.properties.sasl\\.password=x"], ["passwords belong into a Secret"]),
+    (["--set", "kafka.properties.security\\.protocol=SSL"], ["which is set by kafka.securityProtocol"]),
     (["--set", "postgres.bundled=false"], ["postgres.external.url is empty"]),
     (["--set", "opensearch.bundled=false"], ["opensearch.external.url is empty"]),
     (

@@ -90,6 +90,9 @@
 {{- if contains "," (toString $value) -}}
 {{- $problems = append $problems (printf "kafka.properties: the value of %s has a comma, which separates properties" $key) -}}
 {{- end -}}
+{{- if eq $key "security.protocol" -}}
+{{- $problems = append $problems "kafka.properties has security.protocol, which is set by kafka.securityProtocol" -}}
+{{- end -}}
 {{- if regexMatch "password|secret" $key -}}
 {{- $problems = append $problems (printf "kafka.properties has %s: passwords belong into a Secret, see kafka.sasl.existingSecret" $key) -}}
 {{- end -}}

@@ -53,26 +53,37 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Variables of whoever is a client of Kafka. */}}
-{{- define "millrace.kafkaEnv" -}}
+{{/* Further librdkafka settings as NAME=VALUE,...: what secures the connection, and the user's own. */}}
+{{- define "millrace.kafkaProperties" -}}
+{{- $kafka := .Values.kafka -}}
 {{- $properties := list -}}
-{{- range $key, $value := .Values.kafka.properties -}}
+{{- if ne $kafka.securityProtocol "PLAINTEXT" -}}
+{{- $properties = append $properties (printf "security.protocol=%s" $kafka.securityProtocol) -}}
+{{- end -}}
+{{- if hasPrefix "SASL" $kafka.securityProtocol -}}
+{{- /* The kubelet puts the Secret's values in. */ -}}
+{{- $properties = concat $properties (list (printf "sasl.mechanism=%s" $kafka.sasl.mechanism) "sasl.username=$(KAFKA_SASL_USERNAME)" "sasl.password=$(KAFKA_SASL_PASSWORD)") -}}
+{{- end -}}
+{{- if hasSuffix "SSL" $kafka.securityProtocol -}}
+{{- if $kafka.tls.caSecret -}}
+{{- $properties = append $properties (printf "ssl.ca.location=/etc/millrace/kafka-ca/%s" $kafka.tls.caKey) -}}
+{{- end -}}
+{{- if $kafka.tls.clientSecret -}}
+{{- $properties = concat $properties (list "ssl.certificate.location=/etc/millrace/kafka-client/tls.crt" "ssl.key.location=/etc/millrace/kafka-client/tls.key") -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := $kafka.properties -}}
 {{- $properties = append $properties (printf "%s=%s" $key (include "millrace.scalar" $value)) -}}
 {{- end -}}
+{{- join "," $properties -}}
+{{- end -}}
+
+{{/* Variables of whoever is a client of Kafka. */}}
+{{- define "millrace.kafkaEnv" -}}
 - name: KAFKA_BOOTSTRAP_SERVERS
   value: {{ include "millrace.bootstrapServers" . | quote }}
-{{- with $properties }}
-- name: KAFKA_PROPERTIES
-  value: {{ join "," . | quote }}
-{{- end }}
 {{- with .Values.kafka }}
-{{- if ne .securityProtocol "PLAINTEXT" }}
-- name: KAFKA_SECURITY_PROTOCOL
-  value: {{ .securityProtocol }}
-{{- end }}
 {{- if hasPrefix "SASL" .securityProtocol }}
-- name: KAFKA_SASL_MECHANISM
-  value: {{ .sasl.mechanism }}
 - name: KAFKA_SASL_USERNAME
   valueFrom:
     secretKeyRef: {name: {{ .sasl.existingSecret }}, key: {{ .sasl.usernameKey }}}
@@ -80,18 +91,10 @@
   valueFrom:
     secretKeyRef: {name: {{ .sasl.existingSecret }}, key: {{ .sasl.passwordKey }}}
 {{- end }}
-{{- if hasSuffix "SSL" .securityProtocol }}
-{{- if .tls.caSecret }}
-- name: KAFKA_SSL_CA_LOCATION
-  value: /etc/millrace/kafka-ca/{{ .tls.caKey }}
 {{- end }}
-{{- if .tls.clientSecret }}
-- name: KAFKA_SSL_CERTIFICATE_LOCATION
-  value: /etc/millrace/kafka-client/tls.crt
-- name: KAFKA_SSL_KEY_LOCATION
-  value: /etc/millrace/kafka-client/tls.key
-{{- end }}
-{{- end }}
+{{- with include "millrace.kafkaProperties" . }}
+- name: KAFKA_PROPERTIES
+  value: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
