@@ -74,6 +74,13 @@ class Boards(unittest.TestCase):
                 if variable["type"] == "datasource":
                     self.assertEqual(provisioned[variable["current"]["value"]], variable["query"])
 
+    def test_every_stack_gives_grafana_what_its_provisioning_reads(self):
+        files = (ROOT / "grafana/provisioning").rglob("*.yml")
+        wanted = {name for file in files for name in re.findall(r": \$([A-Z_]+)", file.read_text())}
+        self.assertIn("MILLRACE_DASHBOARDS_DIR", wanted)
+        for path in ("docker-compose.yaml", "deploy/stack/monitoring.py"):
+            self.assertLessEqual(wanted, set(re.findall(r"[A-Z][A-Z_]+", (ROOT / path).read_text())), path)
+
     def test_variables_that_are_used_exist_and_those_that_exist_are_used(self):
         for uid, board in BOARDS.items():
             with self.subTest(uid):
