@@ -246,12 +246,14 @@ def what_is_broken() -> Row:
             ),
             lines(
                 "Errors per second",
-                "Tries of sinks that failed and are made again, dead letters, and records that the generators had refused.",
+                "Tries of sinks that failed and are made again, dead letters, records that the generators had refused, and spans that no"
+                " collector took.",
                 "cps",
                 [
                     prom(f"sum by (sink) (rate(millrace_sink_retries_total[{RATE}]))", "{{sink}} tries again"),
                     prom(f"sum by (sink) (rate(millrace_dead_letters_total[{RATE}]))", "{{sink}} dead letters"),
                     prom(f"sum(rate(millrace_generator_failed_total[{RATE}]))", "refused to generators"),
+                    prom(f'sum(rate(millrace_trace_spans_total{{outcome=~"dropped|failed"}}[{RATE}]))', "spans lost"),
                 ],
                 width=8,
                 height=6,
