@@ -52,16 +52,6 @@ def start(settings: Settings, wanted: list[str], deadline: float) -> None:
         ready.wait_for_records(settings, before, deadline)
 
 
-def install_only(words: str) -> None:
-    """Brings what the tests need, and starts nothing."""
-    wanted = set(words.split(","))
-    if unknown := wanted - {"build", "stores", "clients", "faults", "charts"}:
-        raise Stop(f"cannot install {', '.join(unknown)}: build, stores, clients, faults and charts exist")
-    need = install.Need(**{word: True for word in wanted})
-    install.check_tools(need)
-    install.install(need)
-
-
 def summary(settings: Settings, wanted: list[str]) -> None:
     environment = settings.environment()
     lines = ["", f"The stack runs under {settings.data}"]

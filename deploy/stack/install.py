@@ -72,7 +72,8 @@ def missing_packages(need: Need) -> list[str]:
     tools |= parts.FAULT_PACKAGES if need.faults and os.geteuid() == 0 else {}
     tools |= parts.CLIENT_PACKAGES if need.clients else {}
     tools |= parts.CONTAINER_PACKAGES if need.containers else {}
-    compiles_go = need.clients or need.charts or need.containers and not compose_plugin.PROGRAM.exists()
+    compiles_go = need.clients or need.charts and not charts.HELM.exists()
+    compiles_go = compiles_go or need.containers and not compose_plugin.PROGRAM.exists()
     if compiles_go and golang.suitable() is None:
         tools["go"] = "golang-go"
     packages = list(dict.fromkeys(package for tool, package in tools.items() if not shutil.which(tool)))
