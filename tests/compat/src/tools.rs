@@ -42,6 +42,16 @@ const JAVA: &[(&str, &str)] = &[
     ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
 ];
 
+/// Kafka's scripts that our command line stands in for.
+const OURS: &[&str] = &[
+    "kafka-broker-api-versions",
+    "kafka-configs",
+    "kafka-console-consumer",
+    "kafka-console-producer",
+    "kafka-consumer-groups",
+    "kafka-topics",
+];
+
 /// The clients, ready to be called.
 pub struct Tools {
     directory: TempDir,
@@ -72,6 +82,16 @@ impl Tools {
             &format!("#!/bin/sh\nexec '{}' \"$@\"\n", go.display()),
         );
         Tools { directory }
+    }
+
+    /// The same with our own tools under Kafka's names, where we have them.
+    pub fn with_ours() -> Tools {
+        let tools = Tools::find();
+        for name in OURS {
+            let script = format!("#!/bin/sh\nexec millrace {name} \"$@\"\n");
+            install(&tools.directory.path().join(format!("{name}.sh")), &script);
+        }
+        tools
     }
 
     /// Runs a shell script that must succeed; what it printed.

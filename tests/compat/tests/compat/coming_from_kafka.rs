@@ -8,10 +8,18 @@ const PAGE: &str = include_str!("../../../../docs/coming-from-kafka.md");
 
 #[test]
 fn each_command_of_the_page_works() -> Result<()> {
+    follow_the_page(&Tools::find())
+}
+
+#[test]
+fn each_command_of_the_page_works_with_our_tools_under_kafkas_names() -> Result<()> {
+    follow_the_page(&Tools::with_ours())
+}
+
+fn follow_the_page(tools: &Tools) -> Result<()> {
     // As many partitions of __consumer_offsets as a cluster has that nobody configured.
     let settings = Settings::default().property("offsets.topic.num.partitions", "50");
     let mut cluster = Cluster::with(settings)?;
-    let tools = Tools::find();
     let bootstrap = cluster.bootstrap();
     let partition = cluster.node(1).partition_dir("orders", 0);
     let data = partition
