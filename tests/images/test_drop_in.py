@@ -1,6 +1,8 @@
 """The images of this checkout in place of apache/kafka's, and what they promise about themselves."""
 
 import json
+import os
+import subprocess
 import unittest
 from pathlib import Path
 
@@ -47,6 +49,43 @@ class Promises(unittest.TestCase):
             done = run("docker", "run", "--rm", image(name), "healthcheck")
             self.assertEqual(done.returncode, 1, name)
             self.assertIn("Connection refused", done.stderr, name)
+
+
+    def test_an_extra_authority_is_trusted_beside_the_usual_ones(self) -> None:
+        with engine.directory() as directory:
+            (directory / "own.pem").write_text("-----BEGIN CERTIFICATE-----\nour own authority\n-----END CERTIFICATE-----\n")
+            registry = f"{engine.PREFIX}-ca/"
+            options = ["--registry", registry, "--ca-bundle", directory / "own.pem", "cli"]
+            must(ROOT / "scripts/images", "--from-binaries", engine.binaries(), *options)
+            tag = image("cli").replace(engine.REGISTRY, registry)
+            try:
+                counted = ["-c", "BEGIN CERT", "/etc/ssl/certs/ca-certificates.crt"]
+                usual = docker("run", "--rm", "--entrypoint", "grep", image("cli"), *counted)
+                self.assertEqual(int(docker("run", "--rm", "--entrypoint", "grep", tag, *counted)), int(usual) + 1)
+            finally:
+                run("docker", "image", "rm", tag)
+
+
+class Compiled(unittest.TestCase):
+    def test_the_machines_own_toolchain_makes_a_builder(self) -> None:
+        tag = f"{engine.PREFIX}-builder"
+        must(ROOT / "deploy/docker/local-builder", tag)
+        try:
+            program = "fn main() { println!(\"compiled\"); }"
+            script = "cat >/tmp/a.rs && rustc -o /tmp/a /tmp/a.rs && /tmp/a && c++ --version && perl -v && make -v && cargo -V"
+            self.assertIn("compiled", docker("run", "--rm", "-i", tag, "sh", "-ec", script, stdin=program))
+        finally:
+            run("docker", "image", "rm", tag)
+
+    @unittest.skipUnless("COMPILE" in os.environ, "COMPILE=1 compiles everything in a container, which takes a quarter of an hour")
+    def test_every_image_is_compiled_from_the_sources(self) -> None:
+        registry = f"{engine.PREFIX}-compiled/"
+        done = subprocess.run([ROOT / "scripts/images", "--registry", registry], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 0)
+        above = {line.split()[0].split("/")[-1].split(":")[0]: float(line.split()[-2]) for line in done.stdout.splitlines()[-6:]}
+        self.addCleanup(run, "docker", "image", "rm", *(image(name).replace(engine.REGISTRY, registry) for name in NAMES))
+        self.assertEqual(set(above), set(NAMES))
+        self.assertLess(above["broker"], 80)
 
 
 class Alone(unittest.TestCase):

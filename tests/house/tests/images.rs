@@ -89,6 +89,22 @@ fn any_builder_builds_every_image_and_none_runs_as_root() -> Result<()> {
 }
 
 #[test]
+fn the_builder_has_the_toolchain_that_the_workspace_asks_for() -> Result<()> {
+    let toolchain = read("rust-toolchain.toml")?;
+    let channel = toolchain
+        .lines()
+        .find_map(|line| line.strip_prefix("channel = "))
+        .context("channel")?;
+    let channel = channel.trim_matches('"').trim_end_matches(".0");
+    let builder = format!("\nARG BUILDER=rust:{channel}-bookworm\n");
+    ensure!(
+        read("deploy/docker/Dockerfile")?.contains(&builder),
+        "the Dockerfile's builder is not {channel}"
+    );
+    Ok(())
+}
+
+#[test]
 fn every_program_is_compiled_and_every_kafka_tool_has_its_name() -> Result<()> {
     let text = read("deploy/docker/Dockerfile")?.replace("\\\n", " ");
     let compiled = text

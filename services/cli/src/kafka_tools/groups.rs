@@ -112,7 +112,7 @@ fn action(given: &Given) -> Result<&'static str, Usage> {
     let mut actions = ACTIONS.iter().filter(|name| given.has(name));
     let (Some(action), None) = (actions.next(), actions.next()) else {
         return usage(
-            "Command must include exactly one action: --list, --describe, --delete, --reset-offsets, --delete-offsets, or --validate-regex.",
+            "Command must include exactly one action: --list, --describe, --delete, --reset-offsets, --delete-offsets, --validate-regex",
         );
     };
     given.required("bootstrap-server")?;

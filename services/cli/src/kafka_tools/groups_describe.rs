@@ -157,9 +157,7 @@ fn offset_row(
 }
 
 fn print_members(group: &DescribedGroup, verbose: bool) -> anyhow::Result<()> {
-    if !has_lines(group, group.members.len()) {
-        return Ok(());
-    }
+    has_lines(group, group.members.len());
     let mut rows = Vec::new();
     for member in &group.members {
         let places = assigned(member)?;
@@ -209,10 +207,14 @@ fn assignment(places: &[Place]) -> String {
 
 fn print_state(group: &DescribedGroup, coordinator: &Coordinator) {
     has_lines(group, 1);
+    let strategy = match &*group.protocol_data {
+        "" => "-",
+        strategy => strategy,
+    };
     let row = vec![
         group.group_id.to_string(),
-        format!("{} ({})", coordinator.address, coordinator.id),
-        group.protocol_data.to_string(),
+        format!("{}  ({})", coordinator.address, coordinator.id),
+        strategy.to_owned(),
         group.group_state.to_string(),
         group.members.len().to_string(),
     ];
@@ -223,7 +225,7 @@ fn print_state(group: &DescribedGroup, coordinator: &Coordinator) {
         "STATE",
         "#MEMBERS",
     ];
-    print_table(&header, &[15, 25, 20, 15, 15], &[row]);
+    print_table(&header, &[15, 25, 20, 20, 0], &[row]);
 }
 
 #[cfg(test)]

@@ -217,7 +217,10 @@ async fn create(given: &Given, controller: &mut Connection) -> anyhow::Result<()
     if exists && given.has("if-not-exists") {
         return Ok(());
     }
-    super::check(outcome.error_code, outcome.error_message.as_deref())?;
+    // What our broker adds in brackets, Kafka's does not say.
+    let message = outcome.error_message.as_deref();
+    let message = message.map(|text| text.split(" (it takes").next().unwrap_or(text));
+    super::check(outcome.error_code, message)?;
     println!("Created topic {name}.");
     Ok(())
 }

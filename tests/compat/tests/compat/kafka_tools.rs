@@ -1,7 +1,9 @@
 //! Our `kafka-*.sh` beside Apache Kafka's own, on one cluster: the same words give the same output and the same exit code.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use cluster::Cluster;
+use cluster::{Cluster, until};
 use compat::Tools;
 
 /// Each line is called twice, by Kafka's tool and by ours, on topics and groups of their own: `{t}` is the topic and `{g}`
@@ -11,7 +13,7 @@ const LINES: &[&str] = &[
     "topics --create --topic {t} --partitions 3 --config retention.ms=1000000 --config flush.messages=1",
     "topics --create --topic {t}",
     "topics --create --topic {t} --if-not-exists",
-    "topics --create --topic {t}_x.y --replication-factor 2",
+    "topics --create --topic {t}_x.y --replica-assignment 3:1",
     "topics --create --topic bad/name",
     "topics --create --topic {t}2 --replication-factor 9",
     "topics --create --topic {t}2 --config foo=bar",
@@ -33,13 +35,12 @@ const LINES: &[&str] = &[
     "topics",
     "topics --list --nonsense",
     "[a:1,b:2\tkey\tvalue\n]console-producer --topic {t} --reader-property parse.key=true --reader-property parse.headers=true",
-    "[k1:v1\nk2:v2\nk3:v3\n]console-producer --topic {t} --property parse.key=true --property key.separator=:",
+    "[k1:v1\nk3:v2\nk8:v3\nk14:v4\n]console-producer --topic {t} --property parse.key=true --property key.separator=:",
     "[no key\n]console-producer --topic {t} --reader-property parse.key=true",
-    "console-consumer --topic {t} --from-beginning --max-messages 4 --timeout-ms 60000 --group {g} --formatter-property print.key=true --formatter-property print.headers=true --formatter-property print.partition=true --formatter-property print.offset=true --formatter-property key.separator=|",
+    "console-consumer --topic {t} --from-beginning --max-messages 5 --timeout-ms 60000 --group {g} --formatter-property print.key=true --formatter-property print.headers=true --formatter-property print.partition=true --formatter-property print.offset=true --formatter-property key.separator=|",
     "console-consumer --topic {t} --partition 1 --offset earliest --timeout-ms 4000 --property print.key=true",
     "consumer-groups --list --state empty",
     "consumer-groups --describe --group {g}",
-    "consumer-groups --describe --group {g} --verbose",
     "consumer-groups --describe --group {g} --members",
     "consumer-groups --describe --group {g} --state",
     "consumer-groups --describe --group {g}none",
@@ -48,6 +49,7 @@ const LINES: &[&str] = &[
     "consumer-groups --reset-offsets --group {g} --shift-by -1 --all-topics --dry-run",
     "consumer-groups --reset-offsets --group {g} --to-datetime 2020-01-01T00:00:00.000 --all-topics --dry-run --export",
     "consumer-groups --reset-offsets --group {g} --to-latest --all-topics --execute",
+    "consumer-groups --describe --group {g} --verbose",
     "consumer-groups --reset-offsets --group {g} --to-current --all-topics --dry-run",
     "consumer-groups --delete-offsets --group {g} --topic {t}:0",
     "consumer-groups --delete --group {g}",
@@ -68,16 +70,30 @@ const LINES: &[&str] = &[
     "broker-api-versions",
 ];
 
-struct Side<'a> {
+/// What is said of a group that both look at while it has a member.
+const LIVE: &[&str] = &[
+    "consumer-groups --describe --group live",
+    "consumer-groups --describe --group live --members",
+    "consumer-groups --describe --group live --members --verbose",
+    "consumer-groups --describe --group live --state",
+    "consumer-groups --describe --all-groups --state",
+    "consumer-groups --list",
+    "consumer-groups --list --state stable",
+    "consumer-groups --reset-offsets --group live --to-earliest --all-topics --execute",
+    "consumer-groups --delete --group live",
+    "consumer-groups --delete-offsets --group live --topic live",
+];
+
+struct Side {
     /// What stands before the tool's name and after it.
-    command: (&'a str, &'a str),
-    topic: &'a str,
-    group: &'a str,
+    command: (&'static str, &'static str),
+    topic: &'static str,
+    group: &'static str,
     /// The beginning of the other side's names.
-    other: &'a str,
+    other: &'static str,
 }
 
-impl Side<'_> {
+impl Side {
     /// The exit code and what was printed, without what is only a Java program's.
     fn call(&self, cluster: &Cluster, tools: &Tools, line: &str) -> (bool, Vec<String>) {
         let (input, line) = match line.strip_prefix('[') {
@@ -156,26 +172,53 @@ fn with_sorted_settings(line: &str) -> String {
     }
 }
 
+const JAVA: Side = Side {
+    command: ("", ".sh"),
+    topic: "java-topic",
+    group: "java-group",
+    other: "mill-",
+};
+const OURS: Side = Side {
+    command: ("millrace ", ""),
+    topic: "mill-topic",
+    group: "mill-group",
+    other: "java-",
+};
+
 #[test]
 fn our_tools_and_kafkas_own_say_the_same() -> Result<()> {
+    compare(&Cluster::start()?, &Tools::find(), LINES)
+}
+
+#[test]
+fn our_tools_and_kafkas_own_say_the_same_of_a_group_with_a_member() -> Result<()> {
     let cluster = Cluster::start()?;
     let tools = Tools::find();
-    let java = Side {
-        command: ("", ".sh"),
-        topic: "java-topic",
-        group: "java-group",
-        other: "mill-",
-    };
-    let ours = Side {
-        command: ("millrace ", ""),
-        topic: "mill-topic",
-        group: "mill-group",
-        other: "java-",
-    };
+    let servers = format!("--bootstrap-server {}", cluster.bootstrap());
+    tools.run(&format!(
+        "millrace kafka-topics {servers} --create --topic live --partitions 2\n\
+         printf 'a\\nb\\n' | millrace kafka-console-producer {servers} --topic live"
+    ));
+    let reading = tools.start(&format!(
+        "millrace kafka-console-consumer {servers} --topic live --group live --from-beginning"
+    ));
+    let state = format!("millrace kafka-consumer-groups {servers} --describe --group live");
+    until(Duration::from_secs(60), "the group has read all", || {
+        let lines = tools.attempt(&state).1;
+        Ok(lines
+            .lines()
+            .any(|line| line.contains(" 2               2               0 ")))
+    })?;
+    compare(&cluster, &tools, LIVE)?;
+    drop(reading);
+    Ok(())
+}
+
+fn compare(cluster: &Cluster, tools: &Tools, lines: &[&str]) -> Result<()> {
     let mut different = Vec::new();
-    for line in LINES {
-        let theirs = java.call(&cluster, &tools, line);
-        let mine = ours.call(&cluster, &tools, line);
+    for line in lines {
+        let theirs = JAVA.call(cluster, tools, line);
+        let mine = OURS.call(cluster, tools, line);
         if theirs != mine {
             different.push(format!("{line}\n  Kafka's: {theirs:#?}\n  ours: {mine:#?}"));
         }
