@@ -196,7 +196,7 @@ fn our_tools_and_kafkas_own_say_the_same_of_a_group_with_a_member() -> Result<()
     let tools = Tools::find();
     let servers = format!("--bootstrap-server {}", cluster.bootstrap());
     tools.run(&format!(
-        "millrace kafka-topics {servers} --create --topic live --partitions 2\n\
+        "millrace kafka-topics {servers} --create --topic live --partitions 1\n\
          printf 'a\\nb\\n' | millrace kafka-console-producer {servers} --topic live"
     ));
     let reading = tools.start(&format!(
