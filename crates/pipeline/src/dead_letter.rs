@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures::future::try_join_all;
-use prometheus::{IntCounterVec, Opts};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 use telemetry::Registry;
+use telemetry::metrics::{Counter, Series};
 
 use crate::cluster::{TopicDefaults, ensure_topic};
+use crate::families::DEAD_LETTERS;
 use crate::spans;
 use crate::{KafkaOptions, Partition, Record};
 
@@ -80,32 +81,23 @@ pub struct DeadLetters {
     sink: &'static str,
     options: KafkaOptions,
     producer: Mutex<FutureProducer>,
-    sent: IntCounterVec,
+    sent: Series<Counter>,
     existing: Mutex<BTreeSet<String>>,
 }
 
 impl DeadLetters {
     /// # Errors
-    /// When the Kafka client's settings are refused or the metric's name is taken.
+    /// When the Kafka client's settings are refused.
     pub fn new(
         sink: &'static str,
         options: &KafkaOptions,
         registry: &Registry,
     ) -> anyhow::Result<DeadLetters> {
-        let sent = IntCounterVec::new(
-            Opts::new(
-                "millrace_dead_letters_total",
-                "Records that the sink refused and that went to the dead-letter topic.",
-            )
-            .const_label("sink", sink),
-            &["topic"],
-        )?;
-        registry.register(Box::new(sent.clone()))?;
         Ok(DeadLetters {
             sink,
             options: options.clone(),
             producer: Mutex::new(producer(sink, options)?),
-            sent,
+            sent: registry.counters(&DEAD_LETTERS),
             existing: Mutex::default(),
         })
     }
@@ -133,7 +125,7 @@ impl DeadLetters {
             tracing::warn!(sink = self.sink, partition = %from, offset = record.offset, stage = why.stage, class = why.class, reason = %why.message, "dead letter");
         }
         self.sent
-            .with_label_values(&[&*from.topic])
+            .with(&[self.sink, &from.topic])
             .inc_by(refused.len() as u64);
         Ok(())
     }

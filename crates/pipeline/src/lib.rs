@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod dead_letter;
+pub mod families;
 pub mod generator;
 
 mod backoff;
@@ -18,7 +19,8 @@ mod spans;
 
 pub use backoff::{Backoff, random_u64};
 pub use consumer::{
-    Batch, BatchLimits, Error, Gap, LogRange, Partition, Settings, Sink, Source, Writer, run,
+    Batch, BatchLimits, Error, Gap, LogRange, Partition, Settings, Sink, Source, Stages, Writer,
+    run,
 };
 pub use dead_letter::{DeadLetters, Rejection};
 pub use options::KafkaOptions;

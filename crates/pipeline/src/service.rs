@@ -50,12 +50,13 @@ impl Service {
     /// When the address cannot be bound, logs or handlers cannot be installed, or traces are configured wrongly.
     pub async fn start(name: &'static str, metrics_addr: Option<&str>) -> anyhow::Result<Service> {
         telemetry::init_logs(name)?;
-        let (registry, readiness) = (Registry::new(), Readiness::default());
+        let (registry, readiness) = (Registry::from_env()?, Readiness::default());
         let traces = Traces::start(&Identity {
             service: name,
             instance: None,
         })?;
-        traces.counters().register(&registry)?;
+        traces.counters().register(&registry);
+        telemetry::describe_process(&registry, name);
         let stop = CancellationToken::new();
         let (signal, ending) = (telemetry::shutdown_signal()?, stop.clone());
         tokio::spawn(async move {

@@ -21,6 +21,8 @@ pub struct CacheBudget {
     limit_bytes: u64,
     used_bytes: AtomicU64,
     live: AtomicUsize,
+    hits: AtomicU64,
+    misses: AtomicU64,
     order: Mutex<Order>,
 }
 
@@ -37,12 +39,24 @@ impl CacheBudget {
             limit_bytes,
             used_bytes: AtomicU64::new(0),
             live: AtomicUsize::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
             order: Mutex::default(),
         })
     }
 
     pub fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    /// Reads of records that were answered from memory, and those that were not.
+    pub fn reads(&self) -> (u64, u64) {
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        (count(&self.hits), count(&self.misses))
     }
 
     fn removed(&self, entry: &Cached) {
@@ -165,8 +179,10 @@ impl LogCache {
             .front()
             .is_none_or(|first| from < first.base_offset)
         {
+            self.budget.misses.fetch_add(1, Ordering::Relaxed);
             return None;
         }
+        self.budget.hits.fetch_add(1, Ordering::Relaxed);
         let first = batches.0.partition_point(|e| e.last_offset < from);
         let mut gather = Gather::default();
         for entry in batches.0.range(first..) {

@@ -13,12 +13,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
-use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Readiness;
+use crate::metrics::{ReadySource, Registry};
 
 /// How long [`HttpServer::stop`] waits for answers under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,6 +32,7 @@ struct Watched {
 /// The three routes. /healthz answers 200 as long as the process runs; /readyz answers 200 when every part is ready, and
 /// otherwise 503 with one line for each part that is not.
 pub fn router(registry: Registry, readiness: Readiness) -> Router {
+    registry.source("ready", ReadySource(readiness.clone()));
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -114,15 +115,8 @@ impl HttpServer {
 }
 
 async fn metrics(State(watched): State<Watched>) -> Response {
-    let mut text = Vec::new();
-    match TextEncoder::new().encode(&watched.registry.gather(), &mut text) {
-        Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("cannot encode the metrics: {error}\n"),
-        )
-            .into_response(),
-    }
+    let format = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (format, watched.registry.render()).into_response()
 }
 
 async fn readyz(State(watched): State<Watched>) -> Response {
@@ -140,6 +134,7 @@ async fn readyz(State(watched): State<Watched>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Family;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -161,11 +156,8 @@ mod tests {
     #[tokio::test]
     async fn a_server_shows_metrics_and_says_why_it_is_not_ready() {
         let registry = Registry::new();
-        let counter =
-            prometheus::IntCounter::new("millrace_test_total", "A test.").expect("a valid name");
-        registry
-            .register(Box::new(counter.clone()))
-            .expect("registered once");
+        static TEST: Family = Family::counter("millrace_test_total", &[], "A test");
+        let counter = registry.counter(&TEST);
         counter.inc();
         let readiness = Readiness::waiting_for(["postgres"]);
 
@@ -178,6 +170,7 @@ mod tests {
                 .await
                 .contains("millrace_test_total 1")
         );
+        assert!(get(addr, "/metrics").await.contains("millrace_ready 0"));
         assert!(get(addr, "/healthz").await.starts_with("HTTP/1.1 200"));
         let waiting = get(addr, "/readyz").await;
         assert!(

@@ -6,6 +6,7 @@
 mod healthcheck;
 mod http;
 mod logs;
+pub mod metrics;
 mod readiness;
 mod shutdown;
 pub mod traces;
@@ -13,6 +14,6 @@ pub mod traces;
 pub use healthcheck::healthcheck;
 pub use http::{HttpServer, router, serve, serve_http};
 pub use logs::init_logs;
-pub use prometheus::{self, Registry};
+pub use metrics::{Registry, describe_process};
 pub use readiness::Readiness;
 pub use shutdown::shutdown_signal;

@@ -18,6 +18,7 @@ use anyhow::Context;
 use clap::Parser;
 use connector::Connector;
 use options::Options;
+use pipeline::families;
 use pipeline::{Backoff, BatchLimits, CancellationToken, DeadLetters, Settings, TRACES_GRACE};
 use sink::{Archive, LookUps, refuse_compacted};
 use store::probe;
@@ -64,12 +65,13 @@ async fn run(options: Options, connector: Connector) -> anyhow::Result<()> {
         tracing::info!(signal = name, "stopping");
         stop_on_signal.cancel();
     });
-    let registry = Registry::new();
+    let registry = Registry::from_env()?;
     let traces = Traces::start(&Identity {
         service: "archiver",
         instance: options.instance_id.clone(),
     })?;
-    traces.counters().register(&registry)?;
+    traces.counters().register(&registry);
+    telemetry::describe_process(&registry, "archiver");
     let readiness = Readiness::waiting_for(["store"]);
     let http =
         telemetry::serve_http(&options.metrics_addr, registry.clone(), readiness.clone()).await?;
@@ -115,12 +117,15 @@ async fn prepare(
         max_bytes: MAX_OBJECT_BYTES,
         max_wait: connector.rotate_interval.unwrap_or(NEVER),
     };
+    settings.objective = options.objective(connector);
     settings.batch_bytes = usize::try_from(options.memory_bytes).unwrap_or(usize::MAX);
     let archive = Archive {
         shared: Arc::new(Shared {
             objects,
             letters,
             compression: connector.compression,
+            objects_written: registry.counters(&families::OBJECTS),
+            object_bytes: registry.counters(&families::OBJECT_BYTES),
         }),
         topics_dir: connector.topics_dir.clone(),
         flush_size: connector.flush_size,

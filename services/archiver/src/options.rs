@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
@@ -8,6 +9,9 @@ use pipeline::KafkaOptions;
 
 use crate::connector::Connector;
 use crate::store::s3::Location;
+
+/// How long an object may take after its interval is over.
+const SLACK: Duration = Duration::from_secs(10);
 
 /// Archives Kafka topics in S3, exactly once, with the layout of Kafka Connect's S3 sink.
 ///
@@ -69,6 +73,11 @@ pub struct Options {
     #[arg(long, env = "ARCHIVER_MEMORY_BYTES", default_value_t = 256 << 20, value_parser = clap::value_parser!(u64).range(1 << 20..), value_name = "BYTES")]
     pub memory_bytes: u64,
 
+    /// Within so many milliseconds after its timestamp a record should be in an object; only counted by, at /metrics
+    /// [default: rotate.schedule.interval.ms and ten seconds]
+    #[arg(long, env = "FRESHNESS_OBJECTIVE_MS", value_name = "MS")]
+    pub freshness_objective_ms: Option<u64>,
+
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(
         long,
@@ -89,6 +98,13 @@ impl Options {
         let text = std::fs::read(&self.config)
             .with_context(|| format!("cannot read {file} (--config)"))?;
         Connector::parse(&text, variable).with_context(|| format!("in {file}"))
+    }
+
+    /// Within so long a record should be stored.
+    pub fn objective(&self, connector: &Connector) -> Duration {
+        let after_rotation = connector.rotate_interval.unwrap_or_default() + SLACK;
+        let given = self.freshness_objective_ms.map(Duration::from_millis);
+        given.unwrap_or(after_rotation)
     }
 
     pub fn location(&self, connector: &Connector) -> anyhow::Result<Location> {

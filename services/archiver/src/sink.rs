@@ -42,6 +42,10 @@ impl<O: Objects + 'static, L: Letters> pipeline::Sink for Archive<O, L> {
 
     async fn open(&self, from: &pipeline::Source) -> Result<(Writer<O, L>, i64), pipeline::Error> {
         let partition = from.partition.clone();
+        // There from the first object on, as zero.
+        let topic = &[&*partition.topic];
+        self.shared.objects_written.with(topic);
+        self.shared.object_bytes.with(topic);
         let policy = self
             .kafka
             .cleanup_policy(&partition.topic)
@@ -88,6 +92,7 @@ impl<O: Objects + 'static, L: Letters> pipeline::Sink for Archive<O, L> {
                 tip: tip.next,
                 gap,
                 lettered,
+                stages: from.stages.clone(),
             },
             tip.next,
         ))

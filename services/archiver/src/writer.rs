@@ -9,7 +9,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
-use pipeline::{Batch, DeadLetters, Gap, Partition, Record, Rejection};
+use pipeline::{Batch, DeadLetters, Gap, Partition, Record, Rejection, Stages};
+use telemetry::metrics::{Counter, Series};
+use tokio::time::Instant;
 
 use crate::connector::Compression;
 use crate::json_line::{self, NotJson};
@@ -38,6 +40,8 @@ pub struct Shared<O, L> {
     pub objects: Arc<O>,
     pub letters: L,
     pub compression: Compression,
+    pub objects_written: Series<Counter>,
+    pub object_bytes: Series<Counter>,
 }
 
 pub struct Writer<O, L> {
@@ -51,6 +55,7 @@ pub struct Writer<O, L> {
     pub gap: Ranges,
     /// Below, what is not JSON has been dead-lettered by this writer.
     pub lettered: i64,
+    pub stages: Stages,
 }
 
 /// Consecutive records made into lines.
@@ -71,7 +76,9 @@ impl<O: Objects + 'static, L: Letters> pipeline::Writer for Writer<O, L> {
             .partition_point(|record| record.offset < self.tip);
         let mut rest = &batch.records[stored..];
         while !rest.is_empty() {
+            let began = Instant::now();
             let lines = lines(rest);
+            self.stages.decode.observe(began.elapsed());
             rest = lines.rest;
             let next = if rest.is_empty() {
                 batch.next_offset
@@ -123,9 +130,13 @@ impl<O: Objects, L: Letters> Writer<O, L> {
             ranges: lines.ranges,
             gap: self.gap.clone(),
         };
+        let began = Instant::now();
         let body = compress(lines.body, self.shared.compression)
             .await
             .map_err(pipeline::Error::Retry)?;
+        self.stages.write.observe(began.elapsed());
+        let began = Instant::now();
+        let size = body.len() as u64;
         let found = put_then_look(&*self.shared.objects, &key, body, metadata.encode()).await;
         let found = found.map_err(|unclear| pipeline::Error::Retry(unclear.into()))?;
         let stored_next = next_offset(&key, self.tip, &found, &self.source).map_err(stop)?;
@@ -137,6 +148,11 @@ impl<O: Objects, L: Letters> Writer<O, L> {
                 "another owner of the partition has stored this object"
             );
         }
+        // The object is what commits: whoever finds it knows where to go on.
+        self.stages.commit.observe(began.elapsed());
+        let topic = &[&*self.partition.topic];
+        self.shared.objects_written.with(topic).inc();
+        self.shared.object_bytes.with(topic).inc_by(size);
         self.tip = stored_next;
         self.gap = Ranges::default();
         Ok(stored_next)

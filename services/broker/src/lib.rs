@@ -9,6 +9,7 @@ pub mod logs;
 pub mod metrics;
 pub mod net;
 pub mod partition;
+pub mod probe;
 pub mod quorum;
 pub mod replication;
 pub mod server;

@@ -117,6 +117,7 @@ async fn serve(env: Env, config: Config) -> anyhow::Result<()> {
             return Ok(());
         }
     };
+    telemetry::describe_process(server.registry(), "millrace-broker");
     tokio::select! {
         biased;
         signal = &mut stop => tracing::info!(signal, "stopping"),

@@ -19,8 +19,10 @@ use crate::coordinator::Groups;
 use crate::env::{Env, Listener, Plane, Stream};
 use crate::logs::{Logs, Upkeep};
 use crate::metrics::Metrics;
-use crate::net::{Bound, Net};
+use crate::metrics::observer::Observer;
+use crate::net::{Bound, ByteBudget, Net};
 use crate::partition::Partitions;
+use crate::probe;
 use crate::quorum::{Joining, Quorum};
 use crate::replication::Replication;
 use crate::spans::Spans;
@@ -42,6 +44,8 @@ pub struct Broker {
     pub partitions: Arc<Partitions>,
     /// The fetch sessions of its clients.
     pub fetch_sessions: fetch::Sessions,
+    /// The bytes of requests in memory.
+    pub requests: Arc<ByteBudget>,
     /// Room for what consumers were answered and have not taken yet.
     pub answers: fetch::Room,
     /// The coordinators of consumer groups.
@@ -57,6 +61,9 @@ pub struct Server {
     broker: Arc<Broker>,
     logs: Arc<Logs>,
     upkeep: Upkeep,
+    /// What shows the broker's state at `/metrics`.
+    observer: Observer,
+    probe: Option<JoinHandle<()>>,
     /// What follows the metadata and the leaders, while the broker runs.
     replication: Replication,
     /// Follows which group coordinators are here.
@@ -70,7 +77,7 @@ impl Server {
     /// Starts every part; returns when clients are accepted.
     pub async fn start(env: Env, config: Config) -> anyhow::Result<Server> {
         let config = Arc::new(config);
-        let registry = Registry::new();
+        let registry = Registry::with_limit(config.metrics.series_max);
         let readiness = Readiness::waiting_for(["logs", "metadata", "listeners"]);
         let metrics = Arc::new(Metrics::new(registry.clone()));
         let sink = env.spans();
@@ -106,6 +113,7 @@ impl Server {
         let fetch_sessions =
             fetch::Sessions::new(slots, fetch::PARTITIONS_MAX, first_session(&env));
         let answers = fetch::Room::new(config.net.answer_bytes);
+        let requests = Arc::new(ByteBudget::new(config.net.in_flight_bytes));
         let broker = Arc::new(Broker {
             env,
             config,
@@ -114,11 +122,13 @@ impl Server {
             partitions,
             groups,
             fetch_sessions,
+            requests,
             answers,
             metrics,
             spans,
         });
-        let upkeep = logs.keep(&broker.partitions, &broker.metrics);
+        let observer = Observer::start(&broker, &logs);
+        let upkeep = logs.keep(&broker.partitions);
         let replication = Replication::start(
             &broker.env,
             &broker.config,
@@ -131,16 +141,24 @@ impl Server {
         readiness.ready("metadata");
         let net = Net::start(&broker, bound);
         readiness.ready("listeners");
+        let probe = probe::start(&broker);
         Ok(Server {
             broker,
             logs,
             upkeep,
+            observer,
+            probe,
             replication,
             coordinators,
             net,
             http,
             readiness,
         })
+    }
+
+    /// What `/metrics` shows.
+    pub fn registry(&self) -> &Registry {
+        self.broker.metrics.registry()
     }
 
     /// What handlers get.
@@ -160,6 +178,9 @@ impl Server {
     /// Hands everything over and stops every part.
     pub async fn stop(self) {
         self.readiness.not_ready("listeners", "stopping");
+        if let Some(probe) = &self.probe {
+            probe.abort();
+        }
         let broker_epoch = self.broker.quorum.broker_epoch();
         self.broker.quorum.shutdown().await;
         self.coordinators.abort();
@@ -168,6 +189,7 @@ impl Server {
         drop(self.replication);
         self.broker.partitions.close();
         drop(self.upkeep);
+        drop(self.observer);
         self.logs.close(&self.broker.partitions, broker_epoch).await;
         if let Some(http) = self.http {
             http.stop().await;

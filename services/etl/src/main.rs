@@ -86,6 +86,15 @@ struct Command {
     #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
     database_connections: u32,
 
+    /// Within so many milliseconds after its timestamp a record should be stored; only counted by, at /metrics.
+    #[arg(
+        long,
+        env = "FRESHNESS_OBJECTIVE_MS",
+        default_value_t = 10_000,
+        value_name = "MS"
+    )]
+    freshness_objective_ms: u64,
+
     /// Address for /metrics, /healthz and /readyz; not served when absent.
     #[arg(long, env = "METRICS_ADDR", value_name = "HOST:PORT")]
     metrics_addr: Option<String>,
@@ -113,6 +122,7 @@ impl Command {
                 max_wait: Duration::from_millis(self.batch_wait_ms),
             },
             instance_id: self.instance_id.clone(),
+            objective: Duration::from_millis(self.freshness_objective_ms),
             buffer_bytes: usize::try_from(self.buffer_bytes).unwrap_or(usize::MAX),
             tracer,
             ..Settings::new(

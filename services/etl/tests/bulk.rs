@@ -12,7 +12,8 @@ use etl::model::Topics;
 use etl::opensearch::{NAME, OpenSearch};
 use pipeline::cluster::TopicIdentity;
 use pipeline::{
-    Batch, DeadLetters, Error, KafkaOptions, LogRange, Partition, Record, Sink, Source, Writer,
+    Batch, DeadLetters, Error, KafkaOptions, LogRange, Partition, Record, Sink, Source, Stages,
+    Writer,
 };
 use serde_json::{Value, json};
 use telemetry::Registry;
@@ -134,6 +135,7 @@ async fn writer(fake: &Fake) -> <OpenSearch as Sink>::Writer {
             topic_id: "t".into(),
         },
         log: LogRange { start: 0, end: 100 },
+        stages: Stages::detached(),
     };
     let (writer, position) = sink.open(&source).await.expect("opened");
     assert_eq!(position, 0);

@@ -190,6 +190,7 @@ fn properties(node: &Node, voters: &str, more: &[(String, String)]) -> String {
          inter.broker.listener.name=PLAINTEXT\n\
          controller.listener.names=CONTROLLER\n\
          http.listen={}\n\
+         probe.interval.ms=0\n\
          log.dirs={}\n",
         node.id,
         node.address,

@@ -7,7 +7,9 @@ use wire::messages::create_topics_request::{
 };
 use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::messages::metadata_request::MetadataRequestTopic;
-use wire::messages::{CreateTopicsRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse};
+use wire::messages::{
+    CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse,
+};
 use wire::{Str, Uuid};
 
 use crate::Cluster;
@@ -77,6 +79,21 @@ impl Cluster {
             );
         }
         self.wait_in_sync(&name)
+    }
+
+    /// Deletes a topic.
+    pub fn delete_topic(&mut self, name: &str) -> Result<()> {
+        let request = DeleteTopicsRequest {
+            topic_names: vec![Str::copy_from(name)],
+            timeout_ms: 10_000,
+            ..DeleteTopicsRequest::default()
+        };
+        let response = call(self.any_running()?, &request, 5)?;
+        for result in response.responses {
+            let error = ErrorCode::from_code(result.error_code);
+            ensure!(result.error_code == 0, "deleting {name}: {error:?}");
+        }
+        Ok(())
     }
 
     /// Makes a topic whose replicas are given for each partition, the preferred leader first.

@@ -93,6 +93,7 @@ fn properties(id: i32) -> BTreeMap<String, String> {
         ("advertised.listeners", format!("PLAINTEXT://{name}:{PORT}")),
         ("log.dirs", "/data".to_string()),
         ("http.listen", String::new()),
+        ("probe.interval.ms", "0".to_string()),
         ("log.min.free.bytes", "0".to_string()),
         ("offsets.topic.num.partitions", "3".to_string()),
         ("broker.session.timeout.ms", "3000".to_string()),

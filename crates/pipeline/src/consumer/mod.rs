@@ -22,12 +22,14 @@ mod worker;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use telemetry::traces::Tracer;
 use telemetry::{Readiness, Registry};
 use tokio_util::sync::CancellationToken;
 
 pub use batch::{Batch, BatchLimits};
+pub use metrics::Stages;
 
 use crate::cluster::TopicIdentity;
 use crate::{KafkaOptions, Record};
@@ -59,6 +61,8 @@ pub struct Source {
     pub identity: TopicIdentity,
     /// The log when the partition was opened.
     pub log: LogRange,
+    /// Where the writer says how long each stage takes.
+    pub stages: Stages,
 }
 
 /// Offsets that retention took before the sink could read them: from `from`, below `to`.
@@ -141,10 +145,13 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// Makes the spans of batches.
     pub tracer: Tracer,
+    /// Within so long after its timestamp a record should be stored. Only counted by.
+    pub objective: Duration,
 }
 
 impl Settings {
-    /// Batches of up to 1,000 records, 4 MiB or half a second, 64 MiB of buffers and 256 MiB for all batches; no traces.
+    /// Batches of up to 1,000 records, 4 MiB or half a second, 64 MiB of buffers and 256 MiB for all batches; an objective
+    /// of ten seconds; no traces.
     pub fn new(kafka: KafkaOptions, group_id: impl Into<String>, topics: Vec<String>) -> Settings {
         Settings {
             kafka,
@@ -155,6 +162,7 @@ impl Settings {
             buffer_bytes: 64 << 20,
             batch_bytes: 256 << 20,
             tracer: Tracer::off(),
+            objective: Duration::from_secs(10),
         }
     }
 }
@@ -170,7 +178,8 @@ pub async fn run<S: Sink>(
     readiness: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let metrics = metrics::Metrics::new(sink.name(), registry)?;
+    let metrics =
+        metrics::Metrics::new(sink.name(), &settings.topics, settings.objective, registry);
     router::Router::new(settings, sink, metrics, readiness)?
         .run(stop)
         .await

@@ -328,6 +328,7 @@ impl<S: Sink> Router<S> {
         let held = feed.level.on_routed(bytes);
         let full = match feed.buffer.try_send(record) {
             Ok(()) => {
+                self.shared.metrics.on_received(&partition);
                 feed.next_offset = offset + 1;
                 held >= share || feed.buffer.capacity() == 0
             }

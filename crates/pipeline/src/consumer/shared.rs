@@ -68,6 +68,11 @@ impl Level {
         self.bytes.fetch_add(bytes, Ordering::SeqCst) + bytes
     }
 
+    /// What the buffer holds, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// It did not go in after all.
     pub(super) fn on_refused(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{Batch, Cutter};
 use super::budget::Share;
+use super::metrics::Cause;
 use super::shared::{BUFFER_RECORDS, Command, Level, Shared};
-use super::{Error, Gap, LogRange, Partition, Sink, Source, Writer, reason};
+use super::{Error, Gap, LogRange, Partition, Sink, Source, Stages, Writer, reason};
 use crate::{Backoff, Record, cluster, spans};
 
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,6 +56,7 @@ pub(super) async fn run<S: Sink>(
 ) {
     let part = part(shared.sink.name(), &partition);
     let restart = shared.restart.subscribe();
+    let shared_stages = shared.metrics.stages(&partition);
     let mut worker = Worker {
         shared,
         partition,
@@ -62,6 +64,8 @@ pub(super) async fn run<S: Sink>(
         stop,
         restart,
         backoff: Backoff::default(),
+        stages: shared_stages,
+        begun: None,
     };
     worker.shared.readiness.not_ready(&worker.part, "starting");
     worker.shared.metrics.set_stopped(&worker.partition, false);
@@ -81,6 +85,9 @@ struct Worker<S> {
     stop: CancellationToken,
     restart: watch::Receiver<u64>,
     backoff: Backoff,
+    stages: Stages,
+    /// When the first record of the batch in the making was taken up.
+    begun: Option<Instant>,
 }
 
 impl<S: Sink> Worker<S> {
@@ -102,6 +109,9 @@ impl<S: Sink> Worker<S> {
             .send(start)
             .await
             .map_err(|_| End::Revoked)?;
+        self.shared
+            .metrics
+            .on_started(&self.partition, level.clone());
         self.on_success(position);
         let mut cutter = Cutter::new(self.shared.settings.limits.clone(), position);
         let mut share = self.shared.budget.join();
@@ -130,12 +140,18 @@ impl<S: Sink> Worker<S> {
             };
             match opened {
                 Ok(opened) => return Ok(opened),
-                Err(error) => self.on_failure(error).await?,
+                Err((cause, error)) => self.on_failure(cause, error).await?,
             }
         }
     }
 
-    async fn open_once(&self) -> Result<(S::Writer, i64), Error> {
+    async fn open_once(&self) -> Result<(S::Writer, i64), (Cause, Error)> {
+        let source = self.source().await.map_err(|error| (Cause::Kafka, error))?;
+        let opened = self.shared.sink.open(&source).await;
+        opened.map_err(|error| (Cause::Store, error))
+    }
+
+    async fn source(&self) -> Result<Source, Error> {
         let consumer = self.shared.consumer.clone();
         let topic = self.partition.topic.clone();
         let lookup = tokio::task::spawn_blocking(move || {
@@ -148,12 +164,12 @@ impl<S: Sink> Worker<S> {
         let identity = identity.ok_or_else(|| {
             Error::Retry(anyhow!("topic {} does not exist", self.partition.topic))
         })?;
-        let source = Source {
+        Ok(Source {
             partition: self.partition.clone(),
             identity,
             log: self.log().await?,
-        };
-        self.shared.sink.open(&source).await
+            stages: self.stages.clone(),
+        })
     }
 
     async fn log(&self) -> Result<LogRange, Error> {
@@ -179,7 +195,8 @@ impl<S: Sink> Worker<S> {
             let done = match self.log().await {
                 Ok(log) if position > log.end => {
                     looks += 1;
-                    Err(self.beyond_the_end(position, log, looks))
+                    let error = self.beyond_the_end(position, log, looks);
+                    Err((Cause::Position, error))
                 }
                 Ok(log) if position < log.start => self
                     .skip(
@@ -193,14 +210,15 @@ impl<S: Sink> Worker<S> {
                     .map(|moved| {
                         position = moved;
                         false
-                    }),
+                    })
+                    .map_err(|error| (Cause::Store, error)),
                 Ok(_) => Ok(true),
-                Err(error) => Err(error),
+                Err(error) => Err((Cause::Kafka, error)),
             };
             match done {
                 Ok(true) => return Ok(position),
                 Ok(false) => {}
-                Err(error) => self.on_failure(error).await?,
+                Err((cause, error)) => self.on_failure(cause, error).await?,
             }
         }
     }
@@ -249,7 +267,15 @@ impl<S: Sink> Worker<S> {
         };
         let resume = level.on_taken(record.size_bytes(), records.len());
         let counts = self.shared.sink.counts(&record);
-        cutter.push(record, counts, Instant::now());
+        let now = Instant::now();
+        let (timestamp_ms, was_empty) = (record.timestamp_ms, cutter.due().is_none());
+        cutter.push(record, counts, now);
+        if was_empty && cutter.due().is_some() {
+            self.begun = Some(now);
+            self.shared
+                .metrics
+                .on_held(&self.partition, now, timestamp_ms);
+        }
         if resume {
             let resume = Command::Resume(self.partition.clone());
             self.shared
@@ -269,15 +295,16 @@ impl<S: Sink> Worker<S> {
         mut batch: Batch,
         span: &Span,
     ) -> Result<(), End> {
+        if let Some(begun) = self.begun.take() {
+            self.stages.poll.observe(begun.elapsed());
+        }
         loop {
             let began = Instant::now();
             match writer.write(&batch).await {
                 Ok(position) if position >= batch.next_offset => {
-                    self.shared.metrics.on_stored(
-                        &self.partition,
-                        batch.records.len(),
-                        began.elapsed().as_secs_f64(),
-                    );
+                    self.shared
+                        .metrics
+                        .on_stored(&self.partition, &batch, began.elapsed());
                     cutter.advance(position);
                     self.on_success(position);
                     return Ok(());
@@ -291,12 +318,13 @@ impl<S: Sink> Worker<S> {
                 }
                 Ok(position) => {
                     let error = anyhow!("the position went from {} to {position}", batch.begin);
-                    self.on_failure(Error::Retry(error)).await?;
+                    self.on_failure(Cause::Position, Error::Retry(error))
+                        .await?;
                     return Err(End::Again);
                 }
                 Err(error) => {
                     failed(span, &error);
-                    self.on_failure(error).await?;
+                    self.on_failure(Cause::Store, error).await?;
                 }
             }
         }
@@ -314,6 +342,7 @@ impl<S: Sink> Worker<S> {
 
     fn on_success(&mut self, position: i64) {
         self.backoff.reset();
+        self.shared.metrics.on_store_answer();
         self.shared.readiness.ready(&self.part);
         self.shared.metrics.set_position(&self.partition, position);
         self.shared
@@ -332,12 +361,12 @@ impl<S: Sink> Worker<S> {
     }
 
     /// Reports the failure and waits for the time of the next try.
-    async fn on_failure(&mut self, error: Error) -> Result<(), End> {
+    async fn on_failure(&mut self, cause: Cause, error: Error) -> Result<(), End> {
         let error = match error {
             Error::Stop(error) => return Err(End::Stopped(error)),
             Error::Retry(error) => reason(&error),
         };
-        self.shared.metrics.on_retry(&self.partition);
+        self.shared.metrics.on_retry(&self.partition, cause);
         let pause = self.backoff.next_pause();
         tracing::warn!(sink = self.shared.sink.name(), partition = %self.partition, error, pause_ms = pause.as_millis() as u64, "will try again");
         self.shared.readiness.not_ready(&self.part, error);

@@ -4,15 +4,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, exponential_buckets};
 use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use telemetry::Registry;
+use telemetry::metrics::{Counter, Gauge, Histogram, Page};
 use telemetry::traces::Span;
 use tokio::time::Instant;
+
+use crate::families::{ACK_SECONDS, ACKED, FAILED, QUEUED, UNACKED};
 
 /// Without an acknowledgement for that long while records wait, the generator is not ready.
 const STALL: Duration = Duration::from_secs(10);
@@ -21,7 +23,7 @@ const STALL: Duration = Duration::from_secs(10);
 pub(super) struct Sent {
     pub at: Instant,
     pub counter: i64,
-    pub acked: IntGauge,
+    pub acked: Gauge,
     /// From handing the record over to its acknowledgement.
     pub span: Span,
 }
@@ -30,8 +32,9 @@ pub(super) struct Sent {
 pub(super) struct Deliveries(Arc<Counts>);
 
 struct Counts {
-    queued: IntCounter,
-    acked: IntCounter,
+    queued: Counter,
+    acked: Counter,
+    failed: Counter,
     ack_seconds: Histogram,
     began: Instant,
     /// When the last acknowledgement came, or the first record was queued after a quiet time: milliseconds after `began`.
@@ -40,44 +43,32 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(topic: &str, registry: &Registry) -> anyhow::Result<Counts> {
-        let opts =
-            |name: &str, help: &str| prometheus::Opts::new(name, help).const_label("topic", topic);
-        let queued = IntCounter::with_opts(opts(
-            "millrace_generator_records_total",
-            "Records handed to the Kafka client.",
-        ))?;
-        let acked = IntCounter::with_opts(opts(
-            "millrace_generator_acked_total",
-            "Records that the brokers acknowledged.",
-        ))?;
-        let ack_seconds = Histogram::with_opts(
-            HistogramOpts::new(
-                "millrace_generator_ack_seconds",
-                "Time from handing a record over to its acknowledgement.",
-            )
-            .const_label("topic", topic)
-            .buckets(exponential_buckets(0.001, 2.0, 16)?),
-        )?;
-        registry.register(Box::new(queued.clone()))?;
-        registry.register(Box::new(acked.clone()))?;
-        registry.register(Box::new(ack_seconds.clone()))?;
-        Ok(Counts {
+    fn new(topic: &str, registry: &Registry) -> Counts {
+        let counter = |family| registry.counters(family).with(&[topic]);
+        let (queued, acked, failed) = (counter(&QUEUED), counter(&ACKED), counter(&FAILED));
+        let (sent, done, lost) = (queued.clone(), acked.clone(), failed.clone());
+        let name = topic.to_owned();
+        registry.source("generator", move |page: &mut Page| {
+            // Read before what was sent, so that nothing is done which was not sent.
+            let over = done.get() + lost.get();
+            let open = sent.get().saturating_sub(over);
+            page.add(&UNACKED, &[&name], open as f64);
+        });
+        Counts {
             queued,
             acked,
-            ack_seconds,
+            failed,
+            ack_seconds: registry.histograms(&ACK_SECONDS).with(&[topic]),
             began: Instant::now(),
             last_ack_ms: 0.into(),
             failure: OnceLock::new(),
-        })
+        }
     }
 }
 
 impl Deliveries {
-    /// # Errors
-    /// When a metric's name is taken in this registry.
-    pub(super) fn new(topic: &str, registry: &Registry) -> anyhow::Result<Deliveries> {
-        Ok(Deliveries(Arc::new(Counts::new(topic, registry)?)))
+    pub(super) fn new(topic: &str, registry: &Registry) -> Deliveries {
+        Deliveries(Arc::new(Counts::new(topic, registry)))
     }
 
     /// The client has taken a record.
@@ -133,12 +124,13 @@ impl ProducerContext for Deliveries {
                 sent.span.set("messaging.kafka.offset", stored.offset());
                 self.on_idle();
                 self.0.acked.inc();
-                self.0.ack_seconds.observe(sent.at.elapsed().as_secs_f64());
+                self.0.ack_seconds.observe(sent.at.elapsed());
                 // An idempotent producer is acknowledged in order within a partition.
-                sent.acked.set(sent.counter);
+                sent.acked.set(sent.counter as f64);
             }
             Err((error, _)) => {
                 sent.span.fail("MessageProduction", || error.to_string());
+                self.0.failed.inc();
                 // The first reason is the one to report; later ones follow from it.
                 let _ = self.0.failure.set(error.to_string());
             }

@@ -65,7 +65,7 @@ impl Output {
             ))));
         }
         readiness.not_ready(PART, "connecting");
-        let deliveries = Deliveries::new(topic, registry)?;
+        let deliveries = Deliveries::new(topic, registry);
         let config = options
             .kafka
             .producer(&format!("millrace-{topic}-generator"));
@@ -97,7 +97,7 @@ impl Output {
         tracing::info!(topic, partitions, run_id, "this run's id");
         let partitions = Arc::new(AtomicI32::new(partitions));
         let watch = watch_partitions(topic.to_owned(), producer.clone(), partitions.clone());
-        let counters = RunCounters::new(topic, &run_id, registry)?;
+        let counters = RunCounters::new(topic, &run_id, registry);
         readiness.ready(PART);
         let topic = topic.to_owned();
         let readiness = readiness.clone();

@@ -5,39 +5,27 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::{IntGaugeVec, Opts};
 use telemetry::Registry;
+use telemetry::metrics::{Gauge, Series};
+
+use crate::families::ACKED_COUNTER;
 
 /// The counters of one run on one topic.
 pub struct RunCounters {
     topic: String,
     run_id: String,
     next: BTreeMap<i32, i64>,
-    acked: IntGaugeVec,
+    acked: Series<Gauge>,
 }
 
 impl RunCounters {
-    /// # Errors
-    /// When the metric's name is taken in this registry.
-    pub fn new(
-        topic: &str,
-        run_id: &str,
-        registry: &Registry,
-    ) -> Result<RunCounters, prometheus::Error> {
-        let acked = IntGaugeVec::new(
-            Opts::new(
-                "millrace_generator_acked_counter",
-                "The last counter of the run that the brokers acknowledged.",
-            ),
-            &["topic", "partition", "run_id"],
-        )?;
-        registry.register(Box::new(acked.clone()))?;
-        Ok(RunCounters {
+    pub fn new(topic: &str, run_id: &str, registry: &Registry) -> RunCounters {
+        RunCounters {
             topic: topic.to_owned(),
             run_id: run_id.to_owned(),
             next: BTreeMap::new(),
-            acked,
-        })
+            acked: registry.gauges(&ACKED_COUNTER),
+        }
     }
 
     pub fn run_id(&self) -> &str {
@@ -55,8 +43,8 @@ impl RunCounters {
     }
 
     /// The gauge that a delivery report of `partition` sets.
-    pub fn acked(&self, partition: i32) -> prometheus::IntGauge {
-        self.acked.with_label_values(&[
+    pub fn acked(&self, partition: i32) -> Gauge {
+        self.acked.with(&[
             self.topic.as_str(),
             &partition.to_string(),
             self.run_id.as_str(),
@@ -70,15 +58,14 @@ mod tests {
 
     #[test]
     fn each_partition_counts_for_itself_and_a_refused_record_takes_no_number() {
-        let mut counters =
-            RunCounters::new("web-logs", "run", &Registry::new()).expect("a fresh registry");
+        let mut counters = RunCounters::new("web-logs", "run", &Registry::new());
         assert_eq!((counters.peek(0), counters.peek(1)), (0, 0));
         counters.on_queued(0);
         assert_eq!(
             (counters.peek(0), counters.peek(0), counters.peek(1)),
             (1, 1, 0)
         );
-        counters.acked(0).set(0);
-        assert_eq!(counters.acked(0).get(), 0);
+        counters.acked(0).set(7.0);
+        assert_eq!(counters.acked(0).get(), 7.0);
     }
 }

@@ -22,6 +22,7 @@ use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanExporter};
 
+pub(crate) use metrics::SPANS;
 pub use metrics::SpanCounters;
 pub use opentelemetry::KeyValue;
 pub use opentelemetry::trace::{SpanContext, SpanKind};

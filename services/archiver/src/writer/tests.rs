@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use pipeline::Writer as _;
+use pipeline::families::{OBJECT_BYTES, OBJECTS};
+use telemetry::Registry;
 
 use super::*;
 use crate::store::memory::{Faults, Memory};
@@ -46,6 +48,7 @@ fn owner(shared: &Arc<Shared<Memory, Kept>>, tip: i64) -> Owner {
         tip,
         gap: Ranges::default(),
         lettered: tip,
+        stages: Stages::detached(),
     }
 }
 
@@ -54,6 +57,8 @@ fn shared(objects: Memory, compression: Compression) -> Arc<Shared<Memory, Kept>
         objects: Arc::new(objects),
         letters: Kept::default(),
         compression,
+        objects_written: Registry::new().counters(&OBJECTS),
+        object_bytes: Registry::new().counters(&OBJECT_BYTES),
     })
 }
 

@@ -6,6 +6,7 @@ use anyhow::Context;
 use bakery_producer::order::Order;
 use bakery_producer::receipt::receipt;
 use clap::Parser;
+use pipeline::families::PRINTED;
 use pipeline::{KafkaOptions, Service};
 use rdkafka::Message;
 use rdkafka::client::ClientContext;
@@ -15,7 +16,6 @@ use rdkafka::consumer::{
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use telemetry::Readiness;
-use telemetry::prometheus::{IntCounterVec, Opts};
 
 /// The part in the readiness report that stands for the brokers.
 const PART: &str = "kafka";
@@ -79,11 +79,7 @@ impl ConsumerContext for Membership {
 
 async fn print_orders(command: &Command, service: &Service) -> anyhow::Result<()> {
     service.readiness.not_ready(PART, "joining its group");
-    let printed = IntCounterVec::new(
-        Opts::new("millrace_bakery_consumer_records_total", "Records printed."),
-        &["kind"],
-    )?;
-    service.registry.register(Box::new(printed.clone()))?;
+    let printed = service.registry.counters(&PRINTED);
     let mut config = command.kafka.client("bakery-consumer");
     config
         .set("group.id", &command.group)
@@ -107,7 +103,7 @@ async fn print_orders(command: &Command, service: &Service) -> anyhow::Result<()
         match received {
             Ok(message) => {
                 match print(message.payload().unwrap_or_default(), command.json) {
-                    Ok(kind) => printed.with_label_values(&[kind]).inc(),
+                    Ok(kind) => printed.with(&[kind]).inc(),
                     // Whoever read it has seen enough.
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
                     Err(error) => return Err(error).context("cannot write to standard output"),

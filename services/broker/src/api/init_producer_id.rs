@@ -10,6 +10,7 @@ use wire::ErrorCode;
 use wire::messages::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::RequestContext;
+use crate::metrics::waits;
 use crate::quorum::Quorum;
 use crate::server::Broker;
 
@@ -71,7 +72,7 @@ impl ProducerIds {
                 .broker_epoch()
                 .ok_or(ErrorCode::CoordinatorLoadInProgress)?;
             let command = Command::AllocateProducerIds { broker: own, epoch };
-            match quorum.propose(command, BLOCK).await {
+            match waits::waiting(quorum.propose(command, BLOCK)).await {
                 Ok(Outcome::ProducerIds { first }) => {
                     *block = Block {
                         next: first.0,

@@ -41,15 +41,21 @@ mod tests;
 mod topics;
 mod versions;
 
+pub use versions::OFFERED;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use wire::messages::{ProduceRequest, RequestHeader, ResponseHeader};
+use tokio::time::Instant;
+use wire::messages::{FetchRequest, ProduceRequest, RequestHeader, ResponseHeader};
 use wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Message, Reader, Request, Str, Writer};
 
 use crate::env::BoxFuture;
+use crate::metrics::requests::{FETCH_CONSUMER, FETCH_FOLLOWER, Measure};
+use crate::metrics::waits;
 use crate::server::Broker;
 use errors::ErrorCodes;
 
@@ -88,10 +94,11 @@ impl RequestContext {
 /// A whole answer, ready to be written.
 pub type Answer = Vec<Bytes>;
 
-/// A request that has been handed to its handler.
+/// A request that has been handed to its handler. With the answer comes what has been measured, to be completed when the
+/// answer is written.
 pub struct Dispatched {
     /// Resolves to the answer; `None` where the API has none (Produce with acks=0).
-    pub answer: BoxFuture<'static, Result<Option<Answer>, Refused>>,
+    pub answer: BoxFuture<'static, (Result<Option<Answer>, Refused>, Measure)>,
     /// Whether the next request of the connection may start before this one is answered.
     pub overlaps: bool,
 }
@@ -140,9 +147,14 @@ struct Call<R> {
     correlation_id: i32,
 }
 
-/// Decodes a frame and starts its handler.
-pub fn dispatch(broker: &Arc<Broker>, frame: Bytes, peer: &Peer) -> Result<Dispatched, Refused> {
-    let incoming = Incoming::parse(broker, frame, peer)?;
+/// Decodes a frame, which was there as a whole at `arrived`, and starts its handler.
+pub fn dispatch(
+    broker: &Arc<Broker>,
+    frame: Bytes,
+    peer: &Peer,
+    arrived: Instant,
+) -> Result<Dispatched, Refused> {
+    let incoming = Incoming::parse(broker, frame, peer, arrived)?;
     // Hands the call to the handler of its file.
     macro_rules! handler {
         ($api:ident) => {
@@ -153,7 +165,7 @@ pub fn dispatch(broker: &Arc<Broker>, frame: Bytes, peer: &Peer) -> Result<Dispa
     }
     match incoming.api {
         ApiKey::Produce => incoming.produce(),
-        ApiKey::Fetch => handler!(fetch),
+        ApiKey::Fetch => incoming.fetch(),
         ApiKey::ListOffsets => handler!(list_offsets),
         ApiKey::OffsetForLeaderEpoch => handler!(offset_for_leader_epoch),
         ApiKey::Metadata => handler!(metadata),
@@ -189,6 +201,7 @@ struct Incoming<'a> {
     api: ApiKey,
     header: RequestHeader,
     body: Reader,
+    arrived: Instant,
 }
 
 impl<'a> Incoming<'a> {
@@ -196,6 +209,7 @@ impl<'a> Incoming<'a> {
         broker: &'a Arc<Broker>,
         frame: Bytes,
         peer: &'a Peer,
+        arrived: Instant,
     ) -> Result<Incoming<'a>, Refused> {
         let (key, version) = match frame.first_chunk::<4>() {
             Some(&[a, b, c, d]) => (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d])),
@@ -220,6 +234,7 @@ impl<'a> Incoming<'a> {
             api,
             header,
             body,
+            arrived,
         })
     }
 
@@ -259,16 +274,34 @@ impl<'a> Incoming<'a> {
         H: FnOnce(Call<R>) -> F + Send + 'static,
         F: Future<Output = R::Response> + Send + 'static,
     {
+        self.serve_as(|_| R::KEY.name(), handler)
+    }
+
+    /// As [`Incoming::serve`], measured under the name that the request itself decides on.
+    fn serve_as<R, H, F>(
+        self,
+        name: impl FnOnce(&R) -> &'static str,
+        handler: H,
+    ) -> Result<Dispatched, Refused>
+    where
+        R: Request + Send + 'static,
+        R::Response: ErrorCodes + Send,
+        H: FnOnce(Call<R>) -> F + Send + 'static,
+        F: Future<Output = R::Response> + Send + 'static,
+    {
+        let arrived = self.arrived;
         let call = self.call::<R>()?;
         let (version, correlation_id) = (call.context.version, call.correlation_id);
         let metrics = call.broker.metrics.clone();
-        let measure = metrics.request(R::KEY);
+        let mut measure = metrics
+            .requests
+            .begin(name(&call.request), version, arrived);
         let answer = Box::pin(async move {
-            let response = handler(call).await;
-            response.each(|code| metrics.count_error(R::KEY, code));
+            let (response, waited) = waits::measured(handler(call)).await;
+            response.each(|code| metrics.requests.count_error(&measure, code));
             let answer = encode(R::KEY, &response, version, correlation_id);
-            measure.done();
-            answer.map(Some)
+            measure.ready(waited);
+            (answer.map(Some), measure)
         });
         Ok(Dispatched {
             answer,
@@ -276,29 +309,42 @@ impl<'a> Incoming<'a> {
         })
     }
 
+    fn fetch(self) -> Result<Dispatched, Refused> {
+        let name = |request: &FetchRequest| match fetch::is_of_follower(request) {
+            true => FETCH_FOLLOWER,
+            false => FETCH_CONSUMER,
+        };
+        self.serve_as(name, |call| async move {
+            fetch::handle(&call.broker, call.request, &call.context).await
+        })
+    }
+
     /// Appends at once; only the waits for the commit overlap.
     fn produce(self) -> Result<Dispatched, Refused> {
+        let arrived = self.arrived;
         let call = self.call::<ProduceRequest>()?;
         let (version, correlation_id) = (call.context.version, call.correlation_id);
         let is_silent = call.request.acks == 0;
         let metrics = call.broker.metrics.clone();
-        let measure = metrics.request(ApiKey::Produce);
+        let name = ApiKey::Produce.name();
+        let mut measure = metrics.requests.begin(name, version, arrived);
         let waiting = produce::handle(&call.broker, call.request, &call.context);
         let answer = Box::pin(async move {
-            let response = waiting.await;
+            let (response, waited) = waits::measured(waiting).await;
             let mut failed = ErrorCode::None;
             response.each(|code| {
-                metrics.count_error(ApiKey::Produce, code);
+                metrics.requests.count_error(&measure, code);
                 if code != 0 {
                     failed = ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError);
                 }
             });
-            measure.done();
-            match (is_silent, failed) {
+            let answer = match (is_silent, failed) {
                 (false, _) => encode(ApiKey::Produce, &response, version, correlation_id).map(Some),
                 (true, ErrorCode::None) => Ok(None),
                 (true, failed) => Err(Refused::Unanswered(failed)),
-            }
+            };
+            measure.ready(waited);
+            (answer, measure)
         });
         Ok(Dispatched {
             answer,
@@ -315,14 +361,14 @@ impl<'a> Incoming<'a> {
             );
         }
         let correlation_id = self.header.correlation_id;
+        // Of no version that is counted.
+        let requests = &self.broker.metrics.requests;
+        let mut measure = requests.begin(ApiKey::ApiVersions.name(), -1, self.arrived);
         let answer = Box::pin(async move {
-            encode(
-                ApiKey::ApiVersions,
-                &api_versions::unsupported(),
-                0,
-                correlation_id,
-            )
-            .map(Some)
+            let response = api_versions::unsupported();
+            let answer = encode(ApiKey::ApiVersions, &response, 0, correlation_id);
+            measure.ready(Duration::ZERO);
+            (answer.map(Some), measure)
         });
         Ok(Dispatched {
             answer,

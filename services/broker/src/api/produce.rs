@@ -25,6 +25,8 @@ use wire::{ErrorCode, Records, Str};
 use super::RequestContext;
 use super::partition_lookup::{LeaderHint, LeaderHints, TopicKey, find};
 use super::topics;
+use crate::metrics::TopicMetrics;
+use crate::metrics::waits::waiting;
 use crate::partition::{Appended, CommitWait, Partition};
 use crate::server::Broker;
 use crate::spans;
@@ -104,7 +106,14 @@ type Asked<'a> = (Result<Acks, ErrorCode>, &'a RequestContext);
 struct AppendedTopic {
     topic: TopicProduceData,
     key: TopicKey,
-    outcomes: Vec<(i32, Outcome)>,
+    outcomes: Vec<AppendedPartition>,
+}
+
+struct AppendedPartition {
+    index: i32,
+    /// Where the topic is known here.
+    metrics: Option<Arc<TopicMetrics>>,
+    outcome: Outcome,
 }
 
 fn append_topic(
@@ -118,7 +127,7 @@ fn append_topic(
     topic.name = Str::copy_from(&topic.name);
     let outcomes = std::mem::take(&mut topic.partition_data)
         .into_iter()
-        .map(|data| (data.index, append(broker, image, &key, data, asked)))
+        .map(|data| append_counted(broker, image, &key, data, asked))
         .collect();
     AppendedTopic {
         topic,
@@ -127,15 +136,46 @@ fn append_topic(
     }
 }
 
-fn append(
+fn append_counted(
     broker: &Broker,
     image: &Image,
     topic: &TopicKey,
     data: PartitionProduceData,
     (acks, context): Asked<'_>,
+) -> AppendedPartition {
+    let index = data.index;
+    let partition = match find(broker, image, topic, index) {
+        Ok(partition) => partition,
+        Err(error) => {
+            return AppendedPartition {
+                index,
+                metrics: None,
+                outcome: Err(error.into()),
+            };
+        }
+    };
+    let metrics = partition.metrics().clone();
+    metrics.produce_requests.inc();
+    let size = data.records.as_ref().map_or(0, Records::len);
+    let outcome = acks
+        .map_err(Refusal::from)
+        .and_then(|acks| append(broker, &partition, data, (acks, context)));
+    if outcome.is_err() {
+        metrics.bytes_rejected.inc_by(size as u64);
+    }
+    AppendedPartition {
+        index,
+        metrics: Some(metrics),
+        outcome,
+    }
+}
+
+fn append(
+    broker: &Broker,
+    partition: &Arc<Partition>,
+    data: PartitionProduceData,
+    (acks, context): (Acks, &RequestContext),
 ) -> Outcome {
-    let acks = acks?;
-    let partition = find(broker, image, topic, data.index)?;
     if topics::is_internal(partition.topic()) {
         // The coordinators hold in memory what stands there: nobody else may write it.
         return Err(ErrorCode::InvalidTopicException.into());
@@ -149,7 +189,7 @@ fn append(
     let appended = partition.append(batch, acks).map_err(|failure| {
         let code = failure.code();
         if code == ErrorCode::KafkaStorageError {
-            report(&partition, &failure);
+            report(partition, &failure);
         }
         Refusal {
             code,
@@ -163,7 +203,7 @@ fn append(
             client_id: context.client_id.as_ref(),
         };
         let (spans, env) = (&broker.spans, &broker.env);
-        spans.follow(env, began, &partition, &appended, &request);
+        spans.follow(env, began, partition, &appended, &request);
     }
     let metrics = partition.metrics();
     metrics.bytes_in.inc_by(size);
@@ -239,8 +279,12 @@ async fn answer(topics: Vec<AppendedTopic>, deadline: Instant, names: Hints) -> 
     } in topics
     {
         let mut partitions = Vec::with_capacity(outcomes.len());
-        for (index, outcome) in outcomes {
-            let outcome = committed(outcome, deadline).await;
+        for appended in outcomes {
+            let index = appended.index;
+            let outcome = committed(appended.outcome, deadline).await;
+            if let (Err(_), Some(metrics)) = (&outcome, &appended.metrics) {
+                metrics.failed_produce.inc();
+            }
             let hint = outcome.as_ref().err().and_then(|refusal| {
                 let image = names.broker.quorum.image();
                 hints.after(refusal.code, &image, &key, index, &names.listener)
@@ -269,7 +313,7 @@ async fn answer(topics: Vec<AppendedTopic>, deadline: Instant, names: Hints) -> 
 async fn committed(outcome: Outcome, deadline: Instant) -> Outcome {
     let mut appended = outcome?;
     if let Some(wait) = appended.commit.take() {
-        CommitWait::wait(wait, deadline).await?;
+        waiting(CommitWait::wait(wait, deadline)).await?;
     }
     Ok(appended)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use engine::metadata::{Command, Image, Outcome, Rejection};
 use wire::{ErrorCode, Str};
 
+use crate::metrics::waits::waiting;
 use crate::quorum::{self, Quorum};
 
 /// A client that gives no time at all still has its change proposed once.
@@ -74,8 +75,7 @@ pub async fn carry_out(
     if validate_only {
         return rehearse(&quorum.image(), &command);
     }
-    quorum
-        .propose(command, deadline)
+    waiting(quorum.propose(command, deadline))
         .await
         .map_err(|error| Refusal::from(&error))
 }

@@ -256,6 +256,13 @@ pub const KEYS: &[Key] = &[
     },
     int("broker.stall.timeout.ms", 100, "5000"),
     int("trace.spans.per.second", 0, "50"),
+    int("metrics.series.max", 1, "10000"),
+    long("probe.interval.ms", 0, "1000"),
+    Key {
+        name: "probe.topic",
+        kind: Kind::Text,
+        default: Some("__millrace_probe"),
+    },
     long("record.cache.bytes", 0, "67108864"),
     long("queued.max.response.bytes", 1, "268435456"),
     int("request.partial.timeout.ms", 1, "30000"),

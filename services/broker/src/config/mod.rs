@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use listeners::{Endpoint, Listeners};
 pub use sections::{
-    FetchConfig, GroupConfig, LogConfig, NetConfig, QuorumConfig, ReplicationConfig,
+    FetchConfig, GroupConfig, LogConfig, MetricsConfig, NetConfig, QuorumConfig, ReplicationConfig,
 };
 pub use topic::{TopicConfig, TopicDefaults};
 pub use values::{Ignored, Invalid, Values};
@@ -64,6 +64,8 @@ pub struct Config {
     pub fetch: FetchConfig,
     /// Consumer groups.
     pub groups: GroupConfig,
+    /// What is shown at `/metrics`.
+    pub metrics: MetricsConfig,
     /// The keys as they were given.
     pub values: Values,
 }
@@ -141,6 +143,7 @@ impl Config {
             replication: ReplicationConfig::from_values(&values),
             fetch: FetchConfig::from_values(&values),
             groups: GroupConfig::from_values(&values, voters),
+            metrics: MetricsConfig::from_values(&values),
             quorum,
             values,
         };

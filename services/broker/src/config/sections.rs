@@ -291,3 +291,24 @@ impl GroupConfig {
         }
     }
 }
+
+/// What is shown at `/metrics`.
+#[derive(Clone, Debug)]
+pub struct MetricsConfig {
+    /// Series of one family whose labels users decide on; more are left out and counted (`metrics.series.max`, 10,000).
+    pub series_max: usize,
+    /// Between two records of the built-in probe; none if zero (`probe.interval.ms`, 1 s).
+    pub probe_interval: Duration,
+    /// Where they go (`probe.topic`, `__millrace_probe`).
+    pub probe_topic: String,
+}
+
+impl MetricsConfig {
+    pub(super) fn from_values(values: &Values) -> MetricsConfig {
+        MetricsConfig {
+            series_max: values.whole("metrics.series.max"),
+            probe_interval: millis(values, "probe.interval.ms"),
+            probe_topic: values.text("probe.topic").to_string(),
+        }
+    }
+}

@@ -31,6 +31,7 @@ pub use topic::OFFSETS_TOPIC;
 use self::slot::{Options, Slot};
 use crate::config::{Config, GroupConfig};
 use crate::env::{Env, Plane};
+use crate::metrics::waits::waiting;
 use crate::partition::Partitions;
 use crate::quorum::Quorum;
 
@@ -221,7 +222,7 @@ impl Groups {
         step: impl FnOnce(&mut Shard, Now, Token, &mut Effects),
     ) -> Result<Reply, ErrorCode> {
         let answer = self.slot(group_id)?.request(step)?;
-        answer.await.map_err(|_| ErrorCode::NotCoordinator)
+        waiting(answer).await.map_err(|_| ErrorCode::NotCoordinator)
     }
 
     /// Runs a step whose answer waits for nothing but its records (`offsets.commit.timeout.ms`).
@@ -257,6 +258,13 @@ impl Groups {
             }
         }
         Ok(seen)
+    }
+
+    /// Looks at the partitions that are led here and loaded.
+    pub fn look_at_loaded<T>(&self, look: impl Fn(&Shard) -> T) -> Vec<T> {
+        let slots: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
+        let looked = slots.iter().filter_map(|slot| slot.look(&look).ok());
+        looked.collect()
     }
 
     /// The random part of a new member's id.

@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
@@ -200,6 +201,14 @@ impl Env {
                 return uuid;
             }
         }
+    }
+
+    /// How many workers the data plane has, and how long they have worked, added up.
+    pub fn data_plane_busy(&self) -> (usize, Duration) {
+        let metrics = self.data.metrics();
+        let workers = metrics.num_workers();
+        let busy = (0..workers).map(|worker| metrics.worker_total_busy_duration(worker));
+        (workers, busy.sum())
     }
 
     /// Where spans go.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 use storage::checkpoint::{self, CleanShutdown, MetaProperties, Offsets};
@@ -36,6 +36,8 @@ pub(super) struct Directory {
     pub writing: Mutex<()>,
     /// Whether it has been told that the directory is out of service.
     pub offline: AtomicBool,
+    /// As it was last looked at; `u64::MAX` before.
+    pub free_bytes: AtomicU64,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -90,6 +92,7 @@ impl Directory {
             saved: Mutex::new(saved),
             writing: Mutex::new(()),
             offline: AtomicBool::new(false),
+            free_bytes: AtomicU64::new(u64::MAX),
             _lock: lock,
         })
     }

@@ -15,6 +15,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine::ids::BrokerEpoch;
@@ -22,6 +23,7 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 use storage::checkpoint::MetaProperties;
 use storage::{CacheBudget, Disk, Log};
+use telemetry::metrics::Histogram;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use wire::Str;
@@ -67,6 +69,13 @@ pub struct Logs {
     state: Mutex<State>,
     /// Woken when a directory goes out of service.
     failed: Notify,
+}
+
+/// A log directory as metrics show it.
+pub struct DirectoryStatus {
+    pub path: PathBuf,
+    pub free_bytes: Option<u64>,
+    pub online: bool,
 }
 
 #[derive(Default)]
@@ -189,6 +198,41 @@ impl Logs {
             }
             failed.await;
         }
+    }
+
+    /// How long fsyncs of partition logs took.
+    pub fn fsyncs(&self) -> Histogram {
+        self.in_flight.fsyncs.clone()
+    }
+
+    /// The budget of recent batches in memory.
+    pub fn cache(&self) -> &CacheBudget {
+        &self.budget
+    }
+
+    /// The directories as they were last looked at.
+    pub fn directories(&self) -> Vec<DirectoryStatus> {
+        let status = |directory: &Arc<Directory>| {
+            let free = directory.free_bytes.load(Ordering::Relaxed);
+            DirectoryStatus {
+                path: directory.path.clone(),
+                free_bytes: Some(free).filter(|free| *free != u64::MAX),
+                online: directory.poison.reason().is_none(),
+            }
+        };
+        self.directories.iter().map(status).collect()
+    }
+
+    /// Adds the sizes of partitions' logs up by directory.
+    pub fn sizes<'a>(&self, logs: impl Iterator<Item = (&'a str, i32, u64)>) -> Vec<u64> {
+        let state = self.state.lock();
+        let mut sizes = vec![0; self.directories.len()];
+        for (topic, index, size) in logs {
+            if let Some(place) = state.places.get(&(topic.to_string(), index)) {
+                sizes[*place] += size;
+            }
+        }
+        sizes
     }
 
     /// The directory that a partition is in.

@@ -177,8 +177,7 @@ impl Running {
     }
 
     fn keep(&self) -> super::upkeep::Upkeep {
-        let metrics = Arc::new(Metrics::new(telemetry::Registry::new()));
-        self.logs.keep(&self.partitions, &metrics)
+        self.logs.keep(&self.partitions)
     }
 
     async fn stop(self) {

@@ -1,20 +1,19 @@
 //! What is done to the logs while the broker runs, each on its own interval: fsyncs in the background, checkpoints,
 //! retention, the removal of deleted topics, and a look at the free space.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine::metadata::PartitionId;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
-use wire::Str;
 
 use super::checkpoints::Checkpoint;
 use super::{Directory, Logs};
 use crate::env::{Plane, Pool};
-use crate::metrics::Metrics;
 use crate::partition::{Partition, Partitions};
 
 /// Between looks for logs to fsync, directories to remove and free space.
@@ -31,14 +30,14 @@ impl Drop for Upkeep {
 
 impl Logs {
     /// Starts to keep the logs of `partitions`.
-    pub fn keep(self: &Arc<Self>, partitions: &Arc<Partitions>, metrics: &Arc<Metrics>) -> Upkeep {
+    pub fn keep(self: &Arc<Self>, partitions: &Arc<Partitions>) -> Upkeep {
         let env = &self.env;
         let mut tasks = vec![
             // Nothing that takes a partition's lock runs on the control plane: a hanging disk may hold it.
             env.spawn(
                 Plane::Data,
                 "log-tick",
-                self.clone().run_tick(partitions.clone(), metrics.clone()),
+                self.clone().run_tick(partitions.clone()),
             ),
             env.spawn(
                 Plane::Data,
@@ -87,10 +86,9 @@ impl Logs {
         }
     }
 
-    /// Free space, directories out of service, deleted directories, sizes.
-    async fn run_tick(self: Arc<Self>, partitions: Arc<Partitions>, metrics: Arc<Metrics>) {
+    /// Free space, directories out of service, deleted directories.
+    async fn run_tick(self: Arc<Self>, partitions: Arc<Partitions>) {
         let mut ticks = ticks(TICK);
-        let mut shown = BTreeSet::new();
         loop {
             ticks.tick().await;
             for directory in &self.directories {
@@ -98,7 +96,6 @@ impl Logs {
             }
             self.close_failed(&partitions);
             self.remove_doomed().await;
-            measure(&partitions, &metrics, &mut shown);
         }
     }
 
@@ -110,6 +107,9 @@ impl Logs {
             .await;
         let floor = self.config.log.min_free_bytes;
         let was_low = directory.space.is_low();
+        if let Ok(free) = &free {
+            directory.free_bytes.store(*free, Ordering::Relaxed);
+        }
         match free {
             Ok(free) if free < floor && !was_low => {
                 directory.space.set_low(true);
@@ -137,10 +137,7 @@ impl Logs {
             let Some(reason) = directory.poison.reason() else {
                 continue;
             };
-            if !directory
-                .offline
-                .swap(true, std::sync::atomic::Ordering::Relaxed)
-            {
+            if !directory.offline.swap(true, Ordering::Relaxed) {
                 error!(
                     dir = %directory.path.display(), reason, partitions = held.len(),
                     "the log directory is out of service until the broker is restarted"
@@ -246,27 +243,6 @@ fn flush_wanted(partition: &Partition, dirty_for: Duration) -> Wanted {
             Wanted::Later
         }
     })
-}
-
-/// Shows the size of each log, and forgets those that are gone.
-fn measure(partitions: &Partitions, metrics: &Metrics, shown: &mut BTreeSet<(Str, String)>) {
-    let mut present = BTreeSet::new();
-    for partition in partitions.all() {
-        let size = partition.with_log(|log, _| log.size_bytes());
-        let labels = (partition.topic().clone(), partition.id().index.to_string());
-        metrics
-            .log_size
-            .with_label_values(&[labels.0.as_str(), &labels.1])
-            .set(size as i64);
-        present.insert(labels);
-    }
-    for (topic, index) in shown.difference(&present) {
-        // Fails only for labels that were never shown.
-        let _ = metrics
-            .log_size
-            .remove_label_values(&[topic.as_str(), index]);
-    }
-    *shown = present;
 }
 
 fn ticks(every: Duration) -> tokio::time::Interval {

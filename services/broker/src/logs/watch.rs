@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use storage::disk::Entry;
 use storage::{Disk, File};
+use telemetry::metrics::Histogram;
 
 use crate::env::Env;
+use crate::metrics::families::own::FSYNC_BOUNDS;
 
 /// Operations that are watched at the same time; more than the threads that can be in one.
 const SLOTS: usize = 64;
@@ -20,12 +22,15 @@ const FREE: u64 = u64::MAX;
 pub(super) struct InFlight {
     env: Env,
     began_ms: [AtomicU64; SLOTS],
+    /// How long fsyncs took.
+    pub fsyncs: Histogram,
 }
 
 impl InFlight {
     pub fn new(env: Env) -> Arc<InFlight> {
         Arc::new(InFlight {
             env,
+            fsyncs: Histogram::new(FSYNC_BOUNDS),
             began_ms: [const { AtomicU64::new(FREE) }; SLOTS],
         })
     }
@@ -156,6 +161,11 @@ impl File for WatchedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let _running = self.in_flight.begin();
-        self.inner.sync_data()
+        let began = self.in_flight.env.now();
+        let synced = self.inner.sync_data();
+        self.in_flight
+            .fsyncs
+            .observe(self.in_flight.env.now().duration_since(began));
+        synced
     }
 }

@@ -21,6 +21,7 @@ use super::limits::ByteBudget;
 use crate::api::{self, Answer, Dispatched, Peer};
 use crate::config::NetConfig;
 use crate::env::{BoxFuture, Stream};
+use crate::metrics::requests::Measure;
 use crate::server::Broker;
 
 /// Slices handed to one vectored write.
@@ -55,6 +56,7 @@ pub struct Shared {
 
 struct Waiting {
     answer: Result<Option<Answer>, api::Refused>,
+    measure: Measure,
     overlaps: bool,
     /// Given back when this is.
     _budget: Option<OwnedSemaphorePermit>,
@@ -77,21 +79,23 @@ pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(),
         tokio::select! {
             biased;
             Some(done) = waiting.next(), if !waiting.is_empty() => {
-                let chunks = gather(done, &mut waiting, &mut alone)?;
+                let Gathered { chunks, measures } = gather(done, &mut waiting, &mut alone)?;
                 write(&mut stream, chunks, config.partial).await?;
+                measures.iter().for_each(Measure::written);
                 reader.touch(shared.broker.env.now());
             }
             () = stopped(&mut stopping), if waiting.is_empty() => return Ok(()),
             frame = reader.next(&mut stream, &shared.budget), if may_read => {
                 let Some(frame) = frame? else { return Ok(()) };
                 let Dispatched { answer, overlaps } =
-                    api::dispatch(&shared.broker, frame.bytes, &peer)?;
+                    api::dispatch(&shared.broker, frame.bytes, &peer, shared.broker.env.now())?;
                 alone += usize::from(!overlaps);
                 // The records of a Produce are in the log by now. Were they counted until its followers have them, a
                 // full budget would keep out the fetches which it waits for.
                 let budget = (!overlaps).then_some(frame.budget);
-                waiting.push_back(Box::pin(answer.map(move |answer| Waiting {
+                waiting.push_back(Box::pin(answer.map(move |(answer, measure)| Waiting {
                     answer,
+                    measure,
                     overlaps,
                     _budget: budget,
                 })));
@@ -105,28 +109,36 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
+/// Answers that are written together.
+#[derive(Default)]
+struct Gathered {
+    chunks: Vec<Bytes>,
+    measures: Vec<Measure>,
+}
+
 /// The chunks of an answer, and of those behind it that are ready too.
 fn gather(
     first: Waiting,
     waiting: &mut FuturesOrdered<BoxFuture<'static, Waiting>>,
     alone: &mut usize,
-) -> Result<Vec<Bytes>, Ended> {
-    let mut chunks = Vec::new();
+) -> Result<Gathered, Ended> {
+    let mut gathered = Gathered::default();
     let mut size = 0;
     let mut next = Some(first);
     while let Some(done) = next {
         *alone -= usize::from(!done.overlaps);
         if let Some(answer) = done.answer? {
             size += answer.iter().map(Bytes::len).sum::<usize>();
-            chunks.extend(answer);
+            gathered.chunks.extend(answer);
         }
+        gathered.measures.push(done.measure);
         next = if size < GATHER_BYTES {
             waiting.next().now_or_never().flatten()
         } else {
             None
         };
     }
-    Ok(chunks)
+    Ok(gathered)
 }
 
 async fn write(stream: &mut Stream, chunks: Vec<Bytes>, limit: Duration) -> Result<(), Ended> {

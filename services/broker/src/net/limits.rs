@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use telemetry::prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::dynamic::ConnectionLimits;
@@ -20,11 +19,9 @@ const SMALL_BYTES: usize = 64 * 1024;
 const SMALL_SHARE: usize = 8;
 
 /// Counts open connections over all listeners.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Connections {
     open: Mutex<Open>,
-    /// Shows how many are open.
-    gauge: IntGauge,
 }
 
 #[derive(Debug, Default)]
@@ -52,14 +49,6 @@ pub struct Place {
 }
 
 impl Connections {
-    /// None is open.
-    pub fn new(gauge: IntGauge) -> Arc<Connections> {
-        Arc::new(Connections {
-            gauge,
-            open: Mutex::default(),
-        })
-    }
-
     /// Takes a place for a connection from `ip` within the limits, which may change while connections are open.
     pub fn admit(self: &Arc<Self>, ip: IpAddr, limits: ConnectionLimits) -> Result<Place, Refused> {
         let mut open = self.open.lock();
@@ -71,7 +60,6 @@ impl Connections {
             return Err(Refused::PerIp(limits.per_ip));
         }
         open.total += 1;
-        self.gauge.inc();
         open.per_ip.insert(ip, from_ip + 1);
         Ok(Place {
             connections: self.clone(),
@@ -84,7 +72,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock();
         open.total -= 1;
-        self.connections.gauge.dec();
         if let Some(count) = open.per_ip.get_mut(&self.ip) {
             *count -= 1;
             if *count == 0 {
@@ -112,6 +99,13 @@ pub struct Share {
     units: u32,
 }
 
+/// How far a budget is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    pub limit_bytes: usize,
+    pub used_bytes: usize,
+}
+
 impl ByteBudget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> ByteBudget {
@@ -120,6 +114,14 @@ impl ByteBudget {
             small: Share::new(small),
             large: Share::new(bytes - small),
         }
+    }
+
+    /// The parts by name, with what each allows and what is taken of it.
+    pub fn shares(&self) -> [(&'static str, Usage); 2] {
+        [
+            ("small_requests", self.small.usage()),
+            ("large_requests", self.large.usage()),
+        ]
     }
 
     /// Waits until `bytes` fit.
@@ -155,6 +157,14 @@ impl Share {
         permits.try_acquire_many_owned(self.units_of(bytes)).ok()
     }
 
+    pub fn usage(&self) -> Usage {
+        let free = self.permits.available_permits();
+        Usage {
+            limit_bytes: self.units as usize * UNIT_BYTES,
+            used_bytes: (self.units as usize).saturating_sub(free) * UNIT_BYTES,
+        }
+    }
+
     fn units_of(&self, bytes: usize) -> u32 {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         units.min(self.units)
@@ -169,10 +179,7 @@ mod tests {
 
     #[test]
     fn a_place_is_given_back_when_its_connection_ends() {
-        let connections = Arc::new(Connections {
-            open: Mutex::default(),
-            gauge: IntGauge::new("open", "Open").expect("a valid name"),
-        });
+        let connections = Arc::new(Connections::default());
         let a: IpAddr = [127, 0, 0, 1].into();
         let b: IpAddr = [127, 0, 0, 2].into();
         let c: IpAddr = [127, 0, 0, 3].into();
@@ -184,9 +191,7 @@ mod tests {
         assert_eq!(connections.admit(a, limits).unwrap_err(), Refused::PerIp(1));
         let _second = connections.admit(b, limits).unwrap();
         assert_eq!(connections.admit(c, limits).unwrap_err(), Refused::Total(2));
-        assert_eq!(connections.gauge.get(), 2);
         drop(first);
-        assert_eq!(connections.gauge.get(), 1);
         assert!(connections.admit(a, limits).is_ok());
     }
 

@@ -17,7 +17,7 @@ use crate::config::Endpoint;
 use crate::env::{Env, Listener, Plane};
 use crate::server::Broker;
 use connection::Shared;
-pub use limits::{ByteBudget, Connections, Share};
+pub use limits::{ByteBudget, Connections, Refused, Share, Usage};
 
 /// Rest after a failed accept: the usual cause is the limit on open files, which time mends.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -66,11 +66,10 @@ impl Net {
     /// Starts to accept on every bound listener.
     pub fn start(broker: &Arc<Broker>, bound: Vec<Bound>) -> Net {
         let (stop, stopping) = watch::channel(false);
-        let gauge = broker.metrics.connections.clone();
-        let connections = Connections::new(gauge);
+        let connections = Arc::new(Connections::default());
         let shared = Shared {
             broker: broker.clone(),
-            budget: Arc::new(ByteBudget::new(broker.config.net.in_flight_bytes)),
+            budget: broker.requests.clone(),
             stopping,
         };
         let accepting = bound
@@ -96,6 +95,7 @@ impl Net {
 
 async fn accept(mut bound: Bound, shared: Shared, connections: Arc<Connections>) {
     let listener: Arc<str> = bound.endpoint.name.as_str().into();
+    let counts = shared.broker.metrics.connections(&listener);
     loop {
         let (stream, address) = match bound.listener.accept().await {
             Ok(accepted) => accepted,
@@ -114,15 +114,22 @@ async fn accept(mut bound: Bound, shared: Shared, connections: Arc<Connections>)
                     listener: listener.clone(),
                 };
                 let serve = connection::task(shared.clone(), stream, peer);
+                counts.created.inc();
+                let closed = counts.closed.clone();
                 shared
                     .broker
                     .env
                     .spawn(Plane::Data, "connection", async move {
                         serve.await;
                         drop(place);
+                        closed.inc();
                     });
             }
             Err(reason) => {
+                match reason {
+                    Refused::Total(_) => broker.metrics.refused_total.inc(),
+                    Refused::PerIp(_) => broker.metrics.refused_per_ip.inc(),
+                }
                 tracing::warn!(peer = %address, listener = &*listener, %reason, "connection refused");
             }
         }

@@ -64,10 +64,11 @@ impl Partition {
         acks: Acks,
         epoch: Option<LeaderEpoch>,
     ) -> Result<Appended, Failure> {
+        let began = self.env.now();
         let now_ms = self.env.elapsed_ms();
         let wall_ms = self.env.wall_ms();
         let config = self.config.load();
-        self.change(|s| {
+        let appended = self.change(|s| {
             if s.closed {
                 return Err(Failure::Closed);
             }
@@ -101,7 +102,10 @@ impl Partition {
                     Ok(self.appended(s, base_offset, next_offset, time, acks))
                 }
             }
-        })
+        });
+        let append_seconds = &self.metrics.broker.append_seconds;
+        append_seconds.observe(self.env.now().duration_since(began));
+        appended
     }
 
     /// What a batch that ends before `next_offset` still waits for, for those who only look on: the leader's fsync, where

@@ -88,6 +88,9 @@ impl Partition {
             _ => Vec::new(),
         };
         let result = self.change(|s| s.follow(asked, &answer, &batches, wall_ms));
+        if let Ok((Followed::Appended { bytes }, _)) = result {
+            self.metrics.broker.replication_in.inc_by(bytes as u64);
+        }
         if let Ok((Followed::Truncated { to }, _)) = result {
             tracing::info!(
                 topic = %self.topic, partition = self.id.index, offset = to.0, leader = asked.leader.0,

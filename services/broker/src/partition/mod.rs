@@ -52,7 +52,7 @@ pub struct Partition {
     topic: Str,
     id: PartitionId,
     env: Env,
-    metrics: TopicMetrics,
+    metrics: Arc<TopicMetrics>,
     /// Wants an fsync before its records count.
     flush_due: Arc<Due>,
     /// May have an ISR change to propose.
@@ -99,7 +99,9 @@ impl Partition {
     pub(crate) fn on_metadata(&self, state: &PartitionState, image: &Image) -> Transition {
         let now_ms = self.env.elapsed_ms();
         let transition = self.change(|s| {
+            let before = s.isr_size();
             let transition = s.replica.on_metadata(state, now_ms);
+            self.count_isr(before, s.isr_size());
             s.replica
                 .on_active_brokers(|id| active_epoch(image, id), now_ms);
             if !s.replica.is_leader() {
@@ -121,6 +123,18 @@ impl Partition {
             );
         }
         transition
+    }
+
+    fn count_isr(&self, before: Option<usize>, now: Option<usize>) {
+        // Where the leadership has just begun or ended, nothing was changed by it.
+        if let (Some(before), Some(now)) = (before, now) {
+            let counters = &self.metrics.broker;
+            match now.cmp(&before) {
+                std::cmp::Ordering::Less => counters.isr_shrinks.inc(),
+                std::cmp::Ordering::Greater => counters.isr_expands.inc(),
+                std::cmp::Ordering::Equal => {}
+            }
+        }
     }
 
     /// What a crash or another configuration has left without an fsync keeps a follower from fetching on, and a
@@ -230,7 +244,7 @@ impl Partition {
         self.config.load_full()
     }
 
-    pub fn metrics(&self) -> &TopicMetrics {
+    pub fn metrics(&self) -> &Arc<TopicMetrics> {
         &self.metrics
     }
 
@@ -269,6 +283,11 @@ impl State {
             log_end: self.replica.log_end(),
             durable_end: self.replica.durable_end(),
         }
+    }
+
+    /// Of a leader.
+    fn isr_size(&self) -> Option<usize> {
+        self.replica.leader().map(|leader| leader.isr().len())
     }
 
     fn queue(&mut self, until: commit::Until) -> &mut commit::Commits {

@@ -253,7 +253,7 @@ impl Partitions {
         };
         let replica = Replica::open(self.me, convert::options(&config, self.lag_max_ms()), found);
         Partition {
-            metrics: self.metrics.topic(&topic),
+            metrics: Arc::new(self.metrics.topic(&topic)),
             topic,
             id,
             env: self.env.clone(),

@@ -32,6 +32,7 @@ mod open;
 mod peer;
 mod proposals;
 mod server;
+mod status;
 #[cfg(test)]
 mod storage_tests;
 mod succession;
@@ -62,6 +63,8 @@ use self::peer::Peer;
 use self::proposals::Proposals;
 use crate::config::Config;
 use crate::env::{Env, Listener, Plane, Pool, watch};
+
+pub use status::{Status, VoterStatus};
 
 /// The directory of the metadata log within `metadata.log.dir`.
 pub const DIRECTORY: &str = "__cluster_metadata-0";
@@ -138,6 +141,7 @@ impl Quorum {
             hint: AtomicU64::new(u64::MAX),
             stopping: AtomicBool::new(false),
             leadership: watch::Sender::new(Leadership::default()),
+            writing: AtomicU64::new(0),
             membership_turn: Arc::default(),
             config,
             env,

@@ -63,6 +63,8 @@ pub struct Node {
     pub stopping: AtomicBool,
     /// Who leads, as far as this node's consensus knows.
     pub leadership: watch::Sender<Leadership>,
+    /// Commands that this node has accepted and not yet applied.
+    pub writing: AtomicU64,
     /// Held while the members are changed: one change at a time.
     pub membership_turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -101,6 +103,22 @@ impl Inbound {
             looked_for: None,
             canvassing: false,
         }
+    }
+}
+
+/// Counts something for as long as it lives.
+struct Counted<'a>(&'a AtomicU64);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicU64) -> Counted<'a> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -237,6 +255,7 @@ impl Node {
                 sleep(OFFICE_CHECK).await;
             }
         };
+        let _counted = Counted::new(&self.writing);
         let written = tokio::select! {
             biased;
             written = raft.client_write(proposal) => written,

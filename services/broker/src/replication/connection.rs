@@ -31,7 +31,7 @@ pub enum Error {
     Correlation,
 }
 
-pub(super) struct Connection {
+pub struct Connection {
     stream: Stream,
     client_id: Str,
     correlation_id: i32,

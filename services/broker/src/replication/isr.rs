@@ -7,6 +7,7 @@ use std::time::Duration;
 use engine::ids::BrokerId;
 use engine::metadata::{Command, Outcome, PartitionChange, PartitionId};
 use engine::replica::IsrProposal;
+use telemetry::metrics::Counter;
 use tokio::time::interval;
 
 use crate::partition::{Partition, Partitions};
@@ -18,12 +19,17 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const BATCH: usize = 1000;
 
 /// Proposes what is due, until the task is dropped.
-pub(super) async fn run(me: BrokerId, partitions: Arc<Partitions>, quorum: Arc<Quorum>) {
+pub(super) async fn run(
+    me: BrokerId,
+    partitions: Arc<Partitions>,
+    quorum: Arc<Quorum>,
+    failures: Counter,
+) {
     loop {
         let due = partitions.isr_due.take().await;
         let proposals = gather(&partitions, &due);
         for batch in proposals.chunks(BATCH) {
-            propose(me, &quorum, batch).await;
+            propose(me, &quorum, batch, &failures).await;
         }
     }
 }
@@ -52,7 +58,7 @@ fn gather(partitions: &Partitions, due: &BTreeSet<PartitionId>) -> Vec<Proposed>
         .collect()
 }
 
-async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed]) {
+async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed], failures: &Counter) {
     let Some(epoch) = quorum.broker_epoch() else {
         return batch
             .iter()
@@ -78,12 +84,14 @@ async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed]) {
                         topic = %partition.topic(), partition = partition.id().index, %rejection,
                         "the ISR stays as it is"
                     );
+                    failures.inc();
                     partition.on_isr_outcome(proposal, Some(&rejection));
                 }
             }
         }
         Err(quorum::Error::Rejected(rejection)) => {
             tracing::warn!(%rejection, "the controller refuses ISR changes of this broker");
+            failures.inc_by(batch.len() as u64);
             batch
                 .iter()
                 .for_each(|(p, proposal)| p.on_isr_outcome(proposal, Some(&rejection)));
@@ -93,6 +101,7 @@ async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed]) {
                 ?outcome,
                 "it is not known whether the controller has changed ISRs"
             );
+            failures.inc_by(batch.len() as u64);
             batch
                 .iter()
                 .for_each(|(p, proposal)| p.on_isr_outcome(proposal, None));

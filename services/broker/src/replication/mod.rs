@@ -6,7 +6,6 @@
 
 mod connection;
 mod fetcher;
-mod gauges;
 mod isr;
 mod session;
 
@@ -23,6 +22,7 @@ use crate::env::{Env, Plane};
 use crate::metrics::Metrics;
 use crate::partition::{Partition, Partitions, run_flusher};
 use crate::quorum::Quorum;
+pub use connection::{Connection, Error as ConnectionError};
 use fetcher::{Assigned, Fetcher};
 
 /// Between two looks for producers that have been silent for too long, as in Kafka.
@@ -58,10 +58,7 @@ impl Replication {
             running: BTreeMap::new(),
         };
         let lag_max = config.replication.lag_time_max;
-        let gauges = gauges::run(partitions.clone(), quorum.clone(), metrics.clone());
         Replication(vec![
-            // A hanging disk may hold a partition's lock, which the control plane must never wait for.
-            env.spawn(Plane::Data, "partition-gauges", gauges),
             env.spawn(
                 Plane::Data,
                 "producer-expiry",
@@ -77,7 +74,12 @@ impl Replication {
             env.spawn(
                 Plane::Data,
                 "isr",
-                isr::run(BrokerId(config.node_id), partitions.clone(), quorum.clone()),
+                isr::run(
+                    BrokerId(config.node_id),
+                    partitions.clone(),
+                    quorum.clone(),
+                    metrics.isr_failures.clone(),
+                ),
             ),
             env.spawn(
                 Plane::Data,

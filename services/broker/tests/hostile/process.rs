@@ -35,6 +35,7 @@ impl Process {
              controller.listener.names=CONTROLLER\n\
              controller.quorum.voters=1@127.0.0.1:{controller}\n\
              http.listen=\n\
+             probe.interval.ms=0\n\
              log.dirs={}\n{lines}",
             directory.path().join("data").display()
         );

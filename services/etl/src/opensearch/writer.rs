@@ -11,6 +11,7 @@ use chrono::Utc;
 use opensearch::http::Method;
 use pipeline::{Batch, Error, Gap, Rejection, Source, Writer};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::Store;
 use super::bulk::{Entry, Fate, document_id, fates};
@@ -182,6 +183,7 @@ impl OpenSearchWriter {
 
     /// Sends what is not done yet, in requests of bounded size.
     async fn store(&mut self, batch: &Batch) -> Result<(), Error> {
+        let began = Instant::now();
         let mut refused = BTreeMap::new();
         let mut entries = Vec::new();
         for record in batch
@@ -194,6 +196,8 @@ impl OpenSearchWriter {
                 Err(rejection) => drop(refused.insert(record.offset, rejection)),
             }
         }
+        self.source.stages.decode.observe(began.elapsed());
+        let began = Instant::now();
         let mut again = None;
         let mut requests: Vec<&[Entry]> = requests(&entries);
         while let Some(request) = requests.pop() {
@@ -226,6 +230,7 @@ impl OpenSearchWriter {
                 }
             }
         }
+        self.source.stages.write.observe(began.elapsed());
         self.report(batch, &refused).await?;
         match again {
             Some(reason) => Err(Error::Retry(anyhow!(
@@ -275,7 +280,9 @@ fn requests(entries: &[Entry]) -> Vec<&[Entry]> {
 impl Writer for OpenSearchWriter {
     async fn write(&mut self, batch: &Batch) -> Result<i64, Error> {
         self.store(batch).await?;
+        let began = Instant::now();
         let position = self.move_position(batch.next_offset).await?;
+        self.source.stages.commit.observe(began.elapsed());
         self.done.retain(|offset| *offset >= position);
         Ok(position)
     }

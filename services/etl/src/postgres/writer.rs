@@ -13,7 +13,7 @@ use anyhow::anyhow;
 use pipeline::{Batch, Error, Gap, Rejection, Source, Writer};
 use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, PgConnection, Postgres, Row as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Store;
 use super::insert::{Row, insert};
@@ -138,6 +138,7 @@ impl PostgresWriter {
         batch: &Batch,
         rows: &[Row],
     ) -> Result<Outcome, Error> {
+        let began = Instant::now();
         let mut transaction = connection.begin().await.map_err(retry)?;
         if !self
             .move_position(&mut transaction, batch.begin, batch.next_offset)
@@ -153,8 +154,11 @@ impl PostgresWriter {
             transaction.rollback().await.map_err(retry)?;
             return Ok(Outcome::Refused(refused));
         }
+        self.source.stages.write.observe(began.elapsed());
+        let began = Instant::now();
         // An error here leaves the outcome unknown; the next try's condition will tell.
         transaction.commit().await.map_err(retry)?;
+        self.source.stages.commit.observe(began.elapsed());
         Ok(Outcome::Stored)
     }
 
@@ -234,6 +238,7 @@ impl PostgresWriter {
     }
 
     async fn store(&mut self, batch: &Batch) -> Result<i64, Error> {
+        let began = Instant::now();
         let mut unreadable = Refused::new();
         let mut rows = Vec::with_capacity(batch.records.len());
         for record in &batch.records {
@@ -246,6 +251,7 @@ impl PostgresWriter {
                 Err(rejection) => drop(unreadable.insert(record.offset, rejection)),
             }
         }
+        self.source.stages.decode.observe(began.elapsed());
         self.report(batch, unreadable).await?;
         loop {
             rows.retain(|row| !self.reported.contains_key(&row.offset));

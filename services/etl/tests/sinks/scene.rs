@@ -6,7 +6,7 @@ use std::time::Duration;
 use etl::model::Topics;
 use pipeline::cluster::{TopicDefaults, TopicIdentity, ensure_topic};
 use pipeline::dead_letter::{OFFSET_HEADER, SINK_HEADER, dead_letter_topic};
-use pipeline::{Batch, DeadLetters, KafkaOptions, LogRange, Partition, Record, Source};
+use pipeline::{Batch, DeadLetters, KafkaOptions, LogRange, Partition, Record, Source, Stages};
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use telemetry::Registry;
@@ -51,6 +51,7 @@ impl Scene {
                 start: 0,
                 end: 1_000,
             },
+            stages: Stages::detached(),
         };
         Scene {
             kafka,

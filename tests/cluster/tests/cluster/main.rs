@@ -7,6 +7,7 @@ mod disks;
 mod failover;
 mod groups;
 mod kills;
+mod metrics;
 mod pause;
 mod saturation;
 mod shortage;

@@ -45,7 +45,7 @@ pub async fn beyond_the_log_they_stop_the_partition(mesh: &Mesh) -> Result<()> {
         })?;
     }
     let metrics = mesh.asked("etl", "/metrics")?;
-    let sample = "millrace_sink_stopped{partition=\"0\",sink=\"postgres\",topic=\"web-logs\"} 1";
+    let sample = "millrace_sink_stopped{sink=\"postgres\",topic=\"web-logs\",partition=\"0\"} 1";
     ensure!(metrics.contains(sample), "no {sample:?} in: {metrics}");
 
     // And when the positions are mended, all is well

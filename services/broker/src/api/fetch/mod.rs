@@ -25,6 +25,7 @@ use wire::{ErrorCode, Records, batch};
 use super::RequestContext;
 use super::partition_lookup::find;
 use crate::env::Pool;
+use crate::metrics::waits::waiting;
 use crate::partition::{
     FetchWait, Partition, PartitionRead, ReadAnswer, ReadLimit, WaitFor, storage_code,
 };
@@ -99,12 +100,22 @@ pub async fn handle(
     response::build(&image, &listener, &mut session, found, by_id)
 }
 
-fn terms(broker: &Broker, request: &FetchRequest) -> Terms {
+/// Whether another broker asks.
+pub fn is_of_follower(request: &FetchRequest) -> bool {
+    replica(request).0 >= 0
+}
+
+/// The id and the epoch of the broker that asks; negative for a consumer.
+fn replica(request: &FetchRequest) -> (i32, i64) {
     // Version 15 moved the follower's id into a tagged field, and added its epoch (KIP-903).
-    let (id, epoch) = match request.replica_state.replica_id {
+    match request.replica_state.replica_id {
         id if id >= 0 => (id, request.replica_state.replica_epoch),
         _ => (request.replica_id, -1),
-    };
+    }
+}
+
+fn terms(broker: &Broker, request: &FetchRequest) -> Terms {
+    let (id, epoch) = replica(request);
     let reader = if id >= 0 {
         let broker_epoch = Some(BrokerEpoch(epoch)).filter(|epoch| epoch.0 >= 0);
         Reader::Follower {
@@ -152,7 +163,7 @@ async fn gather(broker: &Arc<Broker>, session: &Session, terms: &Terms) -> Vec<F
         drop(found);
         let changed = std::pin::pin!(wait.changed());
         let over = std::pin::pin!(sleep_until(terms.deadline));
-        if let Either::Right(_) = select(changed, over).await {
+        if let Either::Right(_) = waiting(select(changed, over)).await {
             return look(broker, &image, session, terms, false).await;
         }
     }
@@ -252,14 +263,26 @@ async fn run(broker: &Broker, plan: ReadPlan) -> Result<Records, ErrorCode> {
 }
 
 fn count(found: &[Found], terms: &Terms) {
-    if matches!(terms.reader, Reader::Consumer { .. }) {
-        for found in found {
-            if let (Some(partition), Ok(answered)) = (&found.partition, &found.read) {
-                let metrics = partition.metrics();
-                metrics.bytes_out.inc_by(answered.records.len() as u64);
-                let records = batch::count_records(&answered.records);
-                metrics.messages_out.inc_by(records);
+    for found in found {
+        let Some(partition) = &found.partition else {
+            continue;
+        };
+        let metrics = partition.metrics();
+        metrics.fetch_requests.inc();
+        let answered = match &found.read {
+            Ok(answered) if answered.read.answer.is_ok() => answered,
+            _ => {
+                metrics.failed_fetch.inc();
+                continue;
             }
+        };
+        let bytes = answered.records.len() as u64;
+        if matches!(terms.reader, Reader::Follower { .. }) {
+            metrics.broker.replication_out.inc_by(bytes);
+            continue;
         }
+        metrics.bytes_out.inc_by(bytes);
+        let records = batch::count_records(&answered.records);
+        metrics.messages_out.inc_by(records);
     }
 }

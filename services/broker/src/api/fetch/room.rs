@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use wire::Records;
 
-use crate::net::Share;
+use crate::net::{Share, Usage};
 
 /// Room for answers that have not been taken yet (`queued.max.response.bytes`).
 #[derive(Debug)]
@@ -29,6 +29,10 @@ impl Room {
     /// Room for `bytes`.
     pub fn new(bytes: usize) -> Room {
         Room(Share::new(bytes))
+    }
+
+    pub fn usage(&self) -> Usage {
+        self.0.usage()
     }
 
     /// The records, which hold room until the last of their bytes is gone; nothing where there is no room, and the

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::ids::BrokerId;
 use parking_lot::Mutex;
@@ -65,6 +66,7 @@ pub struct Sessions {
     max: usize,
     partitions_max: usize,
     next: Mutex<i32>,
+    evicted: AtomicU64,
 }
 
 /// One request's use of its session, or of none.
@@ -83,6 +85,7 @@ impl Sessions {
             max,
             partitions_max,
             next: Mutex::new(first_id.max(1)),
+            evicted: AtomicU64::new(0),
         }
     }
 
@@ -122,6 +125,17 @@ impl Sessions {
         })
     }
 
+    /// How many sessions there are, and how many partitions are in them.
+    pub fn counts(&self) -> (usize, usize) {
+        let slots = self.slots.lock();
+        (slots.len(), held(&slots))
+    }
+
+    /// Sessions that had to make room for others.
+    pub fn evictions(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
     /// A session that has become too large ends; its client begins anew, and may get none.
     fn check_growth(&self, id: i32, partitions: usize) -> Result<(), ErrorCode> {
         let mut slots = self.slots.lock();
@@ -145,8 +159,11 @@ impl Sessions {
         now_ms: u64,
     ) -> Session {
         let mut slots = self.slots.lock();
-        if slots.len() >= self.max && !evict(&mut slots, owner.is_some(), now_ms) {
-            return Session::none(items);
+        if slots.len() >= self.max {
+            if !evict(&mut slots, owner.is_some(), now_ms) {
+                return Session::none(items);
+            }
+            self.evicted.fetch_add(1, Ordering::Relaxed);
         }
         if held(&slots) + items.len() > self.partitions_max {
             return Session::none(items);

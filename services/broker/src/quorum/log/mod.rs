@@ -19,10 +19,12 @@ use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{AnyError, LogState, OptionalSend, RaftLogReader, StorageIOError};
 use parking_lot::Mutex;
 use storage::Disk;
+use telemetry::metrics::Histogram;
 
 use super::codec;
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{Env, Pool};
+use crate::metrics::families::own::FSYNC_BOUNDS;
 use segment::{Segment, next_index};
 pub(super) use small::{create_dir, read_checked, with_reserve, write_checked};
 
@@ -45,6 +47,9 @@ struct Shared {
     limits: Limits,
     files: Mutex<Files>,
     memory: Mutex<Memory>,
+    /// How long it takes to append entries durably.
+    fsyncs: Histogram,
+    clock: Env,
 }
 
 /// What is on disk. Only one write is under way at a time; the lock is held during it, on a blocking thread.
@@ -102,6 +107,8 @@ impl Log {
             limits,
             files,
             memory: Mutex::new(memory),
+            fsyncs: Histogram::new(FSYNC_BOUNDS),
+            clock: env.clone(),
         };
         Ok((
             Log {
@@ -244,6 +251,12 @@ fn open_segments(
     })
 }
 
+impl Log {
+    pub fn fsyncs(&self) -> Histogram {
+        self.shared.fsyncs.clone()
+    }
+}
+
 impl Shared {
     /// Appends to the newest file, or to a new one.
     fn append(&self, files: &mut Files, entries: &[Entry]) -> io::Result<()> {
@@ -264,7 +277,10 @@ impl Shared {
             .segments
             .last_mut()
             .expect("one was created if there was none");
-        segment.append(entries)
+        let began = self.clock.now();
+        let appended = segment.append(entries);
+        self.fsyncs.observe(self.clock.now().duration_since(began));
+        appended
     }
 
     /// The entry before `index`.
