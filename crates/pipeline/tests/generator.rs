@@ -36,16 +36,15 @@ impl Generator for Numbers {
 
 /// The partitions in which the brokers have acknowledged a record.
 fn acknowledged(registry: &Registry) -> Vec<String> {
-    let families = registry.gather();
-    let gauges = families
-        .iter()
-        .filter(|family| family.name() == "millrace_generator_acked_counter")
-        .flat_map(|family| family.get_metric());
-    let partition = gauges.flat_map(|gauge| gauge.get_label());
-    partition
-        .filter(|label| label.name() == "partition")
-        .map(|label| label.value().to_owned())
-        .collect()
+    let text = registry.render();
+    let series = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("millrace_generator_acked_counter{"));
+    let partitions = series.filter_map(|labels| {
+        let (_, rest) = labels.split_once("partition=\"")?;
+        Some(rest.split_once('"')?.0.to_owned())
+    });
+    partitions.collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,7 +57,7 @@ impl History {
             let mut index = 0;
             self.0.retain(|_| {
                 index += 1;
-                index > HISTORY / 2 || index % 2 == 0
+                index > HISTORY / 2 || index % 2 == 1
             });
         }
         self.0.push_back((now_ms, end));
