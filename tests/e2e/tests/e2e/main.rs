@@ -1,6 +1,7 @@
 //! The whole mesh. KEEP_STACK=1 leaves a failed stack running, to be looked at.
 
 mod corruption;
+mod dashboards;
 mod kills;
 mod mesh;
 mod ports;

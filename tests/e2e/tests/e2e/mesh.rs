@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use e2e::Stack;
 use serde_json::Value;
 
-use crate::{corruption, kills, positions, retention, topics};
+use crate::{corruption, dashboards, kills, positions, retention, topics};
 
 pub const GENERATORS: &str = "weblog-generator,bakery-producer";
 pub const SINKS: &str = "etl,archiver";
@@ -38,6 +38,9 @@ async fn the_mesh_keeps_its_promises() -> Result<()> {
     for test in ["consumer", "generator", "sinks"] {
         mesh.stack.cargo_test(test)?;
     }
+    chapter("what dashboards and alerts ask is answered");
+    dashboards::every_query_is_answered(&mesh)?;
+    dashboards::everything_listens_on_loopback(&mesh)?;
     chapter("verify names whatever was corrupted");
     corruption::verify_names_whatever_was_corrupted(&mesh).await?;
     chapter("nothing is lost or doubled whatever is killed");
