@@ -118,7 +118,6 @@ class Boards(unittest.TestCase):
         for uid in ("millrace-mesh", "millrace-brokers", "millrace-etl", "millrace-archiver"):
             self.assertTrue(any(url.startswith("/explore") for url in links(BOARDS[uid])), uid)
 
-    @unittest.skipUnless(METRICS.exists(), "docs/metrics.md is not there yet")
     def test_metrics_are_known_ones(self):
         known = set(re.findall(r"`([a-z]\w+)`", METRICS.read_text()))
         recorded = {rule.name for rule in rules() if not rule.is_alert}
