@@ -1,13 +1,18 @@
 //! Where to begin reading: beginning, end, an offset, or a number of records before the end.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 /// How long one question may take.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a question is put again that got no answer: longer than a broker that falls silent takes to be replaced.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begin {
@@ -39,6 +44,24 @@ pub fn range(consumer: &BaseConsumer, topic: &str, partition: i32) -> anyhow::Re
         .with_context(|| format!("cannot look up the offsets of {topic}-{partition}"))
 }
 
+/// Puts a question that fails again for a while: whoever was asked may have been replaced meanwhile.
+pub fn patiently<T>(question: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    within(PATIENCE, question)
+}
+
+fn within<T>(
+    patience: Duration,
+    mut question: impl FnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let since = Instant::now();
+    loop {
+        match question() {
+            Err(_) if since.elapsed() < patience => thread::sleep(PAUSE),
+            answer => return answer,
+        }
+    }
+}
+
 impl Begin {
     /// The offset in a log that holds `start` to before `end`.
     pub fn resolve(self, start: i64, end: i64) -> anyhow::Result<i64> {
@@ -60,6 +83,24 @@ impl Begin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_that_fails_is_put_again_and_not_for_ever() {
+        let mut asked = 0;
+        let answer = within(PATIENCE, || {
+            asked += 1;
+            if asked < 3 {
+                bail!("the broker is gone")
+            }
+            Ok(asked)
+        });
+        assert_eq!(answer.expect("an answer at last"), 3);
+        let never: anyhow::Result<()> = within(Duration::ZERO, || bail!("nobody is there"));
+        assert_eq!(
+            never.expect_err("no patience").to_string(),
+            "nobody is there"
+        );
+    }
 
     #[test]
     fn every_way_to_say_it_is_understood() {

@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::offsets::{TIMEOUT, range};
+use crate::offsets::{TIMEOUT, patiently, range};
 
 /// Records in a chunk.
 const CHUNK_RECORDS: usize = 1_000;
@@ -57,12 +57,14 @@ pub fn consumer(options: &KafkaOptions) -> anyhow::Result<BaseConsumer> {
 
 /// Fixes the range of every partition. `None` when there is no such topic.
 pub fn fix(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Option<Topic>> {
-    let Some(identity) = describe_blocking(consumer.client(), topic)? else {
+    let Some(identity) = patiently(|| describe_blocking(consumer.client(), topic))? else {
         return Ok(None);
     };
-    let metadata = consumer
-        .fetch_metadata(None, TIMEOUT)
-        .context("no broker answers")?;
+    let metadata = patiently(|| {
+        consumer
+            .fetch_metadata(None, TIMEOUT)
+            .context("no broker answers")
+    })?;
     let Some(found) = metadata.topics().iter().find(|known| known.name() == topic) else {
         return Ok(None);
     };
@@ -75,7 +77,7 @@ pub fn fix(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Option<Topic>
     let mut ranges = Vec::new();
     for partition in partitions {
         // The consumer reads committed records only, so the end is the last stable offset.
-        let (start, end) = range(consumer, topic, partition)?;
+        let (start, end) = patiently(|| range(consumer, topic, partition))?;
         ranges.push(Range {
             partition,
             start,
