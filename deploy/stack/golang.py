@@ -1,4 +1,4 @@
-"""The Go client of the tests: a Go that is new enough, and the program built with it, all under `.cache/go`.
+"""The Go programs of the tests: a Go that is new enough, and what is built with it, all under `.cache/go`.
 
 Since 1.21 the go command fetches the version that a module asks for by itself. Debian 12's is older: with it the same
 toolchain is fetched as what it is, a module, whose checksum stands in parts.py.
@@ -10,15 +10,41 @@ import platform
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import parts
 from .settings import CACHE, ROOT, Stop
 from .steps import Step, run
 
-SOURCE = ROOT / "tests/compat/franz-go"
 HOME = CACHE / "go"
-PROGRAM = HOME / "bin/franz-go"
+
+
+@dataclass(frozen=True)
+class GoProgram:
+    """One program of the tests; its go.sum holds the checksums of everything that it is made of."""
+
+    name: str
+    source: Path
+    what: str
+    takes: str
+
+    @property
+    def path(self) -> Path:
+        return HOME / "bin" / self.name
+
+    def is_fresh(self) -> bool:
+        """Whether the program is newer than everything that it is made of."""
+        if not self.path.exists():
+            return False
+        built = self.path.stat().st_mtime
+        return all(file.stat().st_mtime < built for file in self.source.iterdir())
+
+
+FRANZ_GO = GoProgram("franz-go", ROOT / "tests/compat/franz-go", f"the Go client: franz-go {parts.FRANZ_GO_VERSION}", "30 s, 30 MB")
+COLLECTOR = GoProgram(
+    "otel-collector", ROOT / "tests/e2e/collector", f"the OpenTelemetry collector {parts.COLLECTOR_VERSION}", "2 min, 40 MB"
+)
 # The first go command that takes care of its own version.
 SELF_UPDATING = (1, 21)
 
@@ -64,19 +90,11 @@ def environment(which: str) -> dict[str, str]:
     }
 
 
-def is_fresh() -> bool:
-    """Whether the program is newer than everything that it is made of."""
-    if not PROGRAM.exists():
-        return False
-    built = PROGRAM.stat().st_mtime
-    return all(file.stat().st_mtime < built for file in SOURCE.iterdir())
-
-
-def plan() -> list[Step]:
+def plan(program: GoProgram) -> list[Step]:
     """What brings the program up to date."""
-    if is_fresh():
+    if program.is_fresh():
         return []
-    steps = [Step(f"for the tests, the Go client, built: franz-go {parts.FRANZ_GO_VERSION}", "30 s, 30 MB", build)]
+    steps = [Step(f"for the tests, built: {program.what}", program.takes, lambda: build(program))]
     if suitable() is None:
         steps.insert(0, toolchain_step())
     return steps
@@ -86,10 +104,9 @@ def toolchain_step() -> Step:
     return Step(f"to build Go programs, where Debian's Go is too old: {parts.GO_VERSION}", "20 s, 75 MB", fetch_toolchain)
 
 
-def build() -> None:
-    """Builds the client; go.sum holds the checksums of everything that it is made of."""
+def build(program: GoProgram) -> None:
     go, which = suitable()
-    run([go, "build", "-trimpath", "-buildvcs=false", "-o", PROGRAM, "."], cwd=SOURCE, env=environment(which))
+    run([go, "build", "-trimpath", "-buildvcs=false", "-o", program.path, "."], cwd=program.source, env=environment(which))
 
 
 def fetch_toolchain() -> None:

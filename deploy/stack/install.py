@@ -36,7 +36,7 @@ from .tools import (
 @dataclass(frozen=True)
 class Need:
     """What the caller is about to do: compile, run the stores, run other people's clients, hurt brokers, render the chart,
-    run containers."""
+    run containers, collect traces."""
 
     build: bool = False
     stores: bool = False
@@ -44,6 +44,7 @@ class Need:
     faults: bool = False
     charts: bool = False
     containers: bool = False
+    collector: bool = False
 
 
 WORDS = tuple(field.name for field in fields(Need))
@@ -72,7 +73,7 @@ def missing_packages(need: Need) -> list[str]:
     tools |= parts.FAULT_PACKAGES if need.faults and os.geteuid() == 0 else {}
     tools |= parts.CLIENT_PACKAGES if need.clients else {}
     tools |= parts.CONTAINER_PACKAGES if need.containers else {}
-    compiles_go = need.clients or need.charts and not charts.HELM.exists()
+    compiles_go = need.clients or need.collector or need.charts and not charts.HELM.exists()
     compiles_go = compiles_go or need.containers and not compose_plugin.PROGRAM.exists()
     if compiles_go and golang.suitable() is None:
         tools["go"] = "golang-go"
@@ -165,7 +166,9 @@ def plan(need: Need) -> list[Step]:
         what = f"for the tests, from PyPI and Maven Central: {parts.KAFKA_PYTHON}, Apache Kafka {parts.KAFKA_VERSION}"
         steps.append(Step(what, "30 s, 130 MB", fetch_clients))
     if need.clients:
-        steps += golang.plan()
+        steps += golang.plan(golang.FRANZ_GO)
+    if need.collector:
+        steps += [step for step in golang.plan(golang.COLLECTOR) if step.what not in {other.what for other in steps}]
     if need.charts:
         steps += charts.plan()
     if need.containers:

@@ -17,6 +17,7 @@ LOG4J_VERSION = "2.25.4"
 KAFKA_PYTHON = "kafka-python==2.2.15"
 # The codecs that kafka-python leaves to other packages.
 KAFKA_PYTHON_CODECS = ("python-snappy==0.7.3", "lz4==4.4.5", "zstandard==0.25.0")
+COLLECTOR_VERSION = "0.150.0"  # as in tests/e2e/collector/go.mod
 FRANZ_GO_VERSION = "1.22.2"  # as in tests/compat/franz-go/go.mod
 GO_VERSION = "go1.26.8"  # only where the installed Go cannot fetch the one that franz-go needs
 GO_CHECKSUMS = {

@@ -1,5 +1,8 @@
 //! A native stack of a test's own: free ports, its own data directory, dev builds.
 
+pub mod collector;
+pub mod jaeger;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
@@ -36,6 +39,17 @@ impl Stack {
         })
     }
 
+    /// The repository.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Another value of a variable, for the parts that are started from now on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.variables.retain(|(name, _)| name != variable);
+        self.variables.push((variable.to_owned(), value.to_owned()));
+    }
+
     pub fn data(&self) -> &Path {
         &self.data
     }
@@ -45,6 +59,8 @@ impl Stack {
         command
             .args(arguments)
             .current_dir(&self.root)
+            // The stack calls cargo, which would build all that depends on ring anew where this is another's.
+            .env_remove("CARGO_MANIFEST_DIR")
             .env("PROFILE", "dev")
             .env("STACK", "native")
             .env("PORTS", "free")
@@ -84,6 +100,7 @@ impl Stack {
         let output = Command::new("bash")
             .args(["-c", script, test])
             .current_dir(&self.root)
+            .env_remove("CARGO_MANIFEST_DIR")
             .env("PROFILE", "dev")
             .env("PORTS", "free")
             .env("DATA_DIR", &self.data)

@@ -9,3 +9,4 @@ mod positions;
 mod retention;
 mod stores;
 mod topics;
+mod traces;

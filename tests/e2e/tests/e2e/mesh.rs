@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::Stack;
+use e2e::collector::Collector;
 use serde_json::Value;
 
-use crate::{corruption, dashboards, kills, positions, retention, topics};
+use crate::{corruption, dashboards, kills, positions, retention, topics, traces};
 
 pub const GENERATORS: &str = "weblog-generator,bakery-producer";
 pub const SINKS: &str = "etl,archiver";
@@ -20,6 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A running stack, and the command line that looks at it.
 pub struct Mesh {
     pub stack: Stack,
+    /// What all parts export their spans to.
+    pub collector: Collector,
     environment: BTreeMap<String, String>,
 }
 
@@ -31,7 +34,7 @@ pub struct Verified {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mesh_keeps_its_promises() -> Result<()> {
-    let mesh = Mesh::start()?;
+    let mut mesh = Mesh::start((150, 50))?;
     let chapter = |name: &str| println!("-- {name}");
 
     chapter("the consumer loop, a generator and each sink, one by one");
@@ -43,6 +46,10 @@ async fn the_mesh_keeps_its_promises() -> Result<()> {
     dashboards::everything_listens_on_loopback(&mesh)?;
     chapter("verify names whatever was corrupted");
     corruption::verify_names_whatever_was_corrupted(&mesh).await?;
+    chapter("a record's whole trace arrives, over gRPC and over HTTP");
+    traces::arrive_whole(&mut mesh)?;
+    traces::go_on_in_dead_letters_and_logs(&mesh)?;
+    traces::may_get_lost_and_nothing_else(&mut mesh)?;
     chapter("nothing is lost or doubled whatever is killed");
     kills::nothing_is_lost_or_doubled(&mesh)?;
     chapter("the bakery's consumer prints every order, and free text as it is");
@@ -67,15 +74,27 @@ async fn the_mesh_keeps_its_promises() -> Result<()> {
 }
 
 impl Mesh {
-    /// The whole mesh with records on their way.
-    fn start() -> Result<Mesh> {
+    /// The whole mesh with so many web logs and orders a second on their way.
+    pub fn start((web_logs, orders): (u32, u32)) -> Result<Mesh> {
+        let web_logs = format!("--rate {web_logs} --steady");
+        let orders = format!("--rate {orders} --steady");
         let variables = [
-            ("WEBLOG_GENERATOR_ARGS", "--rate 150 --steady"),
-            ("BAKERY_PRODUCER_ARGS", "--rate 50 --steady"),
+            ("WEBLOG_GENERATOR_ARGS", web_logs.as_str()),
+            ("BAKERY_PRODUCER_ARGS", &orders),
             // Retention is looked at every second instead of every five minutes.
-            ("BROKER_PROPERTIES", "log.retention.check.interval.ms=1000"),
+            (
+                "BROKER_PROPERTIES",
+                "log.retention.check.interval.ms=1000 trace.spans.per.second=10000",
+            ),
+            // A machine that is busy with other things starts a mesh slowly.
+            ("UP_DEADLINE_S", "900"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "200"),
         ];
-        let stack = Stack::new(Path::new(env!("CARGO_TARGET_TMPDIR")), "mesh", &variables)?;
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let mut stack = Stack::new(folder, "mesh", &variables)?;
+        let collector = Collector::start(stack.root(), folder)?;
+        stack.set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.grpc());
         let printed = stack.run(&["up"])?;
         for command in ["psql ", "_search", "list-type=2"] {
             ensure!(printed.contains(command), "no {command:?} in: {printed}");
@@ -87,7 +106,11 @@ impl Mesh {
             all.difference(&running)
         );
         let environment = stack.environment()?;
-        Ok(Mesh { stack, environment })
+        Ok(Mesh {
+            stack,
+            collector,
+            environment,
+        })
     }
 
     /// What `make env` prints.
