@@ -118,6 +118,7 @@ async fn serve(env: Env, config: Config) -> anyhow::Result<()> {
         }
     };
     telemetry::describe_process(server.registry(), "millrace-broker");
+    telemetry::metrics::describe_disk_io(server.registry());
     tokio::select! {
         biased;
         signal = &mut stop => tracing::info!(signal, "stopping"),

@@ -19,6 +19,6 @@ pub use family::{By, Family, Kind, markdown};
 pub use page::{Page, Source};
 pub use points::{Counter, Gauge, Histogram, Observed};
 pub(crate) use process::ReadySource;
-pub use process::{PROCESS_FAMILIES, describe_process};
+pub use process::{DISK_FAMILIES, PROCESS_FAMILIES, describe_disk_io, describe_process};
 pub use registry::Registry;
 pub use series::Series;

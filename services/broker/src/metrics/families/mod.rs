@@ -4,9 +4,9 @@ pub mod exporter;
 pub mod own;
 pub mod strimzi;
 
-use telemetry::metrics::Family;
+use telemetry::metrics::{DISK_FAMILIES, Family};
 
 /// All of them, for the documentation.
 pub fn all() -> Vec<&'static Family> {
-    [exporter::ALL, strimzi::ALL, own::ALL].concat()
+    [exporter::ALL, strimzi::ALL, own::ALL, DISK_FAMILIES].concat()
 }
