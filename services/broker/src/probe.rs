@@ -167,9 +167,12 @@ async fn keep_topic(broker: &Broker) {
     let image = broker.quorum.image();
     let brokers = image.unfenced_brokers().count();
     let wanted = i32::try_from(brokers).unwrap_or(i32::MAX);
+    // A topic that is created while the cluster comes up would have too few replicas for ever, and would be offline
+    // whenever one broker is.
+    let enough = broker.config.quorum.voters.len().clamp(1, REPLICAS);
     let name = topic(broker);
     let command = match image.topic(&name) {
-        None if wanted > 0 => Command::CreateTopics {
+        None if brokers >= enough => Command::CreateTopics {
             topics: vec![new_topic(broker, name, wanted, brokers)],
         },
         Some(topic) if (topic.partitions.len() as i32) < wanted => Command::CreatePartitions {
