@@ -11,7 +11,24 @@ use super::{Now, Record, Shard, Token};
 /// The type that ListGroups shows for groups of this protocol.
 const TYPE: &str = "Classic";
 
+/// A group as metrics show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupOverview {
+    pub id: Str,
+    pub state: &'static str,
+    pub members: usize,
+}
+
 impl Shard {
+    /// Every group, with nothing of its members but their number.
+    pub fn overview(&self) -> impl Iterator<Item = GroupOverview> + '_ {
+        self.groups.values().map(|group| GroupOverview {
+            id: group.id.clone(),
+            state: group.phase.name(),
+            members: group.members.len(),
+        })
+    }
+
     /// Before version 6 a group that does not exist is described as dead.
     pub fn describe(&self, group_id: &str, version: i16) -> DescribedGroup {
         let Some(group) = self.groups.get(group_id) else {

@@ -28,6 +28,7 @@ mod state;
 mod subscription;
 mod sync;
 
+pub use admin::GroupOverview;
 pub use durable::{CommittedOffset, Durable, GroupSnapshot, MemberSnapshot};
 pub use effects::{Effects, Reply, Token, Write};
 pub use join::JoinCall;

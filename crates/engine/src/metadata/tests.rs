@@ -3,9 +3,7 @@
 mod alter;
 mod fencing;
 mod invariants;
-mod leaving;
 mod proposals;
-mod reassignment;
 mod topics;
 
 use wire::{Str, Uuid};

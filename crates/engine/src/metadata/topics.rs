@@ -158,8 +158,6 @@ impl Image {
             leader: Some(leader),
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
-            adding: Vec::new(),
-            removing: Vec::new(),
         }))
     }
 

@@ -19,7 +19,6 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// All brokers registered, and the partition on the first three.
     pub fn new(brokers: &[BrokerId]) -> Controller {
         let mut controller = Controller {
             history: vec![Image::default()],
@@ -36,7 +35,7 @@ impl Controller {
         let topic = NewTopic {
             name: Str::copy_from("t"),
             id: TOPIC,
-            assignment: Assignment::Given(vec![brokers[..3].to_vec()]),
+            assignment: Assignment::Given(vec![brokers.to_vec()]),
             configs: Vec::new(),
         };
         controller

@@ -104,10 +104,7 @@ impl World {
         match message {
             Message::Image { to, version } => {
                 let image = self.controller.version(version).clone();
-                let options = self.options;
-                if self.brokers[to].on_image(version, &image, options, now_ms) {
-                    self.deletions += 1;
-                }
+                self.brokers[to].on_image(version, &image, now_ms);
             }
             Message::Fetch {
                 from,
