@@ -54,19 +54,19 @@ fn has_lines(group: &DescribedGroup, lines: usize) -> bool {
     lines > 0
 }
 
-/// A table whose columns have a least width each, the last none; without blanks at the end of its lines only where Kafka's
-/// tool leaves them out.
+/// A table whose columns have a least width each. Where the last has none, its cells are not padded, as in Kafka's tool.
 fn print_table(header: &[&str], least: &[usize], rows: &[Vec<String>]) {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or(0).max(least[column])
     };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut widths: Vec<usize> = (0..header.len()).map(width).collect();
+    if let (Some(last), Some(0)) = (widths.last_mut(), least.last()) {
+        *last = 0;
+    }
     let line = |cells: Vec<&str>| {
-        let padded = cells
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
+        let padded = cells.iter().zip(&widths);
+        let padded = padded.map(|(cell, width)| format!("{cell:<width$}"));
         println!("{}", padded.collect::<Vec<_>>().join(" "));
     };
     println!();
@@ -175,7 +175,8 @@ fn print_members(group: &DescribedGroup, verbose: bool) -> anyhow::Result<()> {
         rows.push(row);
     }
     let mut header = vec!["GROUP", "CONSUMER-ID", "HOST", "CLIENT-ID", "#PARTITIONS"];
-    let mut least = vec![15, 15, 15, 15, 15];
+    // Its last column has a blank behind it.
+    let mut least = vec![15, 15, 15, 15, 16];
     if verbose {
         header.extend([
             "CURRENT-EPOCH",
@@ -183,7 +184,7 @@ fn print_members(group: &DescribedGroup, verbose: bool) -> anyhow::Result<()> {
             "TARGET-EPOCH",
             "TARGET-ASSIGNMENT",
         ]);
-        least.extend([15, 20, 15, 0]);
+        least = vec![15, 15, 15, 15, 15, 15, 20, 15, 20];
     }
     print_table(&header, &least, &rows);
     Ok(())
