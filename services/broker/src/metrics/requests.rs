@@ -75,22 +75,22 @@ impl Requests {
                 ApiKey::Fetch => &[FETCH_CONSUMER, FETCH_FOLLOWER][..],
                 api => &[api.name()][..],
             };
-            for name in names {
-                let version = |v: i16| (v, requests.with(&[*name, &v.to_string()]));
+            for name in names.iter().copied() {
+                let version = |v: i16| (v, requests.with(&[name, &v.to_string()]));
                 let kind = RequestMetrics {
-                    name: *name,
+                    name,
                     versions: (offered.min..=offered.max).map(version).collect(),
-                    fine: errors.with(&[*name, ErrorCode::None.name()]),
+                    fine: errors.with(&[name, ErrorCode::None.name()]),
                     latencies: Latencies {
                         registry: registry.clone(),
                         windows: windows.clone(),
                     },
                     held: OnceLock::new(),
                 };
-                if USUAL.contains(name) {
+                if USUAL.contains(&name) {
                     kind.held();
                 }
-                kinds.insert(*name, Arc::new(kind));
+                kinds.insert(name, Arc::new(kind));
             }
         }
         Requests { kinds, errors }
