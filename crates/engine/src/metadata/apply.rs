@@ -42,6 +42,18 @@ impl Image {
             Command::AllocateProducerIds { broker, epoch } => {
                 self.allocate_producer_ids(*broker, *epoch)
             }
+            Command::AlterReassignments {
+                partitions,
+                allow_factor_change,
+            } => Ok(self.alter_reassignments(partitions, *allow_factor_change)),
+            Command::LeaveBroker {
+                broker,
+                epoch,
+                min_insync_replicas,
+                at_once,
+            } => self.leave_broker(*broker, *epoch, *min_insync_replicas, *at_once),
+            Command::UnregisterBroker { broker } => self.unregister_broker(*broker),
+            Command::ElectUnclean { partitions } => Ok(self.elect_unclean(partitions)),
         }
     }
 

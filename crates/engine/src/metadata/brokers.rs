@@ -40,6 +40,7 @@ impl Image {
             fenced: true,
             shutting_down: false,
             stalled: false,
+            leaving: false,
         };
         Arc::make_mut(&mut self.brokers).insert(new.broker, Arc::new(state));
         Arc::make_mut(&mut self.answers).remove(&new.broker);

@@ -71,6 +71,38 @@ pub enum Command {
         broker: BrokerId,
         epoch: BrokerEpoch,
     },
+    /// Moves replicas to other brokers, or takes such a move back (KIP-455), each partition by itself.
+    AlterReassignments {
+        partitions: Vec<Reassignment>,
+        /// Whether a partition may get another number of replicas than it has.
+        allow_factor_change: bool,
+    },
+    /// The broker wants to stop: it hands over its leaderships at once, and leaves its ISRs when each of them has enough
+    /// members without it, or none can get them.
+    LeaveBroker {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        /// `min.insync.replicas` where nobody has set it: the broker's own configuration.
+        min_insync_replicas: u16,
+        /// It waits no longer.
+        at_once: bool,
+    },
+    /// Forgets a broker that has stopped for good.
+    UnregisterBroker { broker: BrokerId },
+    /// Gives leaderless partitions a leader that may lack committed records (KIP-460).
+    ElectUnclean { partitions: Vec<PartitionId> },
+}
+
+/// One partition's part of [`Command::AlterReassignments`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reassignment {
+    /// Which partition.
+    pub partition: PartitionId,
+    /// The replicas that it shall have, the preferred leader first; none takes back what is under way.
+    pub target: Option<Vec<BrokerId>>,
+    /// The topic's `min.insync.replicas`, as the one who proposes knows it: giving up replicas that were being added
+    /// never leaves fewer in sync.
+    pub min_insync_replicas: u16,
 }
 
 /// A topic's id where it stands alone in a list.
@@ -204,6 +236,11 @@ pub enum Outcome {
     Each(Vec<Result<(), Rejection>>),
     /// A block of [`super::PRODUCER_ID_BLOCK_SIZE`] ids that begins here.
     ProducerIds { first: ProducerId },
+    /// The broker must not leave its ISRs yet: so many partitions would have too few members. Some of them by name.
+    Leaving {
+        waiting: u32,
+        partitions: Vec<PartitionId>,
+    },
 }
 
 /// The state of a partition after an ISR change.

@@ -34,10 +34,18 @@ impl Image {
         next.isr = self.remaining_isr(now);
         next.leader = self.leader_among(now, &next.isr);
         if next.leader.is_none() && self.allows_unclean_election(id) {
-            next.leader = now.replicas.iter().copied().find(|b| self.is_active(*b));
+            next.leader = self.unclean_leader(now);
             next.isr = next.leader.map_or(next.isr, |leader| vec![leader]);
         }
-        finish(now, next)
+        finish(now, self.completed(next))
+    }
+
+    /// Who would lead although it may lack records: one that was there before a reassignment rather than one that is
+    /// only being filled.
+    fn unclean_leader(&self, now: &PartitionState) -> Option<BrokerId> {
+        let all = now.original().into_iter().chain(now.adding.iter().copied());
+        let mut fit = all.filter(|b| self.is_active(*b));
+        fit.next()
     }
 
     /// The ISR without those who should not be waited for. Its last member stays, whatever its state: it alone
@@ -46,9 +54,10 @@ impl Image {
         let only = |keep: &dyn Fn(BrokerId) -> bool| -> Vec<BrokerId> {
             now.isr.iter().copied().filter(|b| keep(*b)).collect()
         };
-        let active = only(&|b| self.is_active(b));
-        if !active.is_empty() {
-            return active;
+        // One that is leaving is needed until it goes.
+        let well = only(&|b| self.is_well(b));
+        if !well.is_empty() {
+            return well;
         }
         let unfenced = only(&|b| self.is_unfenced(b));
         if unfenced.is_empty() {
@@ -60,12 +69,14 @@ impl Image {
 
     /// Keeps the leader if it is fit, else takes the first fit member of the ISR in the order of the assignment.
     /// Where nobody is fit, an unfit but unfenced leader is better than none.
-    fn leader_among(&self, now: &PartitionState, isr: &[BrokerId]) -> Option<BrokerId> {
+    pub(super) fn leader_among(&self, now: &PartitionState, isr: &[BrokerId]) -> Option<BrokerId> {
         let sitting = now.leader.filter(|b| isr.contains(b));
         let in_order = || now.replicas.iter().copied().filter(|b| isr.contains(b));
         sitting
             .filter(|b| self.is_active(*b))
             .or_else(|| in_order().find(|b| self.is_active(*b)))
+            .or_else(|| sitting.filter(|b| self.is_well(*b)))
+            .or_else(|| in_order().find(|b| self.is_well(*b)))
             .or_else(|| sitting.filter(|b| self.is_unfenced(*b)))
             .or_else(|| in_order().find(|b| self.is_unfenced(*b)))
     }
@@ -79,6 +90,38 @@ impl Image {
         set.map_or(self.unclean_by_default, |value| {
             value.eq_ignore_ascii_case("true")
         })
+    }
+
+    /// Elects whoever is alive for partitions without a leader, the ISR's members first.
+    pub(super) fn elect_unclean(&mut self, partitions: &[PartitionId]) -> Outcome {
+        Outcome::Elected(
+            partitions
+                .iter()
+                .map(|id| self.elect_unclean_one(*id))
+                .collect(),
+        )
+    }
+
+    fn elect_unclean_one(&mut self, id: PartitionId) -> Result<(), Rejection> {
+        let now = self
+            .partition(id.topic, id.index)
+            .ok_or(Rejection::UnknownTopicOrPartition)?
+            .clone();
+        if now.leader.is_some() {
+            return Err(Rejection::ElectionNotNeeded);
+        }
+        let leader = self
+            .unclean_leader(&now)
+            .ok_or(Rejection::EligibleLeadersNotAvailable)?;
+        let next = PartitionState {
+            leader: Some(leader),
+            isr: vec![leader],
+            ..(*now).clone()
+        };
+        if let Some(next) = finish(&now, self.completed(next)) {
+            self.set_partition(id, next);
+        }
+        Ok(())
     }
 
     /// Gives partitions back to their preferred replicas.
@@ -121,7 +164,8 @@ pub(super) fn finish(now: &PartitionState, mut next: PartitionState) -> Option<P
     if next == *now {
         return None;
     }
-    if next.leader != now.leader {
+    let loses_a_replica = now.replicas.iter().any(|b| !next.has_replica(*b));
+    if next.leader != now.leader || loses_a_replica {
         next.leader_epoch = now.leader_epoch.next();
     }
     next.partition_epoch = now.partition_epoch.next();

@@ -88,6 +88,11 @@ impl Image {
         self.broker(id).is_some_and(|b| b.is_active())
     }
 
+    /// Whether an ISR that a broker is in keeps it.
+    pub fn is_well(&self, id: BrokerId) -> bool {
+        self.broker(id).is_some_and(|b| b.is_well())
+    }
+
     /// Whether a broker is registered and not fenced.
     pub fn is_unfenced(&self, id: BrokerId) -> bool {
         self.broker(id).is_some_and(|b| !b.fenced)

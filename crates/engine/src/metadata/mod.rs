@@ -12,9 +12,11 @@ mod command;
 mod configs;
 mod election;
 mod image;
+mod leaving;
 mod partitions;
 mod placement;
 mod proposal;
+mod reassignment;
 mod rejection;
 mod snapshot;
 mod state;
@@ -25,13 +27,13 @@ mod topics;
 
 pub use command::{
     AlteredPartition, Command, ConfigChange, ConfigEdit, CreatedTopic, IsrMember, NewPartitions,
-    NewTopic, Outcome, PartitionChange, PartitionId, Registration, Resource, TopicId,
+    NewTopic, Outcome, PartitionChange, PartitionId, Reassignment, Registration, Resource, TopicId,
 };
 pub use image::Image;
-pub use placement::Assignment;
-pub use proposal::{MAX_OPEN_PROPOSALS, Proposal, ProposalId};
+pub use placement::{Assignment, DRAINED};
+pub use proposal::{MAX_OPEN_PROPOSALS, Proposal, ProposalId, needs_layout_3};
 pub use rejection::Rejection;
-pub use snapshot::{Snapshot, SnapshotV1};
+pub use snapshot::{Snapshot, SnapshotV1, SnapshotV2};
 pub use state::{BrokerState, Endpoint, PartitionState, TopicState};
 
 /// How many producer ids one block has, as in Kafka.

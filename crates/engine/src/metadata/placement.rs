@@ -9,8 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use wire::Str;
 
-use super::{BrokerState, Image, Rejection};
+use super::{BrokerState, Image, Rejection, Resource};
 use crate::ids::BrokerId;
+
+/// The setting of all brokers that lists those which get no new replicas, with commas.
+pub const DRAINED: &str = "drained.brokers";
 
 /// How the replicas of new partitions are placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,11 +43,16 @@ impl Image {
         count: usize,
         factor: usize,
     ) -> Result<Vec<Vec<BrokerId>>, Rejection> {
-        let (live, rest): (Vec<_>, Vec<_>) = self.brokers().partition(|b| b.is_active());
-        let registered = live.len() + rest.len();
-        if factor > registered {
+        let usable = self.brokers().filter(|b| !self.is_drained(b.id));
+        let (live, rest): (Vec<_>, Vec<_>) = usable.partition(|b| b.is_active());
+        let usable = live.len() + rest.len();
+        if factor > usable {
+            let drained = match self.brokers().count() - usable {
+                0 => String::new(),
+                count => format!(" and not drained, {count} are drained"),
+            };
             return Err(Rejection::InvalidReplicationFactor(format!(
-                "The target replication factor of {factor} cannot be reached because only {registered} broker(s) are registered."
+                "The target replication factor of {factor} cannot be reached because only {usable} broker(s) are registered{drained}."
             )));
         }
         if live.is_empty() {
@@ -58,6 +66,15 @@ impl Image {
         Ok((0..count)
             .map(|i| place_one(&live, &rest, start + i, (first + i) / live.len(), factor))
             .collect())
+    }
+}
+
+impl Image {
+    /// Whether a broker gets no new replicas, because its own are to be moved away.
+    pub fn is_drained(&self, broker: BrokerId) -> bool {
+        let listed = self.config(&Resource::AllBrokers, DRAINED).unwrap_or("");
+        let mut ids = listed.split(',').map(|id| id.trim().parse::<i32>());
+        ids.any(|id| id == Ok(broker.0))
     }
 }
 

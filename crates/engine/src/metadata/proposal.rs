@@ -94,11 +94,47 @@ impl Answers {
         &self.outcomes
     }
 
+    /// Whether one of the outcomes is of a kind that the second layout of the image does not have.
+    pub(super) fn needs_layout_3(&self) -> bool {
+        self.outcomes.values().any(needs_layout_3)
+    }
+
     fn remember(&mut self, id: &ProposalId, outcome: Result<Outcome, Rejection>) {
         self.outcomes.insert(id.sequence, outcome);
         // A proposer that breaks the bound has its oldest proposals given up: memory is not its to take.
         let bound = (id.sequence + 1).saturating_sub(MAX_OPEN_PROPOSALS);
         self.settled = self.settled.max(id.settled.min(id.sequence)).max(bound);
         self.outcomes = self.outcomes.split_off(&self.settled);
+    }
+}
+
+/// Whether an outcome has a kind, or a refusal, that came with the commands of the third layout.
+pub fn needs_layout_3(outcome: &Result<Outcome, Rejection>) -> bool {
+    let is_new = |rejection: &Rejection| {
+        matches!(
+            rejection,
+            Rejection::NoReassignmentInProgress | Rejection::EligibleLeadersNotAvailable
+        )
+    };
+    match outcome {
+        Ok(Outcome::Leaving { .. }) => true,
+        Ok(Outcome::Each(each) | Outcome::Elected(each)) => {
+            each.iter().any(|one| one.as_ref().is_err_and(is_new))
+        }
+        Ok(_) => false,
+        Err(rejection) => is_new(rejection),
+    }
+}
+
+impl Command {
+    /// Whether programs that write entries in the second layout do not know it.
+    pub fn needs_layout_3(&self) -> bool {
+        matches!(
+            self,
+            Command::AlterReassignments { .. }
+                | Command::LeaveBroker { .. }
+                | Command::UnregisterBroker { .. }
+                | Command::ElectUnclean { .. }
+        )
     }
 }

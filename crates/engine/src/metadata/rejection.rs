@@ -49,6 +49,10 @@ pub enum Rejection {
     NoProducerIds,
     #[error("the proposal came again after its proposer had given it up")]
     ProposalGivenUp,
+    #[error("No partition reassignment is in progress.")]
+    NoReassignmentInProgress,
+    #[error("no replica that is alive may be elected")]
+    EligibleLeadersNotAvailable,
 }
 
 impl Rejection {
@@ -76,6 +80,8 @@ impl Rejection {
             Rejection::PreferredLeaderNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
             Rejection::NoProducerIds => ErrorCode::UnknownServerError,
             Rejection::ProposalGivenUp => ErrorCode::RequestTimedOut,
+            Rejection::NoReassignmentInProgress => ErrorCode::NoReassignmentInProgress,
+            Rejection::EligibleLeadersNotAvailable => ErrorCode::EligibleLeadersNotAvailable,
         }
     }
 }

@@ -8,12 +8,37 @@ use wire::Str;
 
 use super::image::Configs;
 use super::proposal::Answers;
-use super::{BrokerState, Image, Resource, TopicState, stored};
+use super::{BrokerState, Image, PartitionId, Resource, TopicState, stored};
 use crate::ids::BrokerId;
 
 /// An image without its lookups: the first layout, and behind it what each later one has added.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
+    first: SnapshotV1,
+    answers: Vec<(BrokerId, Arc<Answers>)>,
+    /// None where there is nothing that needs the third layout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    third: Option<Third>,
+}
+
+/// What the third layout has added: replicas that move, brokers that are about to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Third {
+    moving: Vec<Moving>,
+    leaving: Vec<BrokerId>,
+}
+
+/// The replicas that a partition gets and loses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Moving {
+    partition: PartitionId,
+    adding: Vec<BrokerId>,
+    removing: Vec<BrokerId>,
+}
+
+/// The layout before replicas moved.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SnapshotV2 {
     first: SnapshotV1,
     answers: Vec<(BrokerId, Arc<Answers>)>,
 }
@@ -36,6 +61,60 @@ impl From<SnapshotV1> for Snapshot {
         Snapshot {
             first,
             answers: Vec::new(),
+            third: None,
+        }
+    }
+}
+
+impl From<SnapshotV2> for Snapshot {
+    fn from(old: SnapshotV2) -> Snapshot {
+        Snapshot {
+            first: old.first,
+            answers: old.answers,
+            third: None,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The oldest layout that holds it: 2, or 3 where it must be.
+    pub fn layout(&self) -> u8 {
+        if self.third.is_some() { 3 } else { 2 }
+    }
+}
+
+impl Third {
+    fn of(image: &Image) -> Option<Third> {
+        let moved = image.partitions().filter(|(_, p)| p.is_reassigned());
+        let leaving = image.brokers().filter(|b| b.leaving);
+        let third = Third {
+            moving: moved
+                .map(|(partition, p)| Moving {
+                    partition,
+                    adding: p.adding.clone(),
+                    removing: p.removing.clone(),
+                })
+                .collect(),
+            leaving: leaving.map(|b| b.id).collect(),
+        };
+        let answers = image.answers.values();
+        let is_needed = third != Third::default() || answers.clone().any(|a| a.needs_layout_3());
+        is_needed.then_some(third)
+    }
+
+    fn restore(self, image: &mut Image) {
+        for one in self.moving {
+            let (topic, index) = (one.partition.topic, one.partition.index);
+            if let Some(now) = image.partition(topic, index).cloned() {
+                let mut state = (*now).clone();
+                (state.adding, state.removing) = (one.adding, one.removing);
+                image.set_partition(one.partition, state);
+            }
+        }
+        for id in self.leaving {
+            if let Some(broker) = image.broker_mut(id) {
+                broker.leaving = true;
+            }
         }
     }
 }
@@ -54,6 +133,7 @@ impl From<&Image> for Snapshot {
                 configs: configs.map(|(r, c)| (r.clone(), c.clone())).collect(),
             },
             answers: image.answers.iter().map(|(b, a)| (*b, a.clone())).collect(),
+            third: Third::of(image),
         }
     }
 }
@@ -63,13 +143,14 @@ impl From<Snapshot> for Image {
         let Snapshot {
             first: stored,
             answers,
+            third,
         } = stored;
         let names: BTreeMap<_, _> = stored
             .topics
             .iter()
             .map(|t| (t.name.clone(), t.id))
             .collect();
-        Image {
+        let mut image = Image {
             index: stored.index,
             cluster_id: stored.cluster_id,
             next_producer_id: stored.next_producer_id,
@@ -80,6 +161,10 @@ impl From<Snapshot> for Image {
             configs: Arc::new(stored.configs.into_iter().collect()),
             answers: Arc::new(answers.into_iter().collect()),
             ..Image::default()
+        };
+        if let Some(third) = third {
+            third.restore(&mut image);
         }
+        image
     }
 }

@@ -45,11 +45,19 @@ pub struct BrokerState {
     pub shutting_down: bool,
     /// Its disk or CPU hangs (gray failure): it leads nothing that another can lead and joins no ISR.
     pub stalled: bool,
+    /// It wants to stop: it leads nothing that another can lead and joins no ISR, but stays in those where it is needed.
+    #[serde(skip)]
+    pub leaving: bool,
 }
 
 impl BrokerState {
     /// Whether it may be given leaderships and ISR memberships.
     pub fn is_active(&self) -> bool {
+        self.is_well() && !self.leaving
+    }
+
+    /// Whether an ISR that it is in keeps it.
+    pub fn is_well(&self) -> bool {
         !self.fenced && !self.shutting_down && !self.stalled
     }
 
@@ -87,31 +95,64 @@ impl TopicState {
         (0i32..).zip(&self.partitions)
     }
 
-    /// How many replicas its first partition has: what new partitions get.
+    /// How many replicas its first partition has, or will have: what new partitions get.
     pub fn replication_factor(&self) -> usize {
-        self.partitions.first().map_or(0, |p| p.replicas.len())
+        let first = self.partitions.first();
+        first.map_or(0, |p| p.replicas.len() - p.removing.len())
     }
 }
 
 /// One partition as the controller sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionState {
-    /// The assignment; the first is the preferred leader.
+    /// The assignment; the first is the preferred leader. While replicas move: the target, then those to be removed.
     pub replicas: Vec<BrokerId>,
     /// The in-sync replicas: never empty, always among `replicas`.
     pub isr: Vec<BrokerId>,
     /// None while no member of the ISR is alive.
     pub leader: Option<BrokerId>,
-    /// Grows by one with each change of `leader`, also to none.
+    /// Grows by one with each change of `leader`, also to none, and with each removal of a replica: what a leader knows
+    /// of a replica that goes and comes back must not outlive its log.
     pub leader_epoch: LeaderEpoch,
     /// Grows by one with each change of anything here.
     pub partition_epoch: PartitionEpoch,
+    /// Replicas that a reassignment adds: among `replicas`, and none of them once all of the target are in sync.
+    #[serde(skip)]
+    pub adding: Vec<BrokerId>,
+    /// Replicas that a reassignment removes then: the end of `replicas`.
+    #[serde(skip)]
+    pub removing: Vec<BrokerId>,
 }
 
 impl PartitionState {
     /// The first replica of the assignment.
     pub fn preferred(&self) -> Option<BrokerId> {
         self.replicas.first().copied()
+    }
+
+    /// Whether replicas are being added or removed.
+    pub fn is_reassigned(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// The replicas that it shall have when nothing moves any more.
+    pub fn target(&self) -> Vec<BrokerId> {
+        without(&self.replicas, &self.removing)
+    }
+
+    /// The replicas that it had before the reassignment.
+    pub fn original(&self) -> Vec<BrokerId> {
+        without(&self.replicas, &self.adding)
+    }
+
+    /// How many replicas there are besides those that are only being added: what `min.insync.replicas` is bounded by.
+    pub fn factor(&self) -> usize {
+        self.replicas.len() - self.adding.len()
+    }
+
+    /// The smallest ISR that may commit: a topic cannot ask for more replicas than it has.
+    pub fn min_isr(&self, min_insync_replicas: usize) -> usize {
+        min_insync_replicas.min(self.factor()).max(1)
     }
 
     /// Whether a replica is in the ISR.
@@ -123,4 +164,10 @@ impl PartitionState {
     pub fn has_replica(&self, broker: BrokerId) -> bool {
         self.replicas.contains(&broker)
     }
+}
+
+/// Those of `all` that are not among `these`, in order.
+pub(super) fn without(all: &[BrokerId], these: &[BrokerId]) -> Vec<BrokerId> {
+    let kept = all.iter().filter(|b| !these.contains(b));
+    kept.copied().collect()
 }

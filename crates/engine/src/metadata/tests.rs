@@ -3,7 +3,9 @@
 mod alter;
 mod fencing;
 mod invariants;
+mod leaving;
 mod proposals;
+mod reassignment;
 mod topics;
 
 use wire::{Str, Uuid};

@@ -158,6 +158,8 @@ impl Image {
             leader: Some(leader),
             leader_epoch: LeaderEpoch(0),
             partition_epoch: PartitionEpoch(0),
+            adding: Vec::new(),
+            removing: Vec::new(),
         }))
     }
 

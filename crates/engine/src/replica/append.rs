@@ -52,16 +52,20 @@ impl Replica {
     /// Decides on one batch, whose header has been found coherent.
     pub fn plan_append(&self, header: &BatchHeader, acks: Acks) -> Result<AppendPlan, Error> {
         self.leader_or_refuse()?;
-        if acks == Acks::All {
-            self.check_min_isr()?;
-        }
-        if let Verdict::Duplicate(original) = self.producers.check(header)? {
+        let verdict = self.producers.check(header);
+        // Before anything is refused: what is in the log already must not be answered as if it were not. Its producer
+        // would send it again under another epoch, where nobody knows it.
+        if let Ok(Verdict::Duplicate(original)) = verdict {
             return Ok(AppendPlan::Duplicate(Duplicate {
                 base_offset: original.base_offset,
                 next_offset: original.last_offset.plus(1),
                 timestamp_ms: original.timestamp_ms,
             }));
         }
+        if acks == Acks::All {
+            self.check_min_isr()?;
+        }
+        verdict?;
         let header = BatchHeader {
             base_offset: self.log_end.0,
             partition_leader_epoch: self.leader_epoch.0,

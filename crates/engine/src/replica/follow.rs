@@ -263,6 +263,8 @@ mod tests {
             leader: Some(BrokerId(2)),
             leader_epoch: LeaderEpoch(3),
             partition_epoch: PartitionEpoch(3),
+            adding: vec![],
+            removing: vec![],
         };
         replica.on_metadata(&state, 0);
         let asked = replica.fetch_position().expect("it follows");

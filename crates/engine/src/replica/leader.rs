@@ -57,6 +57,8 @@ pub struct Leader {
     me: BrokerId,
     pub(super) epoch_start: Offset,
     pub(super) replicas: Vec<BrokerId>,
+    /// How many of them are not only being added by a reassignment.
+    pub(super) factor: usize,
     pub(super) isr: Vec<BrokerId>,
     pub(super) followers: BTreeMap<BrokerId, Progress>,
     pub(super) pending: Pending,
@@ -75,6 +77,7 @@ impl Leader {
             me,
             epoch_start: log_end,
             replicas: Vec::new(),
+            factor: 0,
             isr: Vec::new(),
             followers: BTreeMap::new(),
             pending: Pending::default(),
@@ -93,6 +96,7 @@ impl Leader {
     /// Takes in the controller's word; what was pending in the state before is settled by it.
     pub(super) fn on_state(&mut self, state: &PartitionState) {
         self.replicas.clone_from(&state.replicas);
+        self.factor = state.factor();
         self.isr.clone_from(&state.isr);
         self.pending = Pending::default();
         self.followers
@@ -111,6 +115,11 @@ impl Leader {
 
     pub fn replicas(&self) -> &[BrokerId] {
         &self.replicas
+    }
+
+    /// How many replicas there are, without those that a reassignment is only adding.
+    pub fn factor(&self) -> usize {
+        self.factor
     }
 
     /// The ISR as the controller has confirmed it.

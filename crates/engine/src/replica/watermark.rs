@@ -15,10 +15,7 @@ pub enum Commitment {
 impl Replica {
     /// The smallest ISR that may commit: a topic cannot ask for more replicas than it has.
     pub(super) fn min_isr(&self, leader: &Leader) -> usize {
-        self.options
-            .min_insync_replicas
-            .min(leader.replicas.len())
-            .max(1)
+        self.options.min_insync_replicas.min(leader.factor).max(1)
     }
 
     /// Whether the leader must refuse acks=all, and the high watermark stands still.

@@ -56,20 +56,39 @@ impl Broker {
     }
 
     /// What has been decided as leader or follower is carried out on the disk; nothing else writes to it.
-    pub fn on_image(&mut self, version: usize, image: &Image, now_ms: u64) {
-        let Some(life) = &mut self.life else { return };
+    /// Says whether the log was deleted, because there is no replica here any more.
+    pub fn on_image(
+        &mut self,
+        version: usize,
+        image: &Image,
+        options: Options,
+        now_ms: u64,
+    ) -> bool {
+        let Some(life) = &mut self.life else {
+            return false;
+        };
         let ours = life
             .epoch
             .is_some_and(|epoch| image.has_epoch(self.id, epoch));
         if version <= life.seen || !ours {
-            return;
+            return false;
         }
         life.seen = version;
-        if let Some(state) = image.partition(PARTITION.topic, PARTITION.index) {
+        let state = image.partition(PARTITION.topic, PARTITION.index);
+        if state.is_some_and(|state| !state.has_replica(self.id)) {
+            let had_any = !self.disk.batches.is_empty();
+            self.disk = Disk::default();
+            life.replica = Replica::open(self.id, options, self.disk.open());
+            life.proposal = None;
+            life.waiting.clear();
+            return had_any;
+        }
+        if let Some(state) = state {
             life.replica.on_metadata(state, now_ms);
             let active = |id| image.broker(id).filter(|b| b.is_active()).map(|b| b.epoch);
             life.replica.on_active_brokers(active, now_ms);
         }
+        false
     }
 
     /// Appends as leader. An answer comes at once, or with the commit.

@@ -19,6 +19,7 @@ pub struct Controller {
 }
 
 impl Controller {
+    /// All brokers registered, and the partition on the first three.
     pub fn new(brokers: &[BrokerId]) -> Controller {
         let mut controller = Controller {
             history: vec![Image::default()],
@@ -35,7 +36,7 @@ impl Controller {
         let topic = NewTopic {
             name: Str::copy_from("t"),
             id: TOPIC,
-            assignment: Assignment::Given(vec![brokers.to_vec()]),
+            assignment: Assignment::Given(vec![brokers[..3].to_vec()]),
             configs: Vec::new(),
         };
         controller

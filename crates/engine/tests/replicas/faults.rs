@@ -12,6 +12,9 @@ const ROUNDS: usize = 200;
 impl World {
     pub fn fault(&mut self) {
         let at = self.any_broker();
+        if self.brokers.len() > 3 && self.rng.random_bool(0.4) {
+            return self.move_or_leave(at);
+        }
         match self.rng.random_range(0..11) {
             0..=1 => self.crash(at),
             2..=5 => self.restart_or_register(at),
@@ -50,7 +53,7 @@ impl World {
 
     /// Without `flush.messages=1` one broker may lose what it had not synced, not all that have a record. So as long as
     /// one has lost something that the controller does not know of, the last whole member of the ISR must live.
-    fn may_crash(&self, at: usize, loses: bool) -> bool {
+    pub fn may_crash(&self, at: usize, loses: bool) -> bool {
         if self.options.flush_each {
             return true;
         }
@@ -123,6 +126,7 @@ impl World {
     pub fn heal(&mut self) {
         self.hushed = None;
         for _ in 0..ROUNDS {
+            self.end_leaving();
             for at in 0..self.brokers.len() {
                 self.restart_or_register(at);
                 self.restart_or_register(at);
@@ -171,16 +175,17 @@ impl World {
     }
 
     fn is_at_rest(&self) -> bool {
-        let ends: Vec<_> = self.brokers.iter().map(|b| b.disk.end()).collect();
-        let marks = self
-            .brokers
-            .iter()
+        let state = self.controller.partition();
+        let replicas = || self.brokers.iter().filter(|b| state.has_replica(b.id));
+        let ends: Vec<_> = replicas().map(|b| b.disk.end()).collect();
+        let marks = replicas()
             .filter_map(|b| b.life.as_ref())
             .map(|l| l.replica.high_watermark().0);
         let replicated =
             ends.iter().all(|end| *end == ends[0]) && marks.into_iter().all(|mark| mark == ends[0]);
         replicated
-            && self.controller.partition().isr.len() == self.brokers.len()
+            && state.isr.len() == state.replicas.len()
+            && !state.is_reassigned()
             && self.producers.iter().all(|p| p.unacknowledged.is_empty())
     }
 }

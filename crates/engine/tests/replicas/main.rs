@@ -1,8 +1,10 @@
-//! Whole clusters of three replicas on the engine alone: no sockets, no clock, no disk.
+//! Whole clusters of one partition, on three brokers or moving about among five, on the engine alone: no sockets, no clock, no disk.
 //!
 //! A life is made from a seed: messages are lost, delayed and reordered, brokers crash and lose or keep what they had
 //! not synced, the controller fences, elects and changes ISRs with the code that it has in production, and every
-//! append and truncation is one that [`engine::replica`] has decided. After every step the invariants 1 to 5 of the
+//! append and truncation is one that [`engine::replica`] has decided. Where there are five brokers, replicas are
+//! reassigned (and a broker that has lost its replica deletes the log), reassignments are replaced and taken back, and
+//! brokers leave in order. After every step the invariants 1 to 5 of the
 //! design are checked. At the end all faults stop, and the cluster must come to rest with everything replicated.
 //!
 //! `SEED=n cargo test -p engine --test replicas` replays one life; `SEEDS=n` lives that many.
@@ -13,6 +15,7 @@ mod controller;
 mod disk;
 mod faults;
 mod invariants;
+mod moves;
 mod network;
 mod world;
 
@@ -41,24 +44,33 @@ fn every_life_keeps_the_invariants() {
         println!("{}", live(seed).summary());
         return;
     }
-    let (mut appended, mut elections, mut truncations) = (0, 0, 0);
+    let (mut appended, mut elections, mut truncations, mut moves) = (0, 0, 0, 0);
     for seed in 0..number("SEEDS").unwrap_or(SEEDS) {
         let lived = std::panic::catch_unwind(|| {
             let world = live(seed);
-            (world.committed(), world.elections(), world.truncations())
+            let moves = world.moves();
+            (
+                world.committed(),
+                world.elections(),
+                world.truncations(),
+                moves,
+            )
         });
         match lived {
             Ok(counts) => {
                 appended += counts.0;
                 elections += counts.1;
                 truncations += counts.2;
+                moves += counts.3;
             }
             Err(_) => panic!("SEED={seed} breaks an invariant"),
         }
     }
-    println!("{appended} batches committed, {elections} elections, {truncations} truncations");
+    println!(
+        "{appended} batches committed, {elections} elections, {truncations} truncations, {moves} replicas moved"
+    );
     assert!(
-        appended > 0 && elections > 0 && truncations > 0,
+        appended > 0 && elections > 0 && truncations > 0 && moves > 0,
         "the lives were too quiet to prove anything"
     );
 }

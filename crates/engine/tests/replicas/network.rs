@@ -104,7 +104,10 @@ impl World {
         match message {
             Message::Image { to, version } => {
                 let image = self.controller.version(version).clone();
-                self.brokers[to].on_image(version, &image, now_ms);
+                let options = self.options;
+                if self.brokers[to].on_image(version, &image, options, now_ms) {
+                    self.deletions += 1;
+                }
             }
             Message::Fetch {
                 from,

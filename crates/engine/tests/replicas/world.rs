@@ -34,9 +34,10 @@ pub struct World {
     announced: usize,
     names: u32,
     pub truncations: u64,
+    /// How many logs were deleted because their replicas had moved away.
+    pub deletions: u64,
 }
 
-const BROKERS: i32 = 3;
 const LAG_MAX_MS: u64 = 300;
 
 impl World {
@@ -47,7 +48,8 @@ impl World {
             flush_each: rng.random_bool(0.3),
             lag_max_ms: LAG_MAX_MS,
         };
-        let ids: Vec<_> = (1..=BROKERS).map(BrokerId).collect();
+        let brokers = if rng.random_bool(0.5) { 3 } else { 5 };
+        let ids: Vec<_> = (1..=brokers).map(BrokerId).collect();
         let controller = Controller::new(&ids);
         let mut world = World {
             wildness: rng.random_range(1..12),
@@ -66,6 +68,7 @@ impl World {
             announced: 0,
             names: 0,
             truncations: 0,
+            deletions: 0,
         };
         for id in ids {
             let mut broker = Broker {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{LeaderEpoch, PartitionEpoch};
-use crate::metadata::Snapshot;
+use crate::metadata::{Reassignment, Snapshot};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -15,6 +15,13 @@ enum Step {
     Unfence(i32),
     ShutDown(i32),
     Stall(i32, bool),
+    Leave(i32, bool),
+    Unregister(i32),
+    Reassign {
+        pick: usize,
+        target: Option<Vec<i32>>,
+    },
+    Unclean(usize),
     Create {
         partitions: i32,
         factor: i16,
@@ -36,8 +43,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => broker.clone().prop_map(Step::ShutDown),
         1 => (broker.clone(), any::<bool>()).prop_map(|(b, s)| Step::Stall(b, s)),
         1 => (1..5i32, 1..4i16).prop_map(|(partitions, factor)| Step::Create { partitions, factor }),
-        4 => (any::<usize>(), prop::collection::vec(broker, 0..4), 0..2i32)
+        4 => (any::<usize>(), prop::collection::vec(broker.clone(), 0..4), 0..2i32)
             .prop_map(|(pick, isr, staleness)| Step::AskIsr { pick, isr, staleness }),
+        1 => (broker.clone(), any::<bool>()).prop_map(|(b, at_once)| Step::Leave(b, at_once)),
+        1 => broker.clone().prop_map(Step::Unregister),
+        3 => (any::<usize>(), prop::option::of(prop::collection::vec(broker.clone(), 1..4)))
+            .prop_map(|(pick, target)| Step::Reassign { pick, target }),
+        1 => any::<usize>().prop_map(Step::Unclean),
         1 => Just(Step::Balance),
     ]
 }
@@ -71,6 +83,29 @@ fn take(cluster: &mut Cluster, step: &Step) {
             epoch: epoch(cluster, *id),
             stalled: *stalled,
         },
+        Step::Leave(id, at_once) => Command::LeaveBroker {
+            broker: BrokerId(*id),
+            epoch: epoch(cluster, *id),
+            min_insync_replicas: 2,
+            at_once: *at_once,
+        },
+        Step::Unregister(id) => Command::UnregisterBroker {
+            broker: BrokerId(*id),
+        },
+        Step::Reassign { pick, target } => match picked(cluster, *pick) {
+            Some(partition) => Command::AlterReassignments {
+                partitions: vec![Reassignment {
+                    partition,
+                    target: target.as_deref().map(brokers),
+                    min_insync_replicas: 2,
+                }],
+                allow_factor_change: true,
+            },
+            None => return,
+        },
+        Step::Unclean(pick) => Command::ElectUnclean {
+            partitions: picked(cluster, *pick).into_iter().collect(),
+        },
         Step::Create { partitions, factor } => {
             let id = Uuid::from(u128::from(cluster.index) + 1);
             let assignment = Assignment::Spread {
@@ -95,6 +130,11 @@ fn take(cluster: &mut Cluster, step: &Step) {
     };
     // Most random commands are refused; what matters is what the accepted ones leave behind.
     let _ = cluster.propose(command);
+}
+
+fn picked(cluster: &Cluster, pick: usize) -> Option<PartitionId> {
+    let all: Vec<_> = cluster.image.partitions().map(|(id, _)| id).collect();
+    all.get(pick.checked_rem(all.len())?).copied()
 }
 
 fn isr_wish(cluster: &Cluster, pick: usize, isr: &[i32], staleness: i32) -> Option<Command> {
@@ -149,6 +189,7 @@ fn check(before: &Image, after: &Image, leaders: &mut Leaders) {
                 p == old,
                 "each change has its epoch"
             );
+            check_moves(old, p);
             assert!(
                 p.leader.is_none()
                     || p.leader == old.leader
@@ -159,8 +200,33 @@ fn check(before: &Image, after: &Image, leaders: &mut Leaders) {
         }
     }
     for broker in before.brokers() {
-        let now = after.broker(broker.id).expect("brokers stay registered");
-        assert!(now.epoch >= broker.epoch, "broker epochs only grow");
+        match after.broker(broker.id) {
+            Some(now) => assert!(now.epoch >= broker.epoch, "broker epochs only grow"),
+            None => assert!(
+                broker.fenced && !after.partitions().any(|(_, p)| p.has_replica(broker.id)),
+                "only one that has stopped and holds nothing is forgotten"
+            ),
+        }
+    }
+}
+
+/// Replicas go only where those that stay have what is committed, and their leader hears of it by its epoch.
+fn check_moves(old: &PartitionState, p: &PartitionState) {
+    let all = |these: &[BrokerId], of: &[BrokerId]| these.iter().all(|b| of.contains(b));
+    assert!(all(&p.adding, &p.replicas) && p.replicas.ends_with(&p.removing));
+    assert!(!p.adding.iter().any(|b| p.removing.contains(b)));
+    let gone: Vec<_> = old
+        .replicas
+        .iter()
+        .filter(|b| !p.has_replica(**b))
+        .collect();
+    if !gone.is_empty() {
+        assert!(p.leader_epoch > old.leader_epoch, "{old:?} {p:?}");
+        let kept = old.isr.iter().filter(|b| p.has_replica(**b)).count();
+        assert!(
+            kept == old.isr.len() || kept >= p.min_isr(2) || p.isr.len() == p.replicas.len(),
+            "{old:?} {p:?}"
+        );
     }
 }
 

@@ -53,7 +53,20 @@ impl Committed {
                 self.check_member(broker);
             }
         }
+        self.check_copies(brokers, state);
         self.check_acknowledged(producers);
+    }
+
+    /// Where nothing that counts can be lost by a crash, whatever is committed stays on two of the replicas, however
+    /// they move.
+    fn check_copies(&self, brokers: &[Broker], state: &PartitionState) {
+        let replicas = brokers.iter().filter(|b| state.has_replica(b.id));
+        let whole = replicas.filter(|b| b.counted().starts_with(&self.batches));
+        assert!(
+            !brokers[0].flush_each || whole.count() >= 2,
+            "of the replicas {:?} fewer than two have all that is committed",
+            state.replicas
+        );
     }
 
     fn learn(&mut self, broker: &Broker, high_watermark: i64) {
