@@ -11,6 +11,7 @@ pub mod net;
 pub mod partition;
 pub mod probe;
 pub mod quorum;
+mod readiness;
 pub mod replication;
 pub mod server;
 pub mod spans;

@@ -24,7 +24,9 @@ const TRACES_GRACE: Duration = Duration::from_secs(2);
 /// KAFKA_LOG_DIRS sets log.dirs, two underscores mean one underscore, three a dash. Variables win
 /// over the file.
 ///
-/// SIGTERM hands every leadership over to another broker and then ends the process.
+/// SIGTERM hands every leadership over to another broker, waits until every partition has enough
+/// replicas in sync without this one (controlled.shutdown.timeout.ms at most; a second SIGTERM ends
+/// the wait), and then ends the process.
 #[derive(Parser)]
 #[command(name = "millrace-broker", version)]
 struct Options {
@@ -125,7 +127,12 @@ async fn serve(env: Env, config: Config) -> anyhow::Result<()> {
         // Whoever restarts the process has its log recovered.
         why = server.failed() => anyhow::bail!("the broker cannot go on: {why}"),
     }
-    server.stop().await;
+    // A second signal: whoever stops this broker has no time to let it wait for others.
+    let again = telemetry::shutdown_signal()?;
+    let hurry = async {
+        again.await;
+    };
+    server.stop(hurry).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -1,9 +1,11 @@
 //! Assembly: one broker process from its parts, in the order of start and of stop.
 
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::ids::BrokerId;
 use engine::metadata::Endpoint;
 use telemetry::{Readiness, Registry};
 use tokio::sync::oneshot;
@@ -24,6 +26,7 @@ use crate::net::{Bound, ByteBudget, Net};
 use crate::partition::Partitions;
 use crate::probe;
 use crate::quorum::{Joining, Quorum};
+use crate::readiness;
 use crate::replication::Replication;
 use crate::spans::Spans;
 
@@ -71,6 +74,8 @@ pub struct Server {
     net: Net,
     http: Option<Http>,
     readiness: Readiness,
+    /// Ends when the broker is ready.
+    return_watch: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -78,7 +83,8 @@ impl Server {
     pub async fn start(env: Env, config: Config) -> anyhow::Result<Server> {
         let config = Arc::new(config);
         let registry = Registry::with_limit(config.metrics.series_max);
-        let readiness = Readiness::waiting_for(["logs", "metadata", "listeners"]);
+        let readiness =
+            Readiness::waiting_for(["logs", "metadata", "listeners", readiness::REPLICAS]);
         let metrics = Arc::new(Metrics::new(registry.clone()));
         let sink = env.spans();
         sink.register(&registry);
@@ -142,6 +148,7 @@ impl Server {
         let net = Net::start(&broker, bound);
         readiness.ready("listeners");
         let probe = probe::start(&broker);
+        let return_watch = broker.watch_return(&readiness);
         Ok(Server {
             broker,
             logs,
@@ -153,6 +160,7 @@ impl Server {
             net,
             http,
             readiness,
+            return_watch,
         })
     }
 
@@ -175,17 +183,23 @@ impl Server {
         }
     }
 
-    /// Hands everything over and stops every part.
-    pub async fn stop(self) {
+    /// Hands everything over and stops every part. It serves until the others can do without it, `hurry` comes, or
+    /// `controlled.shutdown.timeout.ms` is over.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) {
         self.readiness.not_ready("listeners", "stopping");
         if let Some(probe) = &self.probe {
             probe.abort();
         }
+        if let Some(watch) = self.return_watch {
+            watch.abort();
+        }
         let broker_epoch = self.broker.quorum.broker_epoch();
-        self.broker.quorum.shutdown().await;
+        let handed_over = self.broker.quorum.shutdown(hurry).await;
         self.coordinators.abort();
         self.broker.groups.stop();
-        self.net.stop(DRAIN).await;
+        // Where nobody has taken over, nobody will confirm what producers wait for.
+        let grace = if handed_over { DRAIN } else { Duration::ZERO };
+        self.net.stop(grace).await;
         drop(self.replication);
         self.broker.partitions.close();
         drop(self.upkeep);
@@ -236,6 +250,23 @@ impl Broker {
             .await?;
         tracing::info!(broker_epoch = epoch.0, "registered");
         Ok(())
+    }
+
+    /// Has `/readyz` wait until every replica is back in sync.
+    fn watch_return(&self, readiness: &Readiness) -> Option<JoinHandle<()>> {
+        if !self.config.roles.broker {
+            readiness.ready(readiness::REPLICAS);
+            return None;
+        }
+        let watch = readiness::run(
+            self.env.clone(),
+            BrokerId(self.config.node_id),
+            self.quorum.clone(),
+            self.partitions.clone(),
+            readiness.clone(),
+        );
+        // A hanging disk may hold a partition's lock, which the control plane must never wait for.
+        Some(self.env.spawn(Plane::Data, "readiness", watch))
     }
 
     /// The advertised listeners; port 0 stands for the port that the system chose.

@@ -50,7 +50,9 @@ at_the_top! {
     InitProducerIdResponse,
     JoinGroupResponse,
     ListGroupsResponse,
+    ListPartitionReassignmentsResponse,
     SyncGroupResponse,
+    UnregisterBrokerResponse,
 }
 
 per_item! {

@@ -84,7 +84,7 @@ fn edit(
     let name = config.name.as_str();
     if config.config_operation == DELETE {
         // What an earlier version has left on a topic can be taken away, whatever it is.
-        if !matches!(resource, Resource::Topic(_)) {
+        if !matches!(resource, Resource::Topic(_)) && !settings::is_throttle(name) {
             settings::shape(resource, name)?;
         }
         return Ok(ConfigEdit::Delete);

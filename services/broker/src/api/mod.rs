@@ -4,6 +4,7 @@
 //! request meets its handler; authorisation and quotas belong here and nowhere else.
 
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
 pub mod api_versions;
 mod config_changes;
 pub mod create_partitions;
@@ -14,6 +15,7 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_topic_partitions;
+pub mod elect_leaders;
 mod errors;
 pub mod fetch;
 pub mod find_coordinator;
@@ -24,6 +26,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -39,6 +42,7 @@ pub mod sync_group;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub mod unregister_broker;
 mod versions;
 
 pub use versions::OFFERED;
@@ -188,6 +192,10 @@ pub fn dispatch(
         ApiKey::AlterConfigs => handler!(alter_configs),
         ApiKey::CreatePartitions => handler!(create_partitions),
         ApiKey::IncrementalAlterConfigs => handler!(incremental_alter_configs),
+        ApiKey::ElectLeaders => handler!(elect_leaders),
+        ApiKey::AlterPartitionReassignments => handler!(alter_partition_reassignments),
+        ApiKey::ListPartitionReassignments => handler!(list_partition_reassignments),
+        ApiKey::UnregisterBroker => handler!(unregister_broker),
         ApiKey::DescribeCluster => handler!(describe_cluster),
         ApiKey::DescribeTopicPartitions => handler!(describe_topic_partitions),
         _ => Err(incoming.not_offered()),

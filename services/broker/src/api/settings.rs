@@ -149,8 +149,28 @@ fn derived(config: &Config, key: &str) -> Option<String> {
     })
 }
 
+/// Limits of replication between brokers, which tools set for the time of a reassignment and delete after it (KIP-73).
+const THROTTLES: &[&str] = &[
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+    "leader.replication.throttled.replicas",
+    "follower.replication.throttled.replicas",
+];
+
+/// Whether a setting is one of those that are never set here, so that taking it away changes nothing.
+pub fn is_throttle(name: &str) -> bool {
+    THROTTLES.contains(&name)
+}
+
 /// What a value of a setting must look like, where the setting can be altered.
 pub fn shape(resource: &Resource, name: &str) -> Result<Kind, Refusal> {
+    if is_throttle(name) {
+        let message = format!(
+            "{name} is not offered: replication between brokers has no limit here. Reassign without a throttle."
+        );
+        return Err(Refusal::new(ErrorCode::InvalidConfig, message));
+    }
     match resource {
         Resource::Topic(_) => {
             let unknown = |invalid: Invalid| {
@@ -163,7 +183,7 @@ pub fn shape(resource: &Resource, name: &str) -> Result<Kind, Refusal> {
             let known = topic::find(name).map(|key| key.kind);
             known.ok_or_else(|| unknown(topic::not_found(name, "")))
         }
-        Resource::Broker(_) if name == dynamic::FOR_ALL_ONLY => {
+        Resource::Broker(_) if dynamic::FOR_ALL_ONLY.contains(&name) => {
             Err(Refusal::invalid_request(format!(
                 "Cannot update these configs at per-broker level, only for the whole cluster: {name}"
             )))

@@ -54,9 +54,13 @@ pub const OFFERED: &[Offered] = &[
     api(ApiKey::AlterConfigs, 0, 2, 2),
     api(ApiKey::CreatePartitions, 0, 3, 2),
     api(ApiKey::DeleteGroups, 0, 2, 2),
+    api(ApiKey::ElectLeaders, 0, 2, 2),
     api(ApiKey::IncrementalAlterConfigs, 0, 1, 1),
+    api(ApiKey::AlterPartitionReassignments, 0, 1, 0),
+    api(ApiKey::ListPartitionReassignments, 0, 0, 0),
     api(ApiKey::OffsetDelete, 0, 0, NEVER),
     api(ApiKey::DescribeCluster, 0, 2, 0),
+    api(ApiKey::UnregisterBroker, 0, 0, 0),
     api(ApiKey::DescribeTopicPartitions, 0, 0, 0),
 ];
 

@@ -8,19 +8,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::ids::BrokerId;
-use engine::metadata::{Image, Resource};
+use engine::metadata::{DRAINED, Image, Resource};
 
-use super::keys::{self, Key};
+use super::keys::{self, Key, Kind};
 use super::topic::{Source, TOPIC_KEYS};
 use super::{Config, TopicDefaults};
 
 /// Limits of connections, the other settings that change than the defaults of topics.
 const LIMITS: &[&str] = &["max.connections", "max.connections.per.ip"];
-/// The controller reads it, which is no broker of its own.
-pub const FOR_ALL_ONLY: &str = "unclean.leader.election.enable";
+/// The controller reads them, which is no broker of its own.
+pub const FOR_ALL_ONLY: &[&str] = &["unclean.leader.election.enable", DRAINED];
+
+/// Brokers that get no new replicas, of which the controller keeps account: nothing that a file could set.
+static DRAINED_BROKERS: Key = Key {
+    name: DRAINED,
+    kind: Kind::List,
+    default: Some(""),
+};
 
 /// The key, if it is one that can be changed while brokers run. Of a setting in several units it is the finest.
 pub fn find(name: &str) -> Option<&'static Key> {
+    if name == DRAINED {
+        return Some(&DRAINED_BROKERS);
+    }
     let of_topics = TOPIC_KEYS.iter().any(|key| {
         key.synonyms
             .first()

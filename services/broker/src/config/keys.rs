@@ -263,6 +263,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: Some("__millrace_probe"),
     },
+    int("controlled.shutdown.timeout.ms", 0, "6000"),
     long("record.cache.bytes", 0, "67108864"),
     long("queued.max.response.bytes", 1, "268435456"),
     int("request.partial.timeout.ms", 1, "30000"),

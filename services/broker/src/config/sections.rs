@@ -86,6 +86,9 @@ pub struct QuorumConfig {
     pub rebalance_interval: Duration,
     /// Whether SIGTERM hands leaderships over (`controlled.shutdown.enable`, true).
     pub controlled_shutdown: bool,
+    /// How long SIGTERM waits at most until the others can do without this broker
+    /// (`controlled.shutdown.timeout.ms`, 6 s).
+    pub controlled_shutdown_timeout: Duration,
     /// The reserve that keeps the metadata log writable on a full disk, bytes
     /// (`metadata.log.reserve.bytes`, 16 MiB).
     pub reserve_bytes: u64,
@@ -117,6 +120,7 @@ impl QuorumConfig {
                 values.whole("leader.imbalance.check.interval.seconds"),
             ),
             controlled_shutdown: values.flag("controlled.shutdown.enable"),
+            controlled_shutdown_timeout: millis(values, "controlled.shutdown.timeout.ms"),
             reserve_bytes: values.whole("metadata.log.reserve.bytes"),
         })
     }

@@ -69,6 +69,8 @@ pub struct Logs {
     state: Mutex<State>,
     /// Woken when a directory goes out of service.
     failed: Notify,
+    /// Taken alone by who takes an unclaimed log away, and together by all who open logs: replicas come back.
+    claims: tokio::sync::RwLock<()>,
 }
 
 /// A log directory as metrics show it.
@@ -108,6 +110,7 @@ impl Logs {
             budget: CacheBudget::new(config.log.cache_bytes as u64),
             state: Mutex::default(),
             failed: Notify::new(),
+            claims: tokio::sync::RwLock::default(),
             env,
             config,
             disk,

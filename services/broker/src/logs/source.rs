@@ -39,6 +39,7 @@ impl LogSource for Logs {
 
 impl Logs {
     async fn give(&self, name: Name, topic: Uuid, config: LogConfig) -> Result<OpenedLog, Error> {
+        let _claim = self.claims.read().await;
         let known = self.state.lock().places.get(&name).copied();
         if let Some(place) = known {
             let id = self.topic_id(place, &name).await?;
@@ -138,8 +139,9 @@ impl Logs {
         Duration::from_millis(u64::try_from(default.file_delete_delay_ms).unwrap_or(0))
     }
 
-    /// Sets the directories aside that no partition of the metadata has claimed: their topics were deleted, or their
-    /// replicas moved, while this broker was away. They are renamed and kept, because only a person can know.
+    /// Takes the logs away that no partition of the metadata has claimed. A replica that was moved while this broker was
+    /// away is deleted, as it would have been: others have all of it. What belongs to a topic that the cluster does not
+    /// know is renamed and kept, because only a person can know.
     pub(super) async fn set_strays_aside(&self, image: &Image) {
         let unclaimed: Vec<Name> = {
             let state = self.state.lock();
@@ -150,7 +152,22 @@ impl Logs {
             state.recovered.keys().filter(stray).cloned().collect()
         };
         for name in unclaimed {
-            self.state.lock().recovered.remove(&name);
+            let _alone = self.claims.write().await;
+            if self.state.lock().recovered.remove(&name).is_none() {
+                // Meanwhile a partition has claimed it.
+                continue;
+            }
+            if self.has_moved(image, &name).await {
+                info!(
+                    topic = name.0,
+                    partition = name.1,
+                    "the replica has moved to another broker: deleting it"
+                );
+                if let Err(error) = self.delete_partition(&name, self.deletion_delay()).await {
+                    warn!(topic = name.0, partition = name.1, %error, "cannot delete a replica that has moved");
+                }
+                continue;
+            }
             let Some(directory) = self.directory_of(&name).cloned() else {
                 continue;
             };
@@ -165,6 +182,19 @@ impl Logs {
                 }
             }
         }
+    }
+
+    /// Whether the log is one of a partition that lives on other brokers.
+    async fn has_moved(&self, image: &Image, name: &Name) -> bool {
+        let place = self.state.lock().places.get(name).copied();
+        let Some((place, topic)) = place.zip(image.topic(&name.0)) else {
+            return false;
+        };
+        let lives = topic
+            .partition(name.1)
+            .is_some_and(|partition| partition.leader.is_some());
+        let id = self.topic_id(place, name).await;
+        lives && id.is_ok_and(|id| id == Some(topic.id))
     }
 
     fn is_ours(&self, image: &Image, topic: Uuid, index: i32) -> bool {

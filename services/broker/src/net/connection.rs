@@ -16,6 +16,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
+use super::Stop;
 use super::frame::{FrameError, FrameReader};
 use super::limits::ByteBudget;
 use crate::api::{self, Answer, Dispatched, Peer};
@@ -51,7 +52,7 @@ pub enum Ended {
 pub struct Shared {
     pub(super) broker: Arc<Broker>,
     pub(super) budget: Arc<ByteBudget>,
-    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) stopping: watch::Receiver<Stop>,
 }
 
 struct Waiting {
@@ -65,7 +66,7 @@ struct Waiting {
 /// Serves one connection until either side ends it.
 pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(), Ended> {
     let config: NetConfig = shared.broker.config.net.clone();
-    let mut stopping = shared.stopping.clone();
+    let (mut stopping, mut cutting) = (shared.stopping.clone(), shared.stopping.clone());
     let mut reader = FrameReader::new(
         config.request_max_bytes,
         config.idle,
@@ -78,13 +79,14 @@ pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(),
         let may_read = alone == 0 && waiting.len() < config.in_flight_requests;
         tokio::select! {
             biased;
+            () = told(&mut cutting, |stop| stop == Stop::AtOnce) => return Ok(()),
             Some(done) = waiting.next(), if !waiting.is_empty() => {
                 let Gathered { chunks, measures } = gather(done, &mut waiting, &mut alone)?;
                 write(&mut stream, chunks, config.partial).await?;
                 measures.iter().for_each(Measure::written);
                 reader.touch(shared.broker.env.now());
             }
-            () = stopped(&mut stopping), if waiting.is_empty() => return Ok(()),
+            () = told(&mut stopping, |stop| stop != Stop::No), if waiting.is_empty() => return Ok(()),
             frame = reader.next(&mut stream, &shared.budget), if may_read => {
                 let Some(frame) = frame? else { return Ok(()) };
                 let Dispatched { answer, overlaps } =
@@ -104,9 +106,9 @@ pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(),
     }
 }
 
-/// Ends when the broker stops; a broker that is gone has stopped.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
+/// Ends when the broker says so; a broker that is gone has stopped.
+async fn told(stopping: &mut watch::Receiver<Stop>, this: impl Fn(Stop) -> bool) {
+    let _ = stopping.wait_for(|stop| this(*stop)).await;
 }
 
 /// Answers that are written together.

@@ -58,14 +58,26 @@ impl Bound {
 
 /// The running listeners.
 pub struct Net {
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Stop>,
     accepting: Vec<JoinHandle<()>>,
+}
+
+/// How long a connection may take to end once it is told to.
+const CUT: Duration = Duration::from_millis(500);
+
+/// What connections are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    No,
+    /// When nothing waits any more.
+    AfterAnswers,
+    AtOnce,
 }
 
 impl Net {
     /// Starts to accept on every bound listener.
     pub fn start(broker: &Arc<Broker>, bound: Vec<Bound>) -> Net {
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(Stop::No);
         let connections = Arc::new(Connections::default());
         let shared = Shared {
             broker: broker.clone(),
@@ -82,14 +94,17 @@ impl Net {
         Net { stop, accepting }
     }
 
-    /// Stops to accept, lets every connection finish the requests it has, up to `grace`.
+    /// Stops to accept, lets every connection finish the requests it has, up to `grace`. Whoever still waits then has
+    /// its connection closed without an answer: what became of its records is not known here.
     pub async fn stop(self, grace: Duration) {
         for task in &self.accepting {
             task.abort();
         }
         // Fails only where no connection is left to be told.
-        let _ = self.stop.send(true);
+        let _ = self.stop.send(Stop::AfterAnswers);
         let _ = tokio::time::timeout(grace, self.stop.closed()).await;
+        let _ = self.stop.send(Stop::AtOnce);
+        let _ = tokio::time::timeout(CUT, self.stop.closed()).await;
     }
 }
 

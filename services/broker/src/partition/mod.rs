@@ -182,6 +182,11 @@ impl Partition {
         s.give_up();
     }
 
+    /// Whether nothing is served any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Stops serving, and lets go of the log's files: the partition is deleted, and another may have its name soon.
     pub(crate) fn retire(&self) {
         self.close();

@@ -92,6 +92,11 @@ impl Partitions {
         self.by_id.read().get(&id).cloned()
     }
 
+    /// Whether the partition's log is open here and can be written to.
+    pub fn is_in_service(&self, id: PartitionId) -> bool {
+        self.get(id).is_some_and(|partition| !partition.is_closed())
+    }
+
     /// All partitions, in the order of their ids.
     pub fn all(&self) -> Vec<Arc<Partition>> {
         self.by_id.read().values().cloned().collect()

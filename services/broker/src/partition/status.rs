@@ -61,7 +61,7 @@ impl Partition {
             size_bytes: s.log.size_bytes(),
             segments: s.log.segment_count(),
             closed: s.closed,
-            replicas: leader.map_or(0, |l| l.replicas().len()),
+            replicas: leader.map_or(0, |l| l.factor()),
             under_min_isr: replica.is_under_min_isr(),
             at_min_isr: isr.len() == replica.options().min_insync_replicas,
             followers: leader

@@ -5,6 +5,10 @@
 //! bytes of every version, and a test compares. The first byte is the version. From version 2 on the next three are
 //! the version of the program that wrote it, so that who meets a version that is too new for it can say which one
 //! reads it.
+//!
+//! A version that has only added kinds of things is written where one of them occurs, and the one before elsewhere: while
+//! the nodes of a cluster are replaced one after the other, the older ones read everything as long as nobody uses what
+//! they do not know.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,8 +17,13 @@ use serde::de::DeserializeOwned;
 pub trait Layout: Serialize + DeserializeOwned {
     /// What an error calls it.
     const NAME: &'static str;
-    /// The version that this program writes, 2 or greater.
+    /// The newest version, 2 or greater.
     const VERSION: u8 = 2;
+
+    /// The version in which this program writes the value.
+    fn version(&self) -> u8 {
+        Self::VERSION
+    }
 
     /// Reads the body of an older version; none where that version is not read any more.
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<Self, Error>>;
@@ -82,10 +91,11 @@ const fn number(text: &str) -> u8 {
 /// Writes a value.
 pub fn encode<T: Layout>(value: &T) -> Result<Vec<u8>, Error> {
     let [major, minor, patch] = PROGRAM.0;
-    let head = vec![T::VERSION, major, minor, patch];
+    let version = value.version();
+    let head = vec![version, major, minor, patch];
     postcard::to_extend(value, head).map_err(|source| Error::Body {
         name: T::NAME,
-        version: T::VERSION,
+        version,
         source,
     })
 }

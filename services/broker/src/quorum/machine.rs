@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use engine::ids::BrokerId;
-use engine::metadata::{Image, Proposal, Snapshot as StoredImage, SnapshotV1};
+use engine::metadata::{Image, Proposal, Snapshot as StoredImage, SnapshotV1, SnapshotV2};
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
 use parking_lot::Mutex;
@@ -132,10 +132,19 @@ codec::same_since_version_1! { Stored, "metadata snapshot"; }
 
 impl Layout for StoredImage {
     const NAME: &'static str = "image of the metadata";
+    /// The third has replicas that move and brokers that leave.
+    const VERSION: u8 = 3;
+
+    fn version(&self) -> u8 {
+        self.layout()
+    }
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<StoredImage, codec::Error>> {
-        (version == 1)
-            .then(|| codec::decode_body::<Self, SnapshotV1>(version, body).map(Self::from))
+        match version {
+            1 => Some(codec::decode_body::<Self, SnapshotV1>(version, body).map(Self::from)),
+            2 => Some(codec::decode_body::<Self, SnapshotV2>(version, body).map(Self::from)),
+            _ => None,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::ids::{BrokerEpoch, BrokerId};
-use engine::metadata::{Outcome, Proposal, Registration, Rejection};
+use engine::metadata::{Outcome, Proposal, Registration, Rejection, needs_layout_3};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
@@ -11,6 +11,7 @@ use openraft::raft::{
 use serde::{Deserialize, Serialize};
 
 use super::codec::{self, Layout};
+use super::log::entry;
 use super::types::{LogId, Member, Types};
 
 /// A request, answered with a [`Reply`] or a [`Refusal`].
@@ -139,20 +140,47 @@ pub enum Refusal {
 /// What goes back.
 pub type Answer = Result<Reply, Refusal>;
 
-/// Nodes of one cluster talk in the present layout only: none before it was released.
-macro_rules! only_the_present_one {
-    ($($layout:ty, $name:literal;)*) => {
-        $(impl Layout for $layout {
-            const NAME: &'static str = $name;
+impl Layout for Request {
+    const NAME: &'static str = "request of another node";
+    /// The third has further commands.
+    const VERSION: u8 = 3;
 
-            fn decode_older(_: u8, _: &[u8]) -> Option<Result<Self, codec::Error>> {
-                None
-            }
-        })*
-    };
+    fn version(&self) -> u8 {
+        let is_new = match self {
+            Request::Propose(proposal) => proposal.command.needs_layout_3(),
+            Request::Raft(RaftCall {
+                body: RaftBody::Append(rpc),
+                ..
+            }) => rpc.entries.iter().any(entry::needs_layout_3),
+            _ => false,
+        };
+        if is_new { 3 } else { 2 }
+    }
+
+    fn decode_older(version: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
+        // The first was never released.
+        (version == 2).then(|| codec::decode_body::<Self, Self>(version, body))
+    }
 }
 
-only_the_present_one! {
-    Request, "request of another node";
-    Answer, "answer of another node";
+impl Layout for Answer {
+    const NAME: &'static str = "answer of another node";
+    /// The third has further commands, outcomes and refusals.
+    const VERSION: u8 = 3;
+
+    fn version(&self) -> u8 {
+        let is_new = match self {
+            Ok(Reply::Proposed(outcome)) => needs_layout_3(outcome),
+            Ok(Reply::Entries(entries, _)) => {
+                let mut proposals = entries.iter().filter_map(|(_, proposal)| proposal.as_ref());
+                proposals.any(|proposal| proposal.command.needs_layout_3())
+            }
+            _ => false,
+        };
+        if is_new { 3 } else { 2 }
+    }
+
+    fn decode_older(version: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
+        (version == 2).then(|| codec::decode_body::<Self, Self>(version, body))
+    }
 }

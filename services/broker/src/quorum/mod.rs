@@ -8,7 +8,7 @@
 //! - [`types`]: openraft's types and runtime; [`log`], [`machine`]: its storage; [`network`]: its calls.
 //! - [`frame`], [`message`], [`peer`], [`server`]: the protocol of the controller listener.
 //! - [`controller`]: the active controller's watch over brokers; [`absence`]: who is gone; [`succession`]: how the
-//!   office passes on; [`canvass`]: who would follow whom.
+//!   office passes on; [`canvass`]: who would follow whom; [`farewell`]: how a broker stops.
 //! - [`membership`]: who votes; [`observer`]: brokers that do not; [`liveness`]: a broker's registration and
 //!   heartbeats.
 
@@ -17,6 +17,7 @@ mod canvass;
 mod codec;
 mod controller;
 mod error;
+mod farewell;
 mod frame;
 #[cfg(test)]
 mod layouts;
@@ -40,7 +41,7 @@ mod types;
 mod upkeep;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId};
@@ -68,8 +69,6 @@ pub use status::{Status, VoterStatus};
 
 /// The directory of the metadata log within `metadata.log.dir`.
 pub const DIRECTORY: &str = "__cluster_metadata-0";
-/// How long handing over leaderships may take.
-const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// This node's part in the metadata quorum.
 pub struct Quorum {
@@ -323,47 +322,6 @@ impl Quorum {
                 .err()
                 .map_or_else(String::new, |e| e.to_string()),
             Err(_) => "the consensus has ended".to_owned(),
-        }
-    }
-
-    /// Hands over: this broker's leaderships, then, if it is the active controller, that office too; then leaves.
-    pub async fn shutdown(&self) {
-        self.node.stopping.store(true, Ordering::Relaxed);
-        if self.node.config.quorum.controlled_shutdown {
-            self.hand_over().await;
-            self.node.resign().await;
-        }
-        for task in std::mem::take(&mut *self.tasks.lock()) {
-            task.abort();
-        }
-        if let Some(raft) = &self.node.raft
-            && let Err(error) = raft.shutdown().await
-        {
-            tracing::warn!(%error, "the consensus did not end in order");
-        }
-    }
-
-    async fn hand_over(&self) {
-        let (broker, Some(epoch)) = (BrokerId(self.node.config.node_id), self.broker_epoch())
-        else {
-            return;
-        };
-        match self
-            .propose(Command::ShutDownBroker { broker, epoch }, HAND_OVER)
-            .await
-        {
-            Ok(Outcome::ShuttingDown {
-                remaining_leaderships,
-            }) => {
-                tracing::info!(remaining_leaderships, "leaderships handed over");
-                // Followed by the image, so that this broker stops leading before it closes its connections.
-                self.wait_for(HAND_OVER, |i| {
-                    i.broker(broker).is_none_or(|b| b.shutting_down)
-                })
-                .await;
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "leaderships could not be handed over"),
         }
     }
 }

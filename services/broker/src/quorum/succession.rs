@@ -16,7 +16,7 @@ use rand_core::RngCore;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::message::{Answer, Refusal, Reply, Request};
-use super::node::Node;
+use super::node::{Node, broker_id};
 use super::types::{Raft, SplitMix};
 use crate::config::QuorumConfig;
 
@@ -216,9 +216,15 @@ impl Node {
                 return;
             };
             let is_voter = |id: &u64| m.membership_config.voter_ids().any(|v| v == *id);
+            // One that has left as well would only use up the time.
+            let image = self.image();
+            let stays = |id: u64| {
+                let broker = image.broker(broker_id(id));
+                broker.is_none_or(|b| !b.shutting_down && !b.fenced)
+            };
             let others = replication
                 .iter()
-                .filter(|(id, _)| **id != self.id && is_voter(id));
+                .filter(|(id, _)| **id != self.id && is_voter(id) && stays(**id));
             let best = others
                 .max_by_key(|(id, matched)| (matched.map(|l| l.index), std::cmp::Reverse(**id)));
             (m.current_term, best.map(|(id, _)| *id))

@@ -235,7 +235,9 @@ impl Cluster {
     /// Ends a node as SIGTERM does.
     pub fn stop(&mut self, id: i32) {
         let live = self.live.remove(&id).expect("it runs");
-        live.runtime.block_on(live.quorum.shutdown());
+        let _ = live
+            .runtime
+            .block_on(live.quorum.shutdown(std::future::pending()));
         drop(live.quorum);
         live.runtime.shutdown_timeout(Duration::from_secs(5));
     }

@@ -3,7 +3,7 @@
 use engine::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch};
 use engine::metadata::{
     Assignment, Command, ConfigChange, ConfigEdit, Endpoint, IsrMember, NewPartitions, NewTopic,
-    PartitionChange, PartitionId, Registration, Resource, TopicId,
+    PartitionChange, PartitionId, Reassignment, Registration, Resource, TopicId,
 };
 use wire::Uuid;
 
@@ -98,7 +98,35 @@ pub fn all() -> Vec<Command> {
             broker: BROKER,
             epoch: EPOCH,
         },
+        Command::AlterReassignments {
+            partitions: vec![
+                reassignment(5, Some(vec![BrokerId(2), BROKER])),
+                reassignment(4, None),
+            ],
+            allow_factor_change: true,
+        },
+        Command::LeaveBroker {
+            broker: BROKER,
+            epoch: EPOCH,
+            min_insync_replicas: 2,
+            at_once: true,
+        },
+        Command::UnregisterBroker { broker: BROKER },
+        Command::ElectUnclean {
+            partitions: vec![partition],
+        },
     ]
+}
+
+fn reassignment(index: i32, target: Option<Vec<BrokerId>>) -> Reassignment {
+    Reassignment {
+        partition: PartitionId {
+            topic: Uuid([9; 16]),
+            index,
+        },
+        target,
+        min_insync_replicas: 2,
+    }
 }
 
 fn spread_topic() -> NewTopic {
@@ -162,5 +190,9 @@ pub fn name(command: &Command) -> &'static str {
         Command::CreatePartitions { .. } => "CreatePartitions",
         Command::AlterConfigs { .. } => "AlterConfigs",
         Command::AllocateProducerIds { .. } => "AllocateProducerIds",
+        Command::AlterReassignments { .. } => "AlterReassignments",
+        Command::LeaveBroker { .. } => "LeaveBroker",
+        Command::UnregisterBroker { .. } => "UnregisterBroker",
+        Command::ElectUnclean { .. } => "ElectUnclean",
     }
 }

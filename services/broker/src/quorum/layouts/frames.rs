@@ -6,6 +6,7 @@ use engine::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId
 use engine::metadata::{
     AlteredPartition, Command, CreatedTopic, Outcome, PartitionId, Proposal, Rejection,
 };
+use openraft::EntryPayload;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
@@ -70,6 +71,16 @@ pub fn requests() -> Vec<Request> {
             last: Some(id(9)),
             gone: true,
         }),
+        Request::Propose(Proposal::from(third_command())),
+        raft(RaftBody::Append(AppendEntriesRequest {
+            vote: vote(),
+            prev_log_id: Some(id(8)),
+            entries: vec![Entry {
+                log_id: id(9),
+                payload: EntryPayload::Normal(Proposal::from(third_command())),
+            }],
+            leader_commit: Some(id(9)),
+        })),
     ]
 }
 
@@ -116,7 +127,38 @@ pub fn answers() -> Vec<Answer> {
     let replies = replies.into_iter().chain(proposed).map(Ok);
     let answers = replies.chain(refusals.into_iter().map(Err));
     // What came later, behind: the samples are known by their numbers.
-    answers.chain([Ok(Reply::Support(true))]).collect()
+    let mut answers: Vec<Answer> = answers.chain([Ok(Reply::Support(true))]).collect();
+    let third = third_outcomes().into_iter().map(Reply::Proposed);
+    answers.extend(third.map(Ok));
+    let moved = Arc::new(Proposal::from(third_command()));
+    answers.push(Ok(Reply::Entries(vec![(9, Some(moved))], Some(2))));
+    answers
+}
+
+/// What came with the third layout.
+fn third_outcomes() -> Vec<Result<Outcome, Rejection>> {
+    let partition = PartitionId {
+        topic: TOPIC,
+        index: 5,
+    };
+    vec![
+        Ok(Outcome::Leaving {
+            waiting: 300,
+            partitions: vec![partition],
+        }),
+        Ok(Outcome::Each(vec![Err(
+            Rejection::NoReassignmentInProgress,
+        )])),
+        Ok(Outcome::Elected(vec![Err(
+            Rejection::EligibleLeadersNotAvailable,
+        )])),
+    ]
+}
+
+fn third_command() -> Command {
+    Command::UnregisterBroker {
+        broker: BrokerId(300),
+    }
 }
 
 pub fn outcomes() -> Vec<Outcome> {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::ids::{BrokerEpoch, BrokerId};
 use engine::metadata::{
-    Assignment, Command, Image, NewTopic, Proposal, ProposalId, Snapshot as StoredImage,
+    Assignment, Command, Image, NewTopic, Proposal, ProposalId, Registration,
+    Snapshot as StoredImage,
 };
 use openraft::{CommittedLeaderId, EntryPayload, Membership};
 use wire::Uuid;
@@ -109,9 +110,46 @@ fn answered() -> Image {
     image.apply_proposal(&named(), image.index() + 1).0
 }
 
+/// An image with replicas that move and a broker that leaves, which came with version 3.
+fn moving() -> Image {
+    let second = Registration {
+        broker: BrokerId(2),
+        ..commands::registration()
+    };
+    let reassignment = commands::all()
+        .into_iter()
+        .find(|c| commands::name(c) == "AlterReassignments");
+    let history = [
+        Command::RegisterBroker(second),
+        Command::CreateTopics {
+            topics: vec![NewTopic {
+                name: "v".into(),
+                id: Uuid([9; 16]),
+                assignment: Assignment::Given(vec![vec![BrokerId(300)]; 6]),
+                configs: vec![],
+            }],
+        },
+        reassignment.expect("there is a sample of it"),
+        Command::LeaveBroker {
+            broker: BrokerId(300),
+            epoch: BrokerEpoch(3),
+            min_insync_replicas: 2,
+            at_once: false,
+        },
+    ];
+    let moved = history.iter().fold(image(), |image, command| {
+        image.apply(command, image.index() + 1).0
+    });
+    assert!(moved.partitions().any(|(_, p)| p.is_reassigned()));
+    assert!(moved.brokers().any(|b| b.leaving));
+    moved
+}
+
 struct Sample {
     layout: &'static str,
     version: u8,
+    /// The newest of the layout.
+    newest: u8,
     name: String,
     bytes: Vec<u8>,
 }
@@ -119,7 +157,8 @@ struct Sample {
 fn sample<T: Layout>(layout: &'static str, name: impl Into<String>, value: &T) -> Sample {
     Sample {
         layout,
-        version: T::VERSION,
+        version: value.version(),
+        newest: T::VERSION,
         name: name.into(),
         bytes: without_writer(codec::encode(value).expect("it can be encoded")),
     }
@@ -155,6 +194,7 @@ fn samples() -> Vec<Sample> {
     all.push(sample("identity", "identity", &identity));
     all.push(sample("image", "image", &StoredImage::from(&image())));
     all.push(sample("image", "answers", &StoredImage::from(&answered())));
+    all.push(sample("image", "moving", &StoredImage::from(&moving())));
     let stored = Stored {
         meta: snapshot_meta(),
         image: vec![1, 2, 3],
@@ -241,7 +281,7 @@ fn what_is_written_has_the_bytes_of_its_version() {
 #[test]
 fn every_command_has_a_sample() {
     let names: BTreeSet<_> = commands::all().iter().map(commands::name).collect();
-    assert_eq!(names.len(), 14, "give the new command a sample");
+    assert_eq!(names.len(), 18, "give the new command a sample");
 }
 
 #[test]
@@ -265,7 +305,7 @@ fn older_versions_mean_what_they_meant() {
 fn an_unknown_newer_version_says_which_program_reads_it() {
     for s in samples() {
         let mut bytes = s.bytes.clone();
-        bytes[0] = s.version + 1;
+        bytes[0] = s.newest + 1;
         bytes[1..4].copy_from_slice(&[9, 8, 7]);
         let error = rewritten(s.layout, &bytes).expect_err("it is too new");
         let is_newer = matches!(
@@ -297,7 +337,8 @@ fn bytes_too_many_or_too_few_are_refused() {
 
 #[test]
 fn an_image_survives_being_stored() {
-    let image = answered();
-    let stored = encode_image(&image).expect("encoded");
-    assert_eq!(decode_image(&stored).expect("decoded"), image);
+    for image in [answered(), moving()] {
+        let stored = encode_image(&image).expect("encoded");
+        assert_eq!(decode_image(&stored).expect("decoded"), image);
+    }
 }

@@ -10,10 +10,25 @@ use crate::quorum::types::{Entry, LogId, Member};
 
 impl Layout for Entry {
     const NAME: &'static str = "entry of the metadata log";
+    /// The third has further commands.
+    const VERSION: u8 = 3;
+
+    fn version(&self) -> u8 {
+        if needs_layout_3(self) { 3 } else { 2 }
+    }
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<Entry, Error>> {
-        (version == 1).then(|| decode_body::<Entry, EntryV1>(version, body).map(Entry::from))
+        match version {
+            1 => Some(decode_body::<Entry, EntryV1>(version, body).map(Entry::from)),
+            2 => Some(decode_body::<Entry, Entry>(version, body)),
+            _ => None,
+        }
     }
+}
+
+/// Whether the entry's command came with the third layout.
+pub fn needs_layout_3(entry: &Entry) -> bool {
+    matches!(&entry.payload, EntryPayload::Normal(proposal) if proposal.command.needs_layout_3())
 }
 
 /// The layout before commands became proposals.

@@ -4,7 +4,7 @@
 //! written on a blocking pool and fsynced before openraft hears of it. An append that fails poisons the log: openraft
 //! stops, and the process with it, because what is on disk is then unknown.
 
-mod entry;
+pub(super) mod entry;
 pub(super) mod segment;
 mod small;
 
