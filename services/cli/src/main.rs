@@ -2,6 +2,7 @@
 
 mod admin;
 mod base64;
+mod cluster;
 mod consume;
 mod kafka_tools;
 mod kubernetes;
@@ -50,6 +51,9 @@ enum Command {
     /// List consumer groups, and show their members and lag
     #[command(subcommand)]
     Groups(admin::groups::Command),
+    /// Show brokers, empty them, spread replicas over them
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// What a pod asks the Kubernetes API before its broker starts
     #[command(subcommand)]
     Kubernetes(kubernetes::Command),
@@ -101,6 +105,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Topics(command) => admin::topics::run(command).await,
             Command::Configs(command) => admin::configs::run(command).await,
             Command::Groups(command) => admin::groups::run(command).await,
+            Command::Cluster(command) => cluster::run(command).await,
             Command::Kubernetes(command) => kubernetes::run(command).await,
             Command::Produce(options) => produce::run(options).await,
             Command::Consume(options) => consume::run(options).await,
