@@ -3,15 +3,16 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::machines::Machines;
 use crate::mounts::Mount;
 use crate::node::Node;
-use crate::settings::{Settings, broker_binary};
+use crate::settings::{Settings, binary, broker_binary};
 use crate::{ports, wait};
 
 /// How long a cluster may take to form or a broker to return, on a machine that does other things too.
@@ -20,7 +21,7 @@ pub const READY: Duration = Duration::from_secs(60);
 /// With this variable set, directories stay.
 const KEEP: &str = "KEEP_CLUSTERS";
 
-/// A cluster of brokers 1 to n, all of them voters.
+/// A cluster of brokers 1 to n, all of them voters, and of those that join later, which are not.
 #[derive(Debug)]
 pub struct Cluster {
     pub nodes: Vec<Node>,
@@ -28,6 +29,9 @@ pub struct Cluster {
     machines: Option<Machines>,
     mounts: Vec<Mount>,
     directory: TempDir,
+    /// `controller.quorum.voters`.
+    voters: String,
+    properties: Vec<(String, String)>,
 }
 
 impl Cluster {
@@ -80,14 +84,15 @@ impl Cluster {
             .iter()
             .map(|node| format!("{}@{}", node.id, node.controller))
             .collect();
+        let voters = voters.join(",");
         for node in &mut nodes {
             fs::create_dir_all(&node.data)?;
-            fs::write(
-                &node.config,
-                properties(node, &voters.join(","), &settings.properties),
-            )?;
+            let text = properties(node, Some(&voters), &settings.properties);
+            fs::write(&node.config, text)?;
         }
         Ok(Cluster {
+            voters,
+            properties: settings.properties.clone(),
             nodes,
             machines,
             mounts: Vec::new(),
@@ -101,6 +106,54 @@ impl Cluster {
             node.start()?;
         }
         self.wait_ready()
+    }
+
+    /// Adds a broker without a vote, on loopback, and waits until it is ready; gives its id.
+    pub fn add_broker(&mut self) -> Result<i32> {
+        let id = self.nodes.iter().map(|node| node.id).max().unwrap_or(0) + 1;
+        let free = ports::free(3)?;
+        let address = |of: usize| SocketAddr::from(([127, 0, 0, 1], free[of]));
+        let data = self.directory.path().join(format!("broker-{id}"));
+        let node = Node {
+            id,
+            address: address(0),
+            controller: address(1),
+            http: address(2),
+            dirs: vec![data.clone()],
+            data,
+            launcher: vec![],
+            config: self
+                .directory
+                .path()
+                .join(format!("broker-{id}.properties")),
+            log: self.directory.path().join(format!("broker-{id}.log")),
+            binary: broker_binary()?,
+            process: None,
+        };
+        fs::create_dir_all(&node.data)?;
+        let text = properties(&node, None, &self.properties);
+        let text = format!("{text}controller.quorum.voters={}\n", self.voters);
+        fs::write(&node.config, text)?;
+        self.nodes.push(node);
+        self.restart(id)?;
+        Ok(id)
+    }
+
+    /// Runs our command line against this cluster; what it printed on standard output.
+    pub fn millrace(&self, arguments: &[&str]) -> Result<String> {
+        let output = Command::new(binary("millrace")?)
+            .args(arguments)
+            .env("KAFKA_BOOTSTRAP_SERVERS", self.bootstrap())
+            .output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        ensure!(
+            output.status.success(),
+            "millrace {arguments:?}: {}\n{}{}",
+            output.status,
+            text(&output.stdout),
+            text(&output.stderr)
+        );
+        Ok(text(&output.stdout))
     }
 
     /// The machines, where the settings asked for them.
@@ -179,13 +232,19 @@ impl Cluster {
     }
 }
 
-/// The `server.properties` of one broker.
-fn properties(node: &Node, voters: &str, more: &[(String, String)]) -> String {
+/// The `server.properties` of one broker: a voter, or without `voters` one that is none.
+fn properties(node: &Node, voters: Option<&str>, more: &[(String, String)]) -> String {
+    let (roles, controller) = match voters {
+        Some(voters) => (
+            format!("broker,controller\ncontroller.quorum.voters={voters}"),
+            format!(",CONTROLLER://{}", node.controller),
+        ),
+        None => ("broker".into(), String::new()),
+    };
     let mut text = format!(
-        "process.roles=broker,controller\n\
+        "process.roles={roles}\n\
          node.id={}\n\
-         controller.quorum.voters={voters}\n\
-         listeners=PLAINTEXT://{},CONTROLLER://{}\n\
+         listeners=PLAINTEXT://{}{controller}\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          inter.broker.listener.name=PLAINTEXT\n\
          controller.listener.names=CONTROLLER\n\
@@ -194,7 +253,6 @@ fn properties(node: &Node, voters: &str, more: &[(String, String)]) -> String {
          log.dirs={}\n",
         node.id,
         node.address,
-        node.controller,
         node.http,
         node.data.display()
     );

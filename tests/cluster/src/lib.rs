@@ -16,13 +16,14 @@ mod node;
 pub mod ports;
 mod produce;
 pub mod read;
+mod reassignments;
 pub mod replicas;
 mod settings;
 mod topics;
 mod wait;
 
 pub use cluster::Cluster;
-pub use load::{Ack, Load};
+pub use load::{Ack, Load, longest_wait};
 pub use machines::Machines;
 pub use mounts::Mount;
 pub use node::Node;

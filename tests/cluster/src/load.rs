@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -96,6 +96,7 @@ impl Load {
         let deliveries = Deliveries::default();
         let producer: BaseProducer<Deliveries> = config.create_with_context(deliveries.clone())?;
         let end = Arc::new(AtomicBool::new(false));
+        let ended = deliveries.clone();
         let writer = Writer {
             producer,
             topic: topic.to_string(),
@@ -108,7 +109,13 @@ impl Load {
             topic: topic.to_string(),
             deliveries,
             end,
-            thread: Some(std::thread::spawn(move || writer.run())),
+            thread: Some(std::thread::spawn(move || {
+                let run = writer.run();
+                if let Err(error) = &run {
+                    ended.with(|record| record.failures.push(format!("{error:#}")));
+                }
+                run
+            })),
         })
     }
 
@@ -123,8 +130,18 @@ impl Load {
         until(
             Duration::from_secs(60),
             &format!("{more} more acknowledgements in {}", self.topic),
-            || Ok(self.acked() >= aim),
-        )
+            || Ok(self.acked() >= aim || self.failed().is_some()),
+        )?;
+        match self.failed() {
+            Some(failure) => bail!("the producer of {} fails: {failure}", self.topic),
+            None => Ok(()),
+        }
+    }
+
+    /// Why a record was given up, or the whole load.
+    fn failed(&self) -> Option<String> {
+        self.deliveries
+            .with(|record| record.failures.first().cloned())
     }
 
     /// Of each of `partitions`, how long after `since` its first acknowledgement came. Waits for all of them.
@@ -170,6 +187,18 @@ impl Drop for Load {
     fn drop(&mut self) {
         self.end.store(true, Ordering::Relaxed);
     }
+}
+
+/// The longest time that passed in one partition between two acknowledgements.
+pub fn longest_wait(acks: &[Ack]) -> Duration {
+    let mut last: BTreeMap<i32, Instant> = BTreeMap::new();
+    let mut longest = Duration::ZERO;
+    for ack in acks {
+        if let Some(before) = last.insert(ack.partition, ack.at) {
+            longest = longest.max(ack.at.saturating_duration_since(before));
+        }
+    }
+    longest
 }
 
 fn first_since(record: &Record, since: Instant) -> BTreeMap<i32, Duration> {

@@ -104,7 +104,17 @@ impl Node {
 
     /// SIGTERM, and waits for a clean end.
     pub fn stop(&mut self) -> Result<()> {
-        self.signal("TERM")?;
+        self.terminate()?;
+        self.wait_end()
+    }
+
+    /// SIGTERM; the process may have something to do before it ends.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal("TERM")
+    }
+
+    /// Waits for a clean end.
+    pub fn wait_end(&mut self) -> Result<()> {
         let mut child = self.process.take().context("not running")?;
         let ended = within(STOP, "a clean stop", || Ok(child.try_wait()?));
         if ended.is_err() {

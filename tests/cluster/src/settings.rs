@@ -49,22 +49,27 @@ impl Settings {
 
 /// The broker's binary: `MILLRACE_BROKER`, or the one that cargo has put near this test.
 pub fn broker_binary() -> Result<PathBuf> {
-    if let Some(path) = env::var_os("MILLRACE_BROKER") {
-        return Ok(path.into());
+    match env::var_os("MILLRACE_BROKER") {
+        Some(path) => Ok(path.into()),
+        None => binary("millrace-broker"),
     }
+}
+
+/// A program of this workspace that cargo has put near this test.
+pub fn binary(name: &str) -> Result<PathBuf> {
     let test = env::current_exe()?;
     // target/debug/deps/test-1234 or target/debug/examples/x
     let candidates = test
         .ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join("millrace-broker"));
+        .map(|folder| folder.join(name));
     for path in candidates {
         if path.exists() {
             return Ok(path);
         }
     }
     bail!(
-        "no millrace-broker beside {test:?}: cargo build -p millrace-broker, or set MILLRACE_BROKER"
+        "no {name} beside {test:?}: cargo build --workspace, or for the broker set MILLRACE_BROKER"
     )
 }

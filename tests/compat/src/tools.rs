@@ -14,6 +14,15 @@ const LIMIT: &str = "180";
 
 /// Kafka's scripts and the classes that they start.
 const JAVA: &[(&str, &str)] = &[
+    ("kafka-cluster.sh", "org.apache.kafka.tools.ClusterTool"),
+    (
+        "kafka-leader-election.sh",
+        "org.apache.kafka.tools.LeaderElectionCommand",
+    ),
+    (
+        "kafka-reassign-partitions.sh",
+        "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    ),
     (
         "kafka-broker-api-versions.sh",
         "org.apache.kafka.tools.BrokerApiVersionsCommand",

@@ -1,4 +1,4 @@
-//! Real brokers under load: killed, stopped, cut off, starved, out of room, out of replicas.
+//! Real brokers under load: killed, stopped, cut off, starved, out of room, out of replicas, added, emptied, removed.
 //!
 //! Each scenario ends with a full read that shows every acknowledged record once and in order, and
 //! with a comparison of the replicas byte for byte below the high watermark.
@@ -9,7 +9,10 @@ mod groups;
 mod kills;
 mod metrics;
 mod pause;
+mod reassign;
+mod rolling;
 mod saturation;
+mod scaling;
 mod shortage;
 mod vanish;
 

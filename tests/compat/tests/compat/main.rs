@@ -11,3 +11,4 @@ mod franz_go;
 mod groups;
 mod kafka_tools;
 mod millrace;
+mod reassign;
