@@ -13,7 +13,6 @@ FAKE = '#!/bin/sh\necho "$@"\nenv\n'
 KEYS = "".join(file.read_text() for file in (ROOT / "services/broker/src/config").rglob("*.rs"))
 SOURCES = "".join(file.read_text() for part in ("crates", "services") for file in (ROOT / part).rglob("*.rs"))
 # Agreed upon, and not there yet.
-ANNOUNCED_KEYS = {"controlled.shutdown.timeout.ms"}
 ANNOUNCED = {"OPENSEARCH_CA_FILE"}
 # Put into KAFKA_PROPERTIES by the kubelet.
 EXPANDED = {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"}
@@ -135,7 +134,7 @@ def configuration_keys_are_known(objects):
         if not variable.startswith("KAFKA_"):
             continue
         key = variable.removeprefix("KAFKA_").replace("_", ".").lower()
-        if f'"{key}"' not in KEYS and key not in ANNOUNCED_KEYS:
+        if f'"{key}"' not in KEYS:
             yield f"{variable}: the broker does not know {key}"
 
 
