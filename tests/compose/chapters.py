@@ -2,9 +2,9 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
-import sys
 
 import rules
 from engine import docker
@@ -116,6 +116,23 @@ def a_broker_cut_off_the_network_does_no_harm(mesh: Mesh) -> None:
     mesh.must(*VERIFY)
 
 
+def spans_reach_the_collector(mesh: Mesh) -> None:
+    """Profile tracing without Jaeger, which cannot be had here: the collector counts what comes in, in its log."""
+    traced = {**mesh.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-collector:4317"}
+    command = ["docker", "compose", "up", "--detach", "--no-build", "--no-deps", "otel-collector", "weblog-generator", "etl"]
+    subprocess.run(command, cwd=ROOT, env=traced, check=True, capture_output=True)
+
+    def log() -> str:
+        words = ["docker", "logs", mesh.container("otel-collector")]
+        return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+
+    wait(lambda: re.search(r'"spans": [1-9]', log()), "the collector counts spans", log)
+    # And back to what the other chapters run, while no collector is there.
+    docker("rm", "--force", mesh.container("otel-collector"))
+    mesh.must(*VERIFY)
+    mesh.make("up")
+
+
 def the_choice_of_a_stack_says_why(mesh: Mesh) -> None:
     """In this process, whose environment is the mesh's for a moment."""
     kept = dict(os.environ)
@@ -161,6 +178,7 @@ ALL = [
     a_killed_broker_is_started_again,
     a_paused_broker_does_no_harm,
     a_broker_cut_off_the_network_does_no_harm,
+    spans_reach_the_collector,
     the_choice_of_a_stack_says_why,
     down_keeps_the_data,
     clean_data_leaves_nothing,

@@ -17,10 +17,11 @@ from stack.settings import CACHE, ROOT
 HERE = Path(__file__).parent / "images"
 PREFIX = "millrace-test/"
 OURS = ["broker", "weblog-generator", "bakery-producer", "etl", "archiver", "cli"]
-OTHERS = ["postgres", "opensearch", "s3", "prometheus", "alertmanager"]
-NOT_RUN = "grafana, otel-collector, jaeger, kafka-ui (their real images), and every other third-party image as published"
+OTHERS = ["postgres", "opensearch", "s3", "prometheus", "alertmanager", "otel-collector"]
+NOT_RUN = "grafana, jaeger and kafka-ui; of the other third-party images stand-ins with the same programs, not the published ones"
 CONTEXTS = CACHE / "compose-contexts"
-VERSITYGW = CACHE / "bin/versitygw-v1.8.0"
+BINARIES = CACHE / "bin"
+COLLECTOR = ROOT / "tests/e2e/collector"
 
 
 def build() -> dict[str, str]:
@@ -58,7 +59,10 @@ def context(name: str) -> Path:
         link(tools.OPENSEARCH_HOME, directory / "opensearch")
         link(tools.java_home(parts.OPENSEARCH_MIN_JAVA).resolve(), directory / "jdk")
     if name == "s3":
-        link(versitygw(), directory / "versitygw")
+        package = "github.com/versity/versitygw/cmd/versitygw"
+        link(go_program("versitygw", HERE / "s3", package), directory / "versitygw")
+    if name == "otel-collector":
+        link(go_program("otelcol", COLLECTOR, "."), directory / "otelcol")
     return directory
 
 
@@ -77,16 +81,17 @@ def link(source: Path, target: Path) -> None:
         copy(str(source), str(target))
 
 
-def versitygw() -> Path:
-    """The S3 store, built from its module; go.sum holds the checksums of everything that it is made of."""
-    if not VERSITYGW.exists():
+def go_program(name: str, source: Path, package: str) -> Path:
+    """A program built from Go modules; go.sum in `source` holds the checksums of everything that it is made of."""
+    program = BINARIES / name
+    files = [file for file in source.iterdir() if file.is_file()]
+    if not program.exists() or any(file.stat().st_mtime > program.stat().st_mtime for file in files):
         if golang.suitable() is None:
             golang.fetch_toolchain()
         go, which = golang.suitable()
-        VERSITYGW.parent.mkdir(parents=True, exist_ok=True)
-        fresh = VERSITYGW.with_suffix(".new")
-        words = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", fresh]
-        package = "github.com/versity/versitygw/cmd/versitygw"
-        steps.run([*words, package], cwd=HERE / "s3", env=golang.environment(which))
-        fresh.rename(VERSITYGW)
-    return VERSITYGW
+        program.parent.mkdir(parents=True, exist_ok=True)
+        fresh = program.with_suffix(".new")
+        words = [go, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", fresh, package]
+        steps.run(words, cwd=source, env=golang.environment(which))
+        fresh.rename(program)
+    return program
