@@ -301,7 +301,7 @@ mod tests {
         );
         let options = KafkaOptions {
             bootstrap_servers: cluster.bootstrap_servers(),
-            properties: Vec::new(),
+            ..KafkaOptions::default()
         };
         let letters = DeadLetters::new("test", &options, &Registry::new()).expect("dead letters");
         let from = Partition {

@@ -14,6 +14,7 @@ mod native;
 mod options;
 mod record;
 mod secret;
+mod security;
 mod service;
 mod spans;
 
@@ -26,6 +27,7 @@ pub use dead_letter::{DeadLetters, Rejection};
 pub use options::KafkaOptions;
 pub use record::{COUNTER_HEADER, Header, RUN_ID_HEADER, Record};
 pub use secret::Secret;
+pub use security::Security;
 pub use service::{Action, Service, TRACES_GRACE};
 pub use spans::{BASE_OFFSET, LAST_OFFSET};
 pub use tokio_util::sync::CancellationToken;

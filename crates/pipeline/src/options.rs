@@ -3,8 +3,10 @@
 use clap::Args;
 use rdkafka::ClientConfig;
 
+use crate::Security;
+
 /// The flags of every service that speaks to Kafka.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct KafkaOptions {
     /// Brokers to start from, separated by commas.
     #[arg(
@@ -16,6 +18,9 @@ pub struct KafkaOptions {
         value_name = "HOST:PORT,..."
     )]
     pub bootstrap_servers: String,
+
+    #[command(flatten)]
+    pub security: Security,
 
     /// Further librdkafka settings, such as socket.timeout.ms=30000. May be repeated; in the environment separated by commas.
     #[arg(long = "kafka-property", env = "KAFKA_PROPERTIES", value_name = "NAME=VALUE", value_delimiter = ',', value_parser = property)]
@@ -32,19 +37,7 @@ fn property(text: &str) -> Result<(String, String), String> {
 impl KafkaOptions {
     /// What every client shares: quick reconnects, and topics that appear later are seen within seconds.
     pub fn client(&self, client_id: &str) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.bootstrap_servers)
-            .set("client.id", client_id)
-            .set("reconnect.backoff.ms", "100")
-            .set("reconnect.backoff.max.ms", "2000")
-            .set("topic.metadata.refresh.interval.ms", "10000")
-            .set("socket.keepalive.enable", "true")
-            .set("log.connection.close", "false");
-        for (name, value) in &self.properties {
-            config.set(name, value);
-        }
-        config
+        self.over(ClientConfig::new(), client_id)
     }
 
     /// A producer that never gives a record up and never doubles one: idempotent, acks=all, no message timeout. Its queue
@@ -83,12 +76,21 @@ impl KafkaOptions {
         self.over(config, client_id)
     }
 
-    // The user's own properties win over ours.
-    fn over(&self, mut base: ClientConfig, client_id: &str) -> ClientConfig {
-        for (name, value) in self.client(client_id).config_map() {
-            base.set(name, value);
+    /// What every client shares, on top of `config`. The user's own properties win over ours.
+    fn over(&self, mut config: ClientConfig, client_id: &str) -> ClientConfig {
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", client_id)
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "2000")
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            .set("socket.keepalive.enable", "true")
+            .set("log.connection.close", "false");
+        self.security.apply(&mut config);
+        for (name, value) in &self.properties {
+            config.set(name, value);
         }
-        base
+        config
     }
 }
 
@@ -117,5 +119,51 @@ mod tests {
         assert_eq!(producer.get("linger.ms"), Some("50"));
         assert_eq!(producer.get("enable.idempotence"), Some("true"));
         assert!(Command::try_parse_from(["x", "--kafka-property", "nonsense"]).is_err());
+        assert_eq!(producer.get("security.protocol"), None);
+    }
+
+    #[test]
+    fn a_secured_connection_is_described_in_kafkas_own_words() {
+        let file = std::env::temp_dir().join(format!("secret-{}", std::process::id()));
+        std::fs::write(&file, "open sesame\n").expect("a temporary file");
+        let path = file.to_string_lossy().into_owned();
+        let parsed = Command::try_parse_from([
+            "x",
+            "--security-protocol",
+            "SASL_SSL",
+            "--sasl-mechanism",
+            "SCRAM-SHA-512",
+            "--sasl-username",
+            "mesh",
+            "--sasl-password-file",
+            &path,
+            "--ssl-key-location",
+            "",
+        ]);
+        std::fs::remove_file(&file).expect("it is ours");
+        let kafka = parsed.map(|command| command.kafka);
+        let kafka = kafka.map_err(|error| error.to_string());
+        let kafka = kafka.expect("good flags");
+        for config in [
+            kafka.client("test"),
+            kafka.producer("test"),
+            kafka.consumer("test", "group"),
+        ] {
+            assert_secured(&config);
+        }
+        assert!(Command::try_parse_from(["x", "--sasl-password-file", "/nowhere"]).is_err());
+    }
+
+    fn assert_secured(client: &ClientConfig) {
+        for (name, value) in [
+            ("security.protocol", Some("sasl_ssl")),
+            ("sasl.mechanism", Some("SCRAM-SHA-512")),
+            ("sasl.username", Some("mesh")),
+            ("sasl.password", Some("open sesame")),
+            ("ssl.ca.location", Some("probe")),
+            ("ssl.key.location", None),
+        ] {
+            assert_eq!(client.get(name), value, "{name}");
+        }
     }
 }

@@ -150,7 +150,7 @@ impl Scene {
             std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS is set");
         let kafka = KafkaOptions {
             bootstrap_servers,
-            properties: Vec::new(),
+            ..KafkaOptions::default()
         };
         let topic = format!("pipeline-test-{:016x}", pipeline::random_u64());
         pipeline::cluster::ensure_topic(&kafka, &topic, &topic_defaults)

@@ -32,7 +32,9 @@ impl Connection {
     /// Connects to the first bootstrap server that answers.
     pub async fn bootstrap(options: &KafkaOptions) -> anyhow::Result<Connection> {
         if is_secured(options) {
-            bail!("this command speaks plain TCP only, not what security.protocol asks for");
+            bail!(
+                "this command speaks plain TCP only, not what security.protocol asks for: Kafka's own tools do it there"
+            );
         }
         let mut last = anyhow!("no bootstrap server is given");
         for address in options
@@ -192,10 +194,9 @@ impl Connection {
 
 /// Whether the user asks for more than plain TCP.
 pub fn is_secured(options: &KafkaOptions) -> bool {
-    let secured = |(name, value): &(String, String)| {
-        name == "security.protocol" && !value.eq_ignore_ascii_case("plaintext")
-    };
-    options.properties.iter().any(secured)
+    let config = options.client("millrace");
+    let protocol = config.get("security.protocol");
+    protocol.is_some_and(|protocol| !protocol.eq_ignore_ascii_case("plaintext"))
 }
 
 fn address_of(metadata: &MetadataResponse, id: i32) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Web logs and bakery orders from Kafka into PostgreSQL and OpenSearch, exactly once.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -36,7 +37,7 @@ struct Command {
     #[arg(long, env = "DATABASE_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::from_file)]
     database_password_file: Option<Secret>,
 
-    /// OpenSearch; may carry a user name and a password.
+    /// OpenSearch, by http or https; may carry a user name and a password.
     #[arg(
         long,
         env = "OPENSEARCH_URL",
@@ -48,6 +49,10 @@ struct Command {
     /// A file with the password of the user in --opensearch-url.
     #[arg(long, env = "OPENSEARCH_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::from_file)]
     opensearch_password_file: Option<Secret>,
+
+    /// The certificates in PEM form that OpenSearch's certificate is checked against, besides the system's.
+    #[arg(long, env = "OPENSEARCH_CA_FILE", value_name = "FILE")]
+    opensearch_ca_file: Option<PathBuf>,
 
     /// The topic of the web logs.
     #[arg(long, env = "WEBLOG_TOPIC", default_value = "web-logs")]
@@ -190,10 +195,13 @@ async fn run_opensearch(command: &Command, service: &Service) -> anyhow::Result<
     let Some(url) = &command.opensearch_url else {
         return Ok(());
     };
+    let ca_file = command.opensearch_ca_file.as_deref();
+    // A variable that is set to nothing is not set.
+    let ca_file = ca_file.filter(|file| *file != Path::new(""));
     let letters = DeadLetters::new(opensearch::NAME, &command.kafka, &service.registry)?;
     let password = command.opensearch_password_file.as_ref();
     let url = with_password("--opensearch-url", url, password)?;
-    let sink = OpenSearch::new(&url, command.topics(), letters)?;
+    let sink = OpenSearch::new(&url, ca_file, command.topics(), letters)?;
     run_sink(command, service, sink).await
 }
 

@@ -121,10 +121,10 @@ async fn writer(fake: &Fake) -> <OpenSearch as Sink>::Writer {
     // Nobody listens there: none of these records is poison.
     let kafka = KafkaOptions {
         bootstrap_servers: "127.0.0.1:1".into(),
-        properties: Vec::new(),
+        ..KafkaOptions::default()
     };
     let dead_letters = DeadLetters::new(NAME, &kafka, &Registry::new()).expect("dead letters");
-    let sink = OpenSearch::new(&fake.serve().await, topics, dead_letters).expect("a sink");
+    let sink = OpenSearch::new(&fake.serve().await, None, topics, dead_letters).expect("a sink");
     let source = Source {
         partition: Partition {
             topic: "web-logs".into(),

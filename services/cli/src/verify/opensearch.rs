@@ -1,11 +1,13 @@
 //! The documents that the ETL writes into OpenSearch: one for each record, named topic-partition-offset, in the index of
 //! the topic and of the day of the record's Kafka timestamp in UTC. Derived here anew from that contract.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use chrono::DateTime;
 use clap::Args;
+use opensearch::cert::{Certificate, CertificateValidation};
 use opensearch::http::Url;
 use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
 use opensearch::indices::IndicesRefreshParts;
@@ -41,11 +43,14 @@ pub struct Options {
     /// A file with the password of the user in --opensearch-url
     #[arg(long, env = "OPENSEARCH_PASSWORD_FILE", value_name = "FILE", value_parser = Secret::from_file)]
     opensearch_password_file: Option<Secret>,
+
+    /// The certificates in PEM form that its certificate is checked against, besides the system's
+    #[arg(long, env = "OPENSEARCH_CA_FILE", value_name = "FILE")]
+    opensearch_ca_file: Option<PathBuf>,
 }
 
 pub struct OpenSearch {
-    url: String,
-    password: Option<Secret>,
+    options: Options,
     client: Option<Client>,
 }
 
@@ -59,8 +64,7 @@ struct Hit {
 impl OpenSearch {
     pub fn new(options: &Options) -> OpenSearch {
         OpenSearch {
-            url: options.opensearch_url.clone(),
-            password: options.opensearch_password_file.clone(),
+            options: options.clone(),
             client: None,
         }
     }
@@ -69,16 +73,28 @@ impl OpenSearch {
         if let Some(client) = &self.client {
             return Ok(client.clone());
         }
-        let mut url = self.url.clone();
-        if let Some(password) = &self.password {
+        let Options {
+            opensearch_url,
+            opensearch_password_file,
+            opensearch_ca_file,
+        } = &self.options;
+        let mut url = opensearch_url.clone();
+        if let Some(password) = opensearch_password_file {
             url = password.in_url(&url).map_err(|why| anyhow!(why))?;
         }
-        let url = Url::parse(&url).with_context(|| format!("OPENSEARCH_URL {:?}", self.url))?;
-        let transport = TransportBuilder::new(SingleNodeConnectionPool::new(url))
+        let url = Url::parse(&url).with_context(|| format!("OPENSEARCH_URL {opensearch_url:?}"))?;
+        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(TIMEOUT)
-            .disable_proxy()
-            .build()?;
-        let client = Client::new(transport);
+            .disable_proxy();
+        let ca_file = opensearch_ca_file.as_deref();
+        // A variable that is set to nothing is not set.
+        if let Some(file) = ca_file.filter(|file| *file != Path::new("")) {
+            let what = || format!("OPENSEARCH_CA_FILE {}", file.display());
+            let text = std::fs::read(file).with_context(what)?;
+            let certificate = Certificate::from_pem(&text).with_context(what)?;
+            builder = builder.cert_validation(CertificateValidation::Full(certificate));
+        }
+        let client = Client::new(builder.build()?);
         self.client = Some(client.clone());
         Ok(client)
     }

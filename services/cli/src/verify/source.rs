@@ -240,7 +240,7 @@ mod tests {
         cluster.create_topic("t", 1, 1).expect("a topic");
         let options = KafkaOptions {
             bootstrap_servers: cluster.bootstrap_servers(),
-            properties: Vec::new(),
+            ..KafkaOptions::default()
         };
         let config = options.producer("test");
         let producer: ThreadedProducer<_> = config.create().expect("a producer");

@@ -1,10 +1,12 @@
 //! One HTTP call to OpenSearch, and what its failure means.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use opensearch::OpenSearch;
 use opensearch::auth::Credentials;
+use opensearch::cert::{Certificate, CertificateValidation};
 use opensearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
 use opensearch::http::{Method, Url};
@@ -28,12 +30,12 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    pub(super) fn new(url: &str) -> anyhow::Result<Client> {
+    pub(super) fn new(url: &str, ca_file: Option<&Path>) -> anyhow::Result<Client> {
         let mut url = Url::parse(url).context("OPENSEARCH_URL cannot be read")?;
         // Without this the first request would fail, and be tried again for ever.
-        if url.scheme() != "http" {
+        if !["http", "https"].contains(&url.scheme()) {
             anyhow::bail!(
-                "OPENSEARCH_URL begins with {}://, but only http:// is spoken here",
+                "OPENSEARCH_URL begins with {}://, but http:// and https:// are spoken here",
                 url.scheme()
             );
         }
@@ -55,6 +57,9 @@ impl Client {
             .disable_proxy();
         if let Some(credentials) = credentials {
             builder = builder.auth(credentials);
+        }
+        if let Some(file) = ca_file {
+            builder = builder.cert_validation(CertificateValidation::Full(certificates(file)?));
         }
         let transport = builder
             .build()
@@ -134,6 +139,12 @@ impl Client {
     }
 }
 
+fn certificates(file: &Path) -> anyhow::Result<Certificate> {
+    let what = || format!("OPENSEARCH_CA_FILE {}", file.display());
+    let text = std::fs::read(file).with_context(what)?;
+    Certificate::from_pem(&text).with_context(what)
+}
+
 impl Answer {
     /// An answer that should not have come: reported, and tried again, because a person may mend it.
     pub(super) fn unexpected(&self, what: &str) -> Error {
@@ -159,9 +170,14 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_work_is_refused_at_the_start() {
-        assert!(Client::new("http://me:secret@localhost:9200").is_ok());
-        for url in ["https://localhost:9200", "localhost:9200", "opensearch"] {
-            assert!(Client::new(url).is_err(), "{url}");
+        for url in ["http://me:secret@localhost:9200", "https://localhost:9200"] {
+            assert!(Client::new(url, None).is_ok(), "{url}");
         }
+        for url in ["ftp://localhost:9200", "localhost:9200", "opensearch"] {
+            assert!(Client::new(url, None).is_err(), "{url}");
+        }
+        let refused = Client::new("https://localhost:9200", Some(Path::new("/nowhere.pem")));
+        let reason = refused.err().map(|error| format!("{error:#}"));
+        assert!(reason.is_some_and(|reason| reason.contains("OPENSEARCH_CA_FILE /nowhere.pem")));
     }
 }

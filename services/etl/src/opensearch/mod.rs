@@ -9,6 +9,7 @@ mod client;
 mod schema;
 mod writer;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pipeline::{DeadLetters, Error, Sink, Source};
@@ -34,11 +35,16 @@ pub(crate) struct Store {
 pub struct OpenSearch(Arc<Store>);
 
 impl OpenSearch {
-    /// Does not connect yet; the store may come later.
+    /// Does not connect yet; the store may come later. `ca_file` holds further certificates to trust.
     ///
     /// # Errors
-    /// When the URL cannot be read, or a topic cannot give an index its name.
-    pub fn new(url: &str, topics: Topics, dead_letters: DeadLetters) -> anyhow::Result<OpenSearch> {
+    /// When the URL or that file cannot be read, or a topic cannot give an index its name.
+    pub fn new(
+        url: &str,
+        ca_file: Option<&Path>,
+        topics: Topics,
+        dead_letters: DeadLetters,
+    ) -> anyhow::Result<OpenSearch> {
         for topic in topics.names() {
             if topic != topic.to_lowercase() || topic.starts_with(['_', '-', '+', '.']) {
                 anyhow::bail!(
@@ -46,7 +52,7 @@ impl OpenSearch {
                 );
             }
         }
-        let client = Client::new(url)?;
+        let client = Client::new(url, ca_file)?;
         Ok(OpenSearch(Arc::new(Store {
             client,
             topics,

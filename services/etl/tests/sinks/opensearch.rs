@@ -16,6 +16,7 @@ async fn sink(scene: &Scene) -> OpenSearch {
     let dead_letters = scene.dead_letters(NAME).await;
     OpenSearch::new(
         &variable("OPENSEARCH_URL"),
+        None,
         scene.topics.clone(),
         dead_letters,
     )

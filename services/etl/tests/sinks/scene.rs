@@ -29,7 +29,7 @@ impl Scene {
         let bootstrap_servers = variable("KAFKA_BOOTSTRAP_SERVERS");
         let kafka = KafkaOptions {
             bootstrap_servers,
-            properties: Vec::new(),
+            ..KafkaOptions::default()
         };
         let id = pipeline::random_u64();
         let topics = Topics {

@@ -12,3 +12,4 @@ mod groups;
 mod kafka_tools;
 mod millrace;
 mod reassign;
+mod secured;
