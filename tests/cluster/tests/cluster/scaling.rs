@@ -1,12 +1,17 @@
 //! From three brokers to five and back, under load.
 
 use anyhow::{Context, Result, ensure};
-use cluster::Cluster;
 use cluster::read::{check_acked, finish_and_check};
-use cluster::{longest_wait, until};
+use cluster::{Cluster, Load, Settings, longest_wait, until};
 use serde_json::Value;
 
-use crate::{TOPIC, loaded, scenario};
+use crate::{TOPIC, loaded_with, scenario};
+
+/// Without the probe, whose topic gets a partition on each new broker by itself.
+fn loaded(per_second: u32) -> Result<(Cluster, Load)> {
+    let settings = Settings::default().property("probe.interval.ms", "0");
+    loaded_with(settings, per_second, &[])
+}
 
 fn described(cluster: &Cluster) -> Result<Value> {
     let text = cluster.millrace(&["cluster", "describe", "--json"])?;
