@@ -67,6 +67,10 @@ dashboards: ## Write grafana/dashboards from grafana/source
 test-compose: ## The mesh in containers: docker-compose.yaml for real, with brokers killed, paused and cut off
 	@scripts/test compose
 
+.PHONY: test-k8s
+test-k8s: ## The Helm chart on a real Kubernetes: KUBECONFIG's, else a throwaway one that is built once
+	@scripts/k8s test
+
 sim: ## Simulated lives: SEEDS=500 FIRST=1
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
 

@@ -31,12 +31,18 @@ def build() -> dict[str, str]:
     command = [ROOT / "scripts/images", "--from-binaries", binaries, "--registry", PREFIX, "--version", "test"]
     subprocess.run(command, check=True, stdout=sys.stderr)
     named = {name: f"{PREFIX}millrace/{name}:test" for name in OURS}
+    theirs = {name: f"{PREFIX}{name}:test" for name in OTHERS}
+    build_others(theirs)
+    return {f"{name.upper().replace('-', '_')}_IMAGE": tag for name, tag in (named | theirs).items()}
+
+
+def build_others(named: dict[str, str]) -> None:
+    """Other people's images, under the names that the caller wants; the test on Kubernetes takes its stores from here."""
+    subprocess.run([ROOT / "deploy/docker/debian-base"], check=True)
     image(HERE / "parts", f"{PREFIX}parts:test", BASE="debian:bookworm-slim")
-    for name in OTHERS:
+    for name, tag in named.items():
         print(f"== image of {name}", flush=True)
-        named[name] = f"{PREFIX}{name}:test"
-        image(context(name), named[name], PARTS=f"{PREFIX}parts:test")
-    return {f"{name.upper().replace('-', '_')}_IMAGE": tag for name, tag in named.items()}
+        image(context(name), tag, PARTS=f"{PREFIX}parts:test")
 
 
 def own_binaries() -> str:
@@ -95,3 +101,7 @@ def go_program(name: str, source: Path, package: str) -> Path:
         steps.run(words, cwd=source, env=golang.environment(which))
         fresh.rename(program)
     return program
+
+
+if __name__ == "__main__":
+    build_others(dict(word.split("=", 1) for word in sys.argv[1:]))

@@ -40,6 +40,7 @@ fn every_target_is_in_help_and_every_help_is_a_target() -> Result<()> {
         "test-cluster",
         "test-compat",
         "test-e2e",
+        "test-k8s",
         "lint",
         "fmt",
     ] {

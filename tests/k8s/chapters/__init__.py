@@ -1,0 +1,13 @@
+"""The chapters of the scenario, in their order."""
+
+from . import install, pods, rolling, scale, uninstall, upgrade
+from .stage import Stage  # noqa: F401
+
+ALL = {
+    "install": install.play,
+    "upgrade": upgrade.play,
+    "pods": pods.play,
+    "rolling": rolling.play,
+    "scale": scale.play,
+    "uninstall": uninstall.play,
+}

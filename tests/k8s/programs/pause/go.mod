@@ -1,0 +1,3 @@
+module millrace.test/pause
+
+go 1.26.0
