@@ -22,6 +22,11 @@ def play(stage: Stage) -> None:
         replace(stage, stage.release.broker(1), "--grace-period=0", "--force")
         stage.load.wait_for_more(100)
         stage.end_load("a broker pod killed")
+    with report.check("a broker's volume is lost with its pod: it comes back empty, and copies everything"):
+        stage.load.start("emptied")
+        empty(stage, 2)
+        stage.load.wait_for_more(100)
+        stage.end_load("a broker's volume lost")
     with report.check("of two evictions the disruption budget refuses the one that the quorum cannot do without"):
         evictions(stage)
     with report.check("pods of the services and of a store are deleted, and come back"):
@@ -36,6 +41,16 @@ def replace(stage: Stage, pod: str, *options: str) -> None:
     uid = stage.cluster.uid(pod)
     stage.cluster.kubectl("delete", "pod", pod, "--wait=false", *options)
     stage.release.wait_for_new(pod, uid)
+
+
+def empty(stage: Stage, ordinal: int) -> None:
+    """The claim goes when its pod has gone, and the StatefulSet makes both anew."""
+    claim = f"data-{stage.release.broker(ordinal)}"
+    before = stage.cluster.get("pvc", claim)["spec"]["volumeName"]
+    stage.cluster.kubectl("delete", "pvc", claim, "--wait=false")
+    replace(stage, stage.release.broker(ordinal))
+    after = stage.cluster.get("pvc", claim)["spec"]["volumeName"]
+    expect(after != before, f"{claim} still is {before}")
 
 
 def evict(stage: Stage, pod: str) -> str:
