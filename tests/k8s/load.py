@@ -24,6 +24,7 @@ class Load:
         return f"load-{self.running}"
 
     def start(self, run: str) -> None:
+        self.abandon()
         self.running = run
         arguments = ["produce", TOPIC, "--run", run, "--rate", str(self.rate)]
         self.cluster.start_pod(self.pod, self.image, arguments, self.environment)
@@ -58,7 +59,7 @@ class Load:
         return result
 
     def abandon(self) -> None:
-        """After a failure: so that the next chapter begins with a run of its own. Its records are not checked."""
+        """After a failure: so that the next check begins with a run of its own. Its records are not checked."""
         if self.running:
             self.cluster.kubectl("delete", "pod", self.pod, "--grace-period=1", check=False)
             self.running = None
