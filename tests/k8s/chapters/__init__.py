@@ -1,11 +1,12 @@
 """The chapters of the scenario, in their order."""
 
-from . import install, pods, rolling, scale, uninstall, upgrade
+from . import elsewhere, install, pods, rolling, scale, uninstall, upgrade
 from .stage import Stage  # noqa: F401
 
 ALL = {
     "install": install.play,
     "upgrade": upgrade.play,
+    "elsewhere": elsewhere.play,
     "pods": pods.play,
     "rolling": rolling.play,
     "scale": scale.play,
