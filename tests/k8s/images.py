@@ -1,5 +1,6 @@
 """The images under test: built from this tree and brought to the throwaway node, or those that a registry has."""
 
+import json
 import os
 import re
 import shutil
@@ -129,10 +130,18 @@ def third_party() -> list[str]:
 
 
 def transfer(node, images: list[str]) -> None:
-    """One archive for all, as they share layers; through a pipe, as it is large."""
+    """One archive for all, as they share layers; through a pipe, as it is large. What the node has already is left out."""
+    record = node.root / "imported.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
+    inspected = subprocess.run(["docker", "image", "inspect", "-f", "{{.Id}}", *images], capture_output=True, text=True, check=True)
+    wanted = dict(zip(images, inspected.stdout.split(), strict=True))
+    missing = [image for image, identity in wanted.items() if known.get(image) != identity]
+    if not missing:
+        return
     importing = [node.tools["ctr"], "--address", str(node.containerd_socket), "--namespace", "k8s.io", "images", "import", "-"]
-    with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:
+    with subprocess.Popen(["docker", "save", *missing], stdout=subprocess.PIPE) as saving:
         done = subprocess.run(importing, stdin=saving.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         saving.stdout.close()
     if saving.returncode or done.returncode:
         raise Stop(f"images could not be imported:\n{done.stdout[-2000:]}")
+    record.write_text(json.dumps(wanted))
