@@ -97,11 +97,12 @@ fn even_replicas(view: &View, targets: &mut [Vec<i32>], settled: &[bool], usable
     let load = load(targets.iter());
     for (from, to) in uneven(&load, usable) {
         let may_go = |(at, target): &(usize, &Vec<i32>)| {
-            let rest = target.iter().filter(|id| **id != from);
-            let keeps_racks = !shares_rack(&racks(view, rest), &view.brokers[&to]);
-            let has_racks = view.brokers[&to].rack.is_some();
+            let racks = racks(view, target.iter().filter(|id| **id != from));
+            // Where there are fewer racks than replicas, some share one: then it only must not get worse.
+            let worse = shares_rack(&racks, &view.brokers[&to])
+                && !shares_rack(&racks, &view.brokers[&from]);
             let fits = target.contains(&from) && !target.contains(&to);
-            settled[*at] && fits && (keeps_racks || !has_racks)
+            settled[*at] && fits && !worse
         };
         let found = targets.iter().enumerate().find(may_go).map(|(at, _)| at);
         if let Some(at) = found {
@@ -202,7 +203,16 @@ mod tests {
 
     #[test]
     fn new_brokers_get_their_share_of_replicas_and_leaders() {
-        let racks = [(1, ""), (2, ""), (3, ""), (4, ""), (5, "")];
+        shares_are_even("");
+    }
+
+    #[test]
+    fn fewer_racks_than_replicas_hold_nothing_up() {
+        shares_are_even("the only zone");
+    }
+
+    fn shares_are_even(rack: &str) {
+        let racks = [(1, rack), (2, rack), (3, rack), (4, rack), (5, rack)];
         let old: Vec<Vec<i32>> = (0..10)
             .map(|i| (0..3).map(|j| (i + j) % 3 + 1).collect())
             .collect();
