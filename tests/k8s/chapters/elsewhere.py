@@ -29,4 +29,6 @@ def play(stage: Stage) -> None:
         finally:
             stage.cluster.kubectl("delete", "pods", "-l", f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=test")
             helm("uninstall", RELEASE, "--wait", "--timeout", "5m")
+            # Kept on purpose, so that a release that comes back has its passwords.
+            stage.cluster.kubectl("delete", "secret", f"{RELEASE}-millrace-secrets")
         wait("none of its objects is left", lambda: not stage.cluster.items("all", f"app.kubernetes.io/instance={RELEASE}"), 120)

@@ -13,9 +13,9 @@ def play(stage: Stage) -> None:
         stage.load.start("scaled")
         release.upgrade(brokers__replicas="5")
         release.wait_for_brokers(5)
-        release.millrace("cluster", "balance", "--timeout", f"{MOVED_S}s", timeout_s=MOVED_S + 60)
+        moved = release.millrace("cluster", "balance", "--timeout", f"{MOVED_S}s", timeout_s=MOVED_S + 60)
         replicas = {broker["id"]: broker["replicas"] for broker in release.describe()["brokers"]}
-        expect(set(replicas) == set(range(5)) and all(replicas.values()), f"replicas of each broker: {replicas}")
+        expect(set(replicas) == set(range(5)) and all(replicas.values()), f"replicas of each broker: {replicas}; {moved}")
     with report.check("two of five are drained under load", needed=True):
         for broker in (4, 3):
             release.millrace("cluster", "drain", str(broker), "--timeout", f"{MOVED_S}s", timeout_s=MOVED_S + 60)
