@@ -1,11 +1,13 @@
 """Starts the throwaway node, and ends it with everything that it made."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from stack.settings import ROOT, Stop, say
@@ -57,8 +59,10 @@ def prepare(layout: Layout) -> None:
     layout.root.chmod(0o711)
     layout.containerd_socket.parent.chmod(0o700)
     layout.record()
-    for directory in OWN_DIRECTORIES:
-        Path(directory).mkdir(parents=True, exist_ok=True)
+    missing = [directory for directory in OWN_DIRECTORIES if not Path(directory).exists()]
+    (layout.root / "made.json").write_text(json.dumps(missing))
+    for directory in missing:
+        Path(directory).mkdir(parents=True)
     certificates.make_all(layout.certificates, NODE, layout.address, API_SERVICE, layout.server)
     configuration.write(layout)
     kernel.keep_settings(layout)
@@ -140,8 +144,17 @@ def down() -> None:
     kernel.remove_network(layout)
     kernel.restore_settings(layout)
     shutil.rmtree(layout.containerd_socket.parent, ignore_errors=True)
+    remove_mount_points(layout)
     shutil.rmtree(layout.root)
     say("node      ended; nothing of it is left")
+
+
+def remove_mount_points(layout: Layout) -> None:
+    """Outside of the node's namespaces they have always been empty; if not, somebody else has a use for them."""
+    made = layout.root / "made.json"
+    for directory in json.loads(made.read_text()) if made.exists() else []:
+        with suppress(OSError):
+            Path(directory).rmdir()
 
 
 def end(layout: Layout, deadline_s: float = 60) -> None:
