@@ -5,7 +5,6 @@ module it needs a go.mod that replaces each of them by what was published (progr
 the same module graph, so that the server is of the version that the API server's client was made for.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from pathlib import Path
 
 from stack import golang, lock
 from stack.settings import CACHE, Stop, say
-from stack.steps import run
 
 KUBERNETES = "1.36.3"  # as in programs/kubernetes/go.mod
 PROGRAMS = Path(__file__).parents[1] / "programs"
