@@ -9,10 +9,12 @@ import re
 import shutil
 from pathlib import Path
 
-from stack import install
+from stack import golang, install
 from stack.settings import CACHE, Stop, say
 from stack.steps import emptied, run
 from stack.tools import output
+
+from . import build
 
 UNPACKED = CACHE / "debian-containerd"
 SERVERS = ("containerd", "runc", "containernetworking-plugins")
@@ -24,7 +26,6 @@ TOOLS = {
     "nsenter": "util-linux",
     "openssl": "openssl",
     "mount": "mount",
-    "go": "golang-go",
 }
 
 
@@ -38,10 +39,13 @@ def find() -> dict[str, str] | None:
 
 def ensure() -> dict[str, str]:
     """Brings what is missing. Only root comes here."""
-    missing = [package for tool, package in TOOLS.items() if not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin")]
+    wanted = dict(TOOLS)
+    if not build.HOME.exists() and golang.suitable() is None:
+        wanted["go"] = "golang-go"
+    missing = [package for tool, package in wanted.items() if not shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin")]
     tools = find()
     if (missing or tools is None) and not shutil.which("apt-get"):
-        raise Stop(f"This system has no apt-get. Install these first (Debian's names): {' '.join([*SERVERS, *TOOLS.values()])}")
+        raise Stop(f"This system has no apt-get. Install these first (Debian's names): {' '.join([*SERVERS, *wanted.values()])}")
     if missing or tools is None:
         install.refresh_lists([])
     if missing:
