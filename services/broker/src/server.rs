@@ -43,6 +43,8 @@ pub struct Broker {
     pub quorum: Arc<Quorum>,
     /// This broker's block of producer ids.
     pub producer_ids: ProducerIds,
+    /// The log directories.
+    pub logs: Arc<Logs>,
     /// The partitions that this broker has replicas of.
     pub partitions: Arc<Partitions>,
     /// The fetch sessions of its clients.
@@ -62,7 +64,6 @@ pub struct Broker {
 /// A running broker.
 pub struct Server {
     broker: Arc<Broker>,
-    logs: Arc<Logs>,
     upkeep: Upkeep,
     /// What shows the broker's state at `/metrics`.
     observer: Observer,
@@ -125,6 +126,7 @@ impl Server {
             config,
             quorum,
             producer_ids: ProducerIds::default(),
+            logs: logs.clone(),
             partitions,
             groups,
             fetch_sessions,
@@ -151,7 +153,6 @@ impl Server {
         let return_watch = broker.watch_return(&readiness);
         Ok(Server {
             broker,
-            logs,
             upkeep,
             observer,
             probe,
@@ -179,7 +180,7 @@ impl Server {
         tokio::select! {
             biased;
             why = self.broker.quorum.failed() => format!("metadata quorum: {why}"),
-            why = self.logs.failed() => format!("log directories: {why}"),
+            why = self.broker.logs.failed() => format!("log directories: {why}"),
         }
     }
 
@@ -204,7 +205,10 @@ impl Server {
         self.broker.partitions.close();
         drop(self.upkeep);
         drop(self.observer);
-        self.logs.close(&self.broker.partitions, broker_epoch).await;
+        self.broker
+            .logs
+            .close(&self.broker.partitions, broker_epoch)
+            .await;
         if let Some(http) = self.http {
             http.stop().await;
         }

@@ -63,6 +63,7 @@ per_item! {
     DeleteTopicsResponse => responses,
     DescribeConfigsResponse => results,
     DescribeGroupsResponse => groups,
+    DescribeLogDirsResponse => results,
     DescribeTopicPartitionsResponse => topics,
     IncrementalAlterConfigsResponse => responses,
     MetadataResponse => topics,

@@ -14,6 +14,7 @@ pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_log_dirs;
 pub mod describe_topic_partitions;
 pub mod elect_leaders;
 mod errors;
@@ -197,6 +198,7 @@ pub fn dispatch(
         ApiKey::ListPartitionReassignments => handler!(list_partition_reassignments),
         ApiKey::UnregisterBroker => handler!(unregister_broker),
         ApiKey::DescribeCluster => handler!(describe_cluster),
+        ApiKey::DescribeLogDirs => handler!(describe_log_dirs),
         ApiKey::DescribeTopicPartitions => handler!(describe_topic_partitions),
         _ => Err(incoming.not_offered()),
     }

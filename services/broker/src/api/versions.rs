@@ -52,6 +52,7 @@ pub const OFFERED: &[Offered] = &[
     api(ApiKey::OffsetForLeaderEpoch, 2, 4, 4),
     api(ApiKey::DescribeConfigs, 1, 4, 4),
     api(ApiKey::AlterConfigs, 0, 2, 2),
+    api(ApiKey::DescribeLogDirs, 1, 5, 2),
     api(ApiKey::CreatePartitions, 0, 3, 2),
     api(ApiKey::DeleteGroups, 0, 2, 2),
     api(ApiKey::ElectLeaders, 0, 2, 2),

@@ -238,6 +238,12 @@ impl Logs {
         sizes
     }
 
+    /// Which of the directories a partition is in.
+    pub fn place_of(&self, topic: &str, index: i32) -> Option<usize> {
+        let name = (topic.to_string(), index);
+        self.state.lock().places.get(&name).copied()
+    }
+
     /// The directory that a partition is in.
     fn directory_of(&self, name: &Name) -> Option<&Arc<Directory>> {
         let place = self.state.lock().places.get(name).copied()?;
