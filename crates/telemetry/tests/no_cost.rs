@@ -38,7 +38,7 @@ fn work(tracer: &Tracer) -> u64 {
     let span = tracer.begin(|| Begin::new(SpanKind::Producer, format!("send {}", "t")));
     assert!(span.headers().is_none() && !span.is_recording());
     let mut around = pin!(span.around(async {
-        let inner = child(SpanKind::Client, || "INSERT t".to_owned().into(), || vec![]);
+        let inner = child(SpanKind::Client, || "INSERT t".to_owned().into(), Vec::new);
         inner.fail("XX000", || "a reason".to_owned());
         inner.event("retry", Vec::new);
         u64::from(current_ids().is_some())

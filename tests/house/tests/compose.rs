@@ -68,7 +68,7 @@ fn resolved(lines: &[&str], text: &str, depth: usize) -> String {
         };
         let mark = format!("&{anchor}");
         let found = |line: &&str| line.split_whitespace().any(|word| word == mark);
-        if let Some(first) = lines.iter().position(|line| found(line)) {
+        if let Some(first) = lines.iter().position(found) {
             whole.push('\n');
             whole.push_str(&resolved(lines, &block(lines, first), depth - 1));
         }
