@@ -10,12 +10,7 @@ impl Log {
     /// Appends batches whose offsets and leader epochs are assigned, all of them or none. `Error::NoSpace` leaves the
     /// log as it was; another failed write poisons it.
     pub fn append(&mut self, batches: &[Batch], now_ms: u64) -> Result<(), Error> {
-        self.poison.check()?;
-        if self.space.is_low() {
-            return Err(Error::NoSpace {
-                path: self.dir.clone(),
-            });
-        }
+        self.check_writable()?;
         self.check_order(batches)?;
         let before = self.next_offset;
         let result = self.append_runs(batches, now_ms);
@@ -25,6 +20,17 @@ impl Log {
             self.truncate_to(before)?;
         }
         result
+    }
+
+    /// Whether anything can be appended at all: the directory is in service and has room.
+    pub fn check_writable(&self) -> Result<(), Error> {
+        self.poison.check()?;
+        if self.space.is_low() {
+            return Err(Error::NoSpace {
+                path: self.dir.clone(),
+            });
+        }
+        Ok(())
     }
 
     fn check_order(&self, batches: &[Batch]) -> Result<(), Error> {

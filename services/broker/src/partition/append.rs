@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::ids::{LeaderEpoch, Offset};
 use engine::replica::{self, Acks, AppendPlan, Duplicate, Write};
 use wire::ErrorCode;
-use wire::batch::Batch;
+use wire::batch::{Batch, BatchHeader};
 
 use super::commit::Until;
 use super::{CommitWait, Partition, State};
@@ -80,7 +80,7 @@ impl Partition {
             } else {
                 (batch, -1)
             };
-            match s.replica.plan_append(&batch.header, acks)? {
+            match s.plan(&batch.header, acks)? {
                 AppendPlan::Write(write) => {
                     s.write(&batch, &write, wall_ms)?;
                     s.replica.on_appended(&write, now_ms);
@@ -147,6 +147,17 @@ impl Partition {
 }
 
 impl State {
+    /// The engine's decision. A batch that comes behind one which the log could not take is out of order for no other
+    /// reason, and its producer must not hear of that: it would begin a new epoch, and under that send again what is
+    /// under way to other partitions, where it may have arrived.
+    fn plan(&self, header: &BatchHeader, acks: Acks) -> Result<AppendPlan, Failure> {
+        let plan = self.replica.plan_append(header, acks);
+        if let Err(replica::Error::Producer(_)) = plan {
+            self.log.check_writable()?;
+        }
+        Ok(plan?)
+    }
+
     /// Writes the batch with what the leader assigns.
     fn write(&mut self, batch: &Batch, write: &Write, wall_ms: i64) -> Result<(), storage::Error> {
         let batch = batch.with_assigned(write.base_offset.0, write.leader_epoch.0);

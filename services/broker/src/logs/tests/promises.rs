@@ -136,3 +136,25 @@ async fn one_acknowledgement_waits_for_the_leaders_fsync_where_the_topic_asks_fo
         Err(ErrorCode::NotLeaderOrFollower)
     );
 }
+
+/// The producer would begin a new epoch, and send again under it what has arrived elsewhere.
+#[tokio::test]
+async fn a_batch_behind_one_that_the_log_could_not_take_is_not_called_out_of_order() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let _upkeep = running.keep();
+    let partition = running.partition("t");
+    let send = |sequence| {
+        let mut builder = BatchBuilder::new(NOW_MS).producer(9, 0, sequence);
+        builder.append(Some(b"k"), Some(b"v"));
+        let appended = partition.append(builder.build(), Acks::Leader);
+        appended.map(|a| a.base_offset.0).map_err(|f| f.code())
+    };
+    assert_eq!(send(0), Ok(0));
+    assert_eq!(send(2), Err(ErrorCode::OutOfOrderSequenceNumber));
+    machine.disk.inject(Fault::once(Operation::Write, "t-0"));
+    assert_eq!(send(1), Err(ErrorCode::KafkaStorageError));
+    assert_eq!(send(2), Err(ErrorCode::KafkaStorageError));
+    assert_eq!(send(0), Ok(0), "what is in the log is still known");
+}
