@@ -24,6 +24,12 @@ impl Replica {
             .is_some_and(|leader| leader.isr.len() < self.min_isr(leader))
     }
 
+    /// Whether the loss of one more replica would make it so.
+    pub fn is_at_min_isr(&self) -> bool {
+        self.leader()
+            .is_some_and(|leader| leader.isr.len() == self.min_isr(leader))
+    }
+
     pub(super) fn check_min_isr(&self) -> Result<(), Error> {
         if self.is_under_min_isr() {
             Err(Error::NotEnoughReplicas)
@@ -81,5 +87,59 @@ impl Replica {
         } else {
             Commitment::NotEnoughReplicas
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epochs::Epochs;
+    use crate::ids::{BrokerId, LeaderEpoch, PartitionEpoch};
+    use crate::metadata::PartitionState;
+    use crate::producer::Producers;
+    use crate::replica::{Opened, Options};
+
+    /// The leader of a partition with these replicas and this ISR, of a topic with `min.insync.replicas=2`.
+    fn leading(replicas: &[i32], isr: &[i32]) -> Replica {
+        let options = Options {
+            min_insync_replicas: 2,
+            flush_each: false,
+            lag_max_ms: 1,
+        };
+        let found = Opened {
+            log_start: Offset(0),
+            log_end: Offset(0),
+            flushed: Offset(0),
+            high_watermark: Offset(0),
+            epochs: Epochs::default(),
+            producers: Producers::default(),
+        };
+        let ids = |all: &[i32]| all.iter().copied().map(BrokerId).collect();
+        let mut replica = Replica::open(BrokerId(1), options, found);
+        let state = PartitionState {
+            replicas: ids(replicas),
+            isr: ids(isr),
+            leader: Some(BrokerId(1)),
+            leader_epoch: LeaderEpoch(1),
+            partition_epoch: PartitionEpoch(1),
+            adding: vec![],
+            removing: vec![],
+        };
+        replica.on_metadata(&state, 0);
+        replica
+    }
+
+    #[test]
+    fn a_topic_cannot_ask_for_more_replicas_than_it_has() {
+        for (replicas, isr, under, at) in [
+            (&[1, 2, 3][..], &[1, 2, 3][..], false, false),
+            (&[1, 2, 3], &[1, 2], false, true),
+            (&[1, 2, 3], &[1], true, false),
+            (&[1], &[1], false, true),
+        ] {
+            let replica = leading(replicas, isr);
+            let seen = (replica.is_under_min_isr(), replica.is_at_min_isr());
+            assert_eq!(seen, (under, at), "{isr:?} of {replicas:?}");
+        }
     }
 }

@@ -63,7 +63,7 @@ impl Partition {
             closed: s.closed,
             replicas: leader.map_or(0, |l| l.factor()),
             under_min_isr: replica.is_under_min_isr(),
-            at_min_isr: isr.len() == replica.options().min_insync_replicas,
+            at_min_isr: replica.is_at_min_isr(),
             followers: leader
                 .map(|l| l.followers().map(follower).collect())
                 .unwrap_or_default(),
