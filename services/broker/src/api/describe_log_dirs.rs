@@ -38,10 +38,13 @@ pub async fn handle(
     let mut contents = vec![Topics::new(); directories.len()];
     for partition in broker.partitions.all() {
         let (topic, index) = (partition.topic(), partition.id().index);
-        let wanted = asked
+        let is_wanted = asked
             .as_ref()
             .is_none_or(|asked| asked.get(topic).is_some_and(|some| some.contains(&index)));
-        let place = broker.logs.place_of(topic, index).filter(|_| wanted);
+        if !is_wanted {
+            continue;
+        }
+        let place = broker.logs.place_of(&(topic.to_string(), index));
         if let Some(topics) = place.and_then(|place| contents.get_mut(place)) {
             let logs = topics.entry(topic.clone()).or_default();
             logs.push(of_partition(&partition));

@@ -239,14 +239,12 @@ impl Logs {
     }
 
     /// Which of the directories a partition is in.
-    pub fn place_of(&self, topic: &str, index: i32) -> Option<usize> {
-        let name = (topic.to_string(), index);
-        self.state.lock().places.get(&name).copied()
+    pub fn place_of(&self, name: &(String, i32)) -> Option<usize> {
+        self.state.lock().places.get(name).copied()
     }
 
     /// The directory that a partition is in.
     fn directory_of(&self, name: &Name) -> Option<&Arc<Directory>> {
-        let place = self.state.lock().places.get(name).copied()?;
-        self.directories.get(place)
+        self.directories.get(self.place_of(name)?)
     }
 }

@@ -186,7 +186,7 @@ impl Logs {
 
     /// Whether the log is one of a partition that lives on other brokers.
     async fn has_moved(&self, image: &Image, name: &Name) -> bool {
-        let place = self.state.lock().places.get(name).copied();
+        let place = self.place_of(name);
         let Some((place, topic)) = place.zip(image.topic(&name.0)) else {
             return false;
         };
