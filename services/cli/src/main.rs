@@ -7,6 +7,7 @@ mod consume;
 mod kafka_tools;
 mod kubernetes;
 mod offsets;
+mod outbox;
 mod output;
 mod produce;
 mod topic;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// How long one question may take.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
@@ -44,7 +45,8 @@ pub fn range(consumer: &BaseConsumer, topic: &str, partition: i32) -> anyhow::Re
         .with_context(|| format!("cannot look up the offsets of {topic}-{partition}"))
 }
 
-/// Puts a question that fails again for a while: whoever was asked may have been replaced meanwhile.
+/// Puts a question that fails again for a while, and says so: whoever was asked may have been replaced meanwhile. What
+/// time does not mend is told at once.
 pub fn patiently<T>(question: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
     within(PATIENCE, question)
 }
@@ -54,12 +56,34 @@ fn within<T>(
     mut question: impl FnMut() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let since = Instant::now();
+    let mut told = false;
     loop {
         match question() {
-            Err(_) if since.elapsed() < patience => thread::sleep(PAUSE),
+            Err(error) if since.elapsed() < patience && may_pass(&error) => {
+                if !std::mem::replace(&mut told, true) {
+                    eprintln!("{error:#}; asking again for {} s", patience.as_secs());
+                }
+                thread::sleep(PAUSE);
+            }
             answer => return answer,
         }
     }
+}
+
+/// Whether the same question may be answered later: not where the cluster does not know, or not trust, who asks.
+fn may_pass(error: &anyhow::Error) -> bool {
+    let kafka = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<KafkaError>());
+    !matches!(
+        kafka.and_then(KafkaError::rdkafka_error_code),
+        Some(
+            Code::Authentication
+                | Code::SaslAuthenticationFailed
+                | Code::ClusterAuthorizationFailed
+                | Code::TopicAuthorizationFailed
+        )
+    )
 }
 
 impl Begin {
@@ -100,6 +124,16 @@ mod tests {
             never.expect_err("no patience").to_string(),
             "nobody is there"
         );
+    }
+
+    #[test]
+    fn who_may_not_ask_is_told_at_once() {
+        let mut asked = 0;
+        let answer: anyhow::Result<()> = within(PATIENCE, || {
+            asked += 1;
+            Err(KafkaError::MetadataFetch(Code::TopicAuthorizationFailed)).context("no answer")
+        });
+        assert!(answer.is_err() && asked == 1);
     }
 
     #[test]

@@ -4,18 +4,16 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write, stdout};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use pipeline::KafkaOptions;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
-use crate::topic;
+use crate::{outbox, topic};
 
 /// Records sent and not yet acknowledged.
 const IN_FLIGHT: usize = 10_000;
@@ -155,23 +153,14 @@ impl Sender<'_> {
 
     async fn send(&mut self, input: Input) -> anyhow::Result<()> {
         self.drain(IN_FLIGHT).await?;
-        loop {
-            let mut record = FutureRecord::<[u8], [u8]>::to(&self.options.topic);
-            record.key = input.key.as_deref();
-            record.payload = input.value.as_deref();
-            record.partition = input.partition;
-            record.headers = headers(&input.headers);
-            match self.producer.send_result(record) {
-                Ok(delivery) => {
-                    self.waiting.push_back(delivery);
-                    return Ok(());
-                }
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                Err((error, _)) => return Err(error).context("cannot write"),
-            }
-        }
+        let mut record = FutureRecord::<[u8], [u8]>::to(&self.options.topic);
+        record.key = input.key.as_deref();
+        record.payload = input.value.as_deref();
+        record.partition = input.partition;
+        record.headers = headers(&input.headers);
+        self.waiting
+            .push_back(outbox::put(&self.producer, record).await?);
+        Ok(())
     }
 
     /// Waits until at most `left` records wait for their acknowledgement.

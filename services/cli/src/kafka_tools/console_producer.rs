@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -15,6 +13,7 @@ use tokio::sync::mpsc;
 use super::arguments::{Flag, Given, optional, switch, value};
 use super::client;
 use super::line_reader::{Line, LineReader};
+use crate::outbox;
 
 pub const PURPOSE: &str =
     "This tool helps to read data from standard input and publish it to Kafka.";
@@ -219,22 +218,13 @@ struct Sender<'a> {
 
 impl Sender<'_> {
     async fn send(&mut self, line: Line) -> anyhow::Result<()> {
-        loop {
-            let mut record = FutureRecord::<[u8], [u8]>::to(self.topic);
-            record.key = line.key.as_deref();
-            record.payload = line.value.as_deref();
-            record.headers = headers(&line);
-            match self.producer.send_result(record) {
-                Ok(delivery) => {
-                    self.waiting.push_back(delivery);
-                    return Ok(());
-                }
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                Err((error, _)) => return Err(error).context("cannot write"),
-            }
-        }
+        let mut record = FutureRecord::<[u8], [u8]>::to(self.topic);
+        record.key = line.key.as_deref();
+        record.payload = line.value.as_deref();
+        record.headers = headers(&line);
+        self.waiting
+            .push_back(outbox::put(&self.producer, record).await?);
+        Ok(())
     }
 
     /// Waits until at most `left` records wait for their acknowledgement.
