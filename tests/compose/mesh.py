@@ -4,14 +4,13 @@ import json
 import os
 import random
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from engine import docker
-from stack import compose_plugin, parts
+from stack import compose_plugin, parts, ports
 from stack.settings import CACHE, ROOT
 
 DEADLINE_S = 900
@@ -103,17 +102,7 @@ def wait(condition, what: str, otherwise=lambda: "", seconds: float = DEADLINE_S
 
 def free_ports(count: int) -> list[int]:
     """Neighbouring ports that nobody listens on, below those that outgoing connections take."""
-
-    def is_free(port: int) -> bool:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return False
-        return True
-
     while True:
         first = random.randrange(20000, 31000)
-        if all(map(is_free, range(first, first + count))):
+        if all(map(ports.is_free, range(first, first + count))):
             return list(range(first, first + count))

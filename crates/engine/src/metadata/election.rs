@@ -92,7 +92,7 @@ impl Image {
         })
     }
 
-    /// Elects whoever is alive for partitions without a leader, the ISR's members first.
+    /// Elects whoever is alive for partitions without a leader: of their ISR nobody is.
     pub(super) fn elect_unclean(&mut self, partitions: &[PartitionId]) -> Outcome {
         Outcome::Elected(
             partitions

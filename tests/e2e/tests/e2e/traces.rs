@@ -24,15 +24,6 @@ const SINKS_OF: [(&str, &str, &[&str]); 3] = [
     ("s3", "archiver", &["S3/PutObject"]),
 ];
 
-#[test]
-#[ignore = "the mesh goes through it anyway; alone it takes a minute"]
-fn the_chapter_alone() -> Result<()> {
-    let mut mesh = Mesh::start((20, 5))?;
-    arrive_whole(&mut mesh)?;
-    go_on_in_dead_letters_and_logs(&mesh)?;
-    may_get_lost_and_nothing_else(&mut mesh)
-}
-
 /// Where a record is.
 struct Place {
     topic: &'static str,
