@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 
 import rules
 from engine import docker
@@ -83,6 +85,19 @@ def programs_on_the_host_reach_each_broker(mesh: Mesh) -> None:
 
 def every_record_arrives(mesh: Mesh) -> None:
     mesh.must(*VERIFY)
+
+
+def every_dashboard_has_its_answers(mesh: Mesh) -> None:
+    """With the addresses that `make env` prints; rates and recorded rules need a while."""
+    values = dict(word.split("=", 1) for word in shlex.split(mesh.make("env")))
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests/dashboards/queries.py", "--wait", "300"],
+        env={**os.environ, **values},
+        capture_output=True,
+        text=True,
+    )
+    print(done.stdout.splitlines()[-1] if done.stdout else done.stderr)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
 def a_killed_broker_is_started_again(mesh: Mesh) -> None:
@@ -175,6 +190,7 @@ ALL = [
     prometheus_sees_every_part,
     programs_on_the_host_reach_each_broker,
     every_record_arrives,
+    every_dashboard_has_its_answers,
     a_killed_broker_is_started_again,
     a_paused_broker_does_no_harm,
     a_broker_cut_off_the_network_does_no_harm,

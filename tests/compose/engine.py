@@ -32,7 +32,7 @@ def running(cache: Path):
     # A socket's path is short, so it is not below the data.
     run = Path(tempfile.mkdtemp(prefix="millrace-engine-"))
     socket = f"unix://{run}/docker.sock"
-    command = ["dockerd", "--host", socket, "--data-root", cache / "engine", "--exec-root", run / "exec"]
+    command = ["dockerd", "--host", socket, "--data-root", (cache / "engine").resolve(), "--exec-root", run / "exec"]
     command += ["--pidfile", run / "pid", "--log-level", "warn"]
     log = (run / "log").open("w")
     process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
