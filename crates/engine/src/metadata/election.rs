@@ -1,6 +1,8 @@
 //! Who leads a partition, and who stays in its ISR, when brokers come and go.
 
-use super::{Image, Outcome, PartitionId, PartitionState, Rejection, Resource};
+use std::sync::Arc;
+
+use super::{Command, Image, Outcome, PartitionId, PartitionState, Rejection, Resource};
 use crate::ids::BrokerId;
 
 /// The config that lets a replica outside the ISR lead, at the price of records.
@@ -156,6 +158,42 @@ impl Image {
             self.set_partition(id, next);
         }
         Ok(())
+    }
+}
+
+/// How many partitions have got another leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elections {
+    /// From the ISR.
+    pub clean: u64,
+    /// From outside of it, at the price of records.
+    pub unclean: u64,
+}
+
+impl Image {
+    /// The elections that `command` has brought, which has made this image out of `before`.
+    ///
+    /// It takes each command by itself: whoever only compares two images cannot tell a leader that has joined the ISR in
+    /// between from one that never was in it. A leader's wish is such a change within one command: with the last
+    /// replica that it lets in a move may end, and that replica may lead from then on.
+    pub fn elections(&self, before: &Image, command: &Command) -> Elections {
+        let mut elections = Elections::default();
+        let may_let_in = matches!(command, Command::AlterPartitions { .. });
+        for (id, topic) in self.topics.iter() {
+            let Some(then) = before.topics.get(id).filter(|t| !Arc::ptr_eq(t, topic)) else {
+                continue;
+            };
+            for (now, then) in topic.partitions.iter().zip(&then.partitions) {
+                let Some(leader) = now.leader.filter(|leader| then.leader != Some(*leader)) else {
+                    continue;
+                };
+                match may_let_in || then.is_in_sync(leader) {
+                    true => elections.clean += 1,
+                    false => elections.unclean += 1,
+                }
+            }
+        }
+        elections
     }
 }
 

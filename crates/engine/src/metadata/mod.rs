@@ -29,6 +29,7 @@ pub use command::{
     AlteredPartition, Command, ConfigChange, ConfigEdit, CreatedTopic, IsrMember, NewPartitions,
     NewTopic, Outcome, PartitionChange, PartitionId, Reassignment, Registration, Resource, TopicId,
 };
+pub use election::Elections;
 pub use image::Image;
 pub use placement::{Assignment, DRAINED};
 pub use proposal::{MAX_OPEN_PROPOSALS, Proposal, ProposalId, needs_layout_3};

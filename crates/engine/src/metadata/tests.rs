@@ -1,6 +1,7 @@
 //! Scenarios and properties of the controller's decisions.
 
 mod alter;
+mod elections;
 mod fencing;
 mod invariants;
 mod leaving;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use engine::ids::BrokerId;
-use engine::metadata::{Image, Proposal, Snapshot as StoredImage, SnapshotV1, SnapshotV2};
+use engine::metadata::{
+    Elections, Image, Proposal, Snapshot as StoredImage, SnapshotV1, SnapshotV2,
+};
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
 use parking_lot::Mutex;
@@ -29,6 +31,8 @@ pub struct Published {
     image: ArcSwap<Image>,
     changes: watch::Sender<Arc<Image>>,
     recent: Mutex<Recent>,
+    /// Of the commands that were applied one by one.
+    elections: Mutex<Elections>,
 }
 
 /// The last applied entries, without holes.
@@ -47,6 +51,7 @@ impl Published {
             image: ArcSwap::new(first),
             changes,
             recent: Mutex::default(),
+            elections: Mutex::default(),
         }
     }
 
@@ -84,6 +89,17 @@ impl Published {
                 }
                 None => false,
             });
+    }
+
+    /// The elections that this node has seen since it began, those of the log that it has read again at its start too.
+    pub fn elections(&self) -> Elections {
+        *self.elections.lock()
+    }
+
+    fn count(&self, elections: Elections) {
+        let mut all = self.elections.lock();
+        all.clean += elections.clean;
+        all.unclean += elections.unclean;
     }
 
     /// The entries that follow do not continue those that are kept.
@@ -208,6 +224,8 @@ impl Machine {
                 if let Err(rejection) = &outcome {
                     tracing::debug!(index, %rejection, "metadata command rejected");
                 }
+                let elections = next.elections(&self.image, &proposal.command);
+                self.published.count(elections);
                 self.image = next;
                 self.published.remember(index, Some(Arc::new(proposal)));
                 Some(outcome)

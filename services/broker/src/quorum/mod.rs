@@ -45,7 +45,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId};
-use engine::metadata::{Command, Image, Outcome, Proposal};
+use engine::metadata::{Command, Elections, Image, Outcome, Proposal};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -229,6 +229,11 @@ impl Quorum {
             .filter(|b| b.incarnation == self.incarnation)
             .map(|b| b.epoch);
         current.or(*self.epoch.lock())
+    }
+
+    /// The elections that this voter has seen since it began, those of the log that it has read again at its start too.
+    pub fn elections(&self) -> Elections {
+        self.node.published.elections()
     }
 
     /// Waits until the cluster has its id.

@@ -50,10 +50,11 @@ impl Shared {
         let leaderless = image.partitions().filter(|(_, p)| p.leader.is_none());
         page.add(&strimzi::OFFLINE_PARTITIONS, &[], whole(leaderless.count()));
         page.add(&strimzi::IMBALANCE, &[], whole(image.imbalanced().len()));
-        let (clean, unclean) = (&self.elections.clean, &self.elections.unclean);
-        page.add(&own::ELECTIONS, &["clean"], clean.get() as f64);
-        page.add(&own::ELECTIONS, &["unclean"], unclean.get() as f64);
-        page.add(&strimzi::UNCLEAN_ELECTIONS, &[], unclean.get() as f64);
+        let elections = self.elections.count();
+        page.add(&own::ELECTIONS, &["clean"], elections.clean as f64);
+        let unclean = elections.unclean as f64;
+        page.add(&own::ELECTIONS, &["unclean"], unclean);
+        page.add(&strimzi::UNCLEAN_ELECTIONS, &[], unclean);
     }
 }
 

@@ -1,44 +1,56 @@
-//! Elections, counted by comparing the metadata with what it was a moment ago.
+//! Elections since this broker is there: what it has read again of the log at its start is old news.
 
-use std::sync::Arc;
-
-use engine::metadata::Image;
+use engine::metadata::Elections as Count;
 use parking_lot::Mutex;
-use telemetry::metrics::Counter;
 
-/// Partitions that have got another leader since this broker began to look.
-pub(super) struct Elections {
-    before: Mutex<Arc<Image>>,
-    pub clean: Counter,
-    /// The leader was not in the ISR.
-    pub unclean: Counter,
+/// Partitions that have got another leader.
+#[derive(Default)]
+pub(super) struct Elections(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// What had been counted when this broker had caught up.
+    before: Count,
+    now: Count,
+    caught_up: bool,
 }
 
 impl Elections {
-    pub fn new(image: Arc<Image>) -> Elections {
-        Elections {
-            before: Mutex::new(image),
-            clean: Counter::default(),
-            unclean: Counter::default(),
+    /// Notes what the quorum has counted; `caught_up`: this broker has read the log up to its own start.
+    pub fn look(&self, counted: Count, caught_up: bool) {
+        let mut state = self.0.lock();
+        state.now = counted;
+        if !state.caught_up {
+            state.before = counted;
+            state.caught_up = caught_up;
         }
     }
 
-    pub fn look(&self, image: Arc<Image>) {
-        let before = std::mem::replace(&mut *self.before.lock(), image.clone());
-        if Arc::ptr_eq(&before, &image) {
-            return;
+    pub fn count(&self) -> Count {
+        let state = self.0.lock();
+        Count {
+            clean: state.now.clean - state.before.clean,
+            unclean: state.now.unclean - state.before.unclean,
         }
-        for (id, now) in image.partitions() {
-            let Some(then) = before.partition(id.topic, id.index) else {
-                continue;
-            };
-            let (Some(leader), false) = (now.leader, then.leader_epoch == now.leader_epoch) else {
-                continue;
-            };
-            match then.is_in_sync(leader) {
-                true => self.clean.inc(),
-                false => self.unclean.inc(),
-            }
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_before_does_not_count() {
+        let (old, newer) = (count(7, 1), count(9, 2));
+        let elections = Elections::default();
+        elections.look(count(3, 1), false);
+        elections.look(old, true);
+        assert_eq!(elections.count(), count(0, 0));
+        elections.look(newer, false);
+        assert_eq!(elections.count(), count(2, 1));
+    }
+
+    fn count(clean: u64, unclean: u64) -> Count {
+        Count { clean, unclean }
     }
 }

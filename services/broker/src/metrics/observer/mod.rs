@@ -79,7 +79,7 @@ impl Observer {
             logs: logs.clone(),
             seen: ArcSwap::default(),
             groups: ArcSwap::default(),
-            elections: Elections::new(broker.quorum.image()),
+            elections: Elections::default(),
             ends: Mutex::default(),
             busy: Mutex::default(),
         });
@@ -136,7 +136,8 @@ impl Shared {
             let behind = Duration::from_millis(follower.behind_ms);
             broker.metrics.lag_samples.observe(behind);
         }
-        self.elections.look(broker.quorum.image());
+        let caught_up = self.has_caught_up();
+        self.elections.look(broker.quorum.elections(), caught_up);
         let directories = self.logs.sizes(
             partitions
                 .iter()
@@ -165,6 +166,14 @@ impl Shared {
         self.write_groups(page, &image, &self.groups.load());
         self.write_resources(page, &seen);
         self.broker.metrics.windows.write(page);
+    }
+
+    /// Whether this node has read the metadata log up to its own start.
+    fn has_caught_up(&self) -> bool {
+        let (quorum, me) = (&self.broker.quorum, self.me());
+        let epoch = quorum.broker_epoch();
+        epoch.is_some_and(|epoch| quorum.image().has_epoch(me, epoch))
+            || quorum.is_active_controller()
     }
 
     fn me(&self) -> BrokerId {
