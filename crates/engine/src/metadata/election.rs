@@ -36,18 +36,16 @@ impl Image {
         next.isr = self.remaining_isr(now);
         next.leader = self.leader_among(now, &next.isr);
         if next.leader.is_none() && self.allows_unclean_election(id) {
-            next.leader = self.unclean_leader(now);
+            next.leader = self.first_active(now.original());
             next.isr = next.leader.map_or(next.isr, |leader| vec![leader]);
         }
         finish(now, self.completed(next))
     }
 
-    /// Who would lead although it may lack records: one that was there before a reassignment rather than one that is
-    /// only being filled.
-    fn unclean_leader(&self, now: &PartitionState) -> Option<BrokerId> {
-        let all = now.original().into_iter().chain(now.adding.iter().copied());
-        let mut fit = all.filter(|b| self.is_active(*b));
-        fit.next()
+    /// Who would lead although it may lack records. Never by itself one that a reassignment is only filling: that would
+    /// not lose a few records but nearly all, and end the move, with which those who have them delete their logs.
+    fn first_active(&self, replicas: Vec<BrokerId>) -> Option<BrokerId> {
+        replicas.into_iter().find(|b| self.is_active(*b))
     }
 
     /// The ISR without those who should not be waited for. Its last member stays, whatever its state: it alone
@@ -112,8 +110,10 @@ impl Image {
         if now.leader.is_some() {
             return Err(Rejection::ElectionNotNeeded);
         }
+        // Whoever asks for it may even have one that is only being filled, if there is no other.
         let leader = self
-            .unclean_leader(&now)
+            .first_active(now.original())
+            .or_else(|| self.first_active(now.adding.clone()))
             .ok_or(Rejection::EligibleLeadersNotAvailable)?;
         let next = PartitionState {
             leader: Some(leader),

@@ -269,6 +269,28 @@ fn an_unclean_leader_is_one_that_has_something_to_lead_with() {
 }
 
 #[test]
+fn a_replica_that_is_only_being_filled_leads_only_when_somebody_asks_for_it() {
+    let mut cluster = Cluster::of(4);
+    cluster.done(Command::SetUncleanDefault { enabled: true });
+    let p = cluster.topic_on("t", &[1]);
+    reassign(&mut cluster, p, &[4]).expect("accepted");
+    // Everything is on 1, which restarts.
+    cluster.fence(1);
+    assert_eq!(cluster.partition(p).leader, None);
+    cluster.unfence(1);
+    assert_eq!(
+        seen(&cluster, p),
+        (vec![4, 1], vec![4], vec![1], vec![1], Some(1)),
+        "nothing is lost, and the move goes on"
+    );
+    cluster.fence(1);
+    cluster.done(Command::ElectUnclean {
+        partitions: vec![p],
+    });
+    assert_eq!(cluster.partition(p).leader, Some(BrokerId(4)));
+}
+
+#[test]
 fn moves_are_in_the_snapshot_and_only_they_need_its_newest_layout() {
     let mut cluster = Cluster::of(4);
     let p = cluster.topic_on("t", &[1, 2, 3]);
