@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId};
 use engine::metadata::{Command, Image, Outcome, PartitionId};
-use futures::future::{Either, select};
+use futures::future::{Either, ready, select};
 use tokio::time::{Instant, sleep_until};
 
-use super::Quorum;
+use super::{Error, Quorum};
 
-/// How long one proposal may take.
+/// How long one proposal may take. One without an answer is put again while somebody leads and there is time.
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// How long the last one may take, when the time is over.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -51,7 +51,10 @@ enum Answer {
     Held(u32, Vec<PartitionId>),
     /// Nobody is left to answer.
     Alone,
-    Failed,
+    /// There will be no other answer.
+    Refused,
+    /// Whether it was heard is not known.
+    Unanswered,
 }
 
 impl Quorum {
@@ -96,10 +99,20 @@ impl Quorum {
                     }
                     return true;
                 }
-                Answer::Failed => return false,
+                Answer::Refused => return false,
                 Answer::Alone => {
                     tracing::info!("the other brokers stop as well: nobody can take anything over");
                     return false;
+                }
+                Answer::Unanswered if at_once || self.nobody_leads() => {
+                    self.leave_as_before(&leaver).await;
+                    self.tell_suffering(&leaver);
+                    return false;
+                }
+                // Slow is not gone. Partitions must not suffer while there is time to ask again.
+                Answer::Unanswered => {
+                    at_once = self.is_over(&leaver, hurry.as_mut()).await;
+                    continue;
                 }
                 Answer::Held(count, some) => {
                     if !std::mem::replace(&mut told, true) {
@@ -134,13 +147,27 @@ impl Quorum {
                 waiting,
                 partitions,
             }) => Answer::Held(waiting, partitions),
-            Ok(_) => Answer::Failed,
+            Ok(_) => Answer::Refused,
             Err(error) => {
                 tracing::warn!(%error, "leaderships could not be handed over");
-                self.leave_as_before(leaver).await;
-                Answer::Failed
+                match error {
+                    Error::Unavailable(_) => Answer::Unanswered,
+                    _ => Answer::Refused,
+                }
             }
         }
+    }
+
+    /// Whether no active controller is known, or the known one is gone.
+    fn nobody_leads(&self) -> bool {
+        let leader = self.node.leader();
+        leader.is_none() || self.node.inbound.lock().gone == leader
+    }
+
+    /// Whether there is no time to ask again.
+    async fn is_over(&self, leaver: &Leaver, hurry: Pin<&mut impl Future<Output = ()>>) -> bool {
+        let is_told = matches!(select(hurry, ready(())).await, Either::Left(_));
+        is_told || self.node.env.now() >= leaver.until
     }
 
     /// A controller of the version before does not know that a broker may wait; it knows how one leaves at once.

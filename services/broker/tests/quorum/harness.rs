@@ -16,6 +16,9 @@ use parking_lot::Mutex;
 use storage::memory::MemoryDisk;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use wire::{Str, Uuid};
 
 use crate::deaf::Deaf;
@@ -242,6 +245,30 @@ impl Cluster {
         live.runtime.shutdown_timeout(Duration::from_secs(5));
     }
 
+    /// Begins to stop a node as SIGTERM does. It hurries when the sender is dropped; the task says whether it could hand
+    /// over.
+    pub fn begin_stop(&self, id: i32) -> (oneshot::Sender<()>, JoinHandle<bool>) {
+        let live = &self.live[&id];
+        let (sender, hurry) = oneshot::channel();
+        let quorum = live.quorum.clone();
+        let stop = live.runtime.spawn(async move {
+            quorum
+                .shutdown(async {
+                    // An error is the sender's end.
+                    let _ = hurry.await;
+                })
+                .await
+        });
+        (sender, stop)
+    }
+
+    /// Waits for the end of a task of a node.
+    pub fn finish<T>(&self, id: i32, task: JoinHandle<T>) -> T {
+        let runtime = &self.live[&id].runtime;
+        let ended = runtime.block_on(async { timeout(LIMIT, task).await });
+        ended.expect("it ends").expect("it does not panic")
+    }
+
     pub fn image(&self, id: i32) -> Arc<Image> {
         self.live[&id].quorum.image()
     }
@@ -333,7 +360,7 @@ impl Cluster {
     }
 
     /// Stops everything that a node does while `meanwhile` runs, as SIGSTOP does: its connections stay.
-    pub fn freeze(&self, id: i32, meanwhile: impl FnOnce()) {
+    pub fn freeze<T>(&self, id: i32, meanwhile: impl FnOnce() -> T) -> T {
         let gate = Arc::new((std::sync::Mutex::new(false), std::sync::Condvar::new()));
         for _ in 0..WORKERS {
             let gate = gate.clone();
@@ -343,8 +370,9 @@ impl Cluster {
                 drop(held.expect("nobody panics with it"));
             });
         }
-        meanwhile();
+        let result = meanwhile();
         *gate.0.lock().expect("nobody panics with it") = true;
         gate.1.notify_all();
+        result
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod deaf;
+mod farewell;
 mod faults;
 mod harness;
 mod lost;

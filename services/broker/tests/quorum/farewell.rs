@@ -1,0 +1,46 @@
+//! Planned stops while the active controller is slow.
+
+use std::time::{Duration, Instant};
+
+use engine::ids::BrokerId;
+
+use crate::harness::{Cluster, others};
+
+#[test]
+fn who_is_needed_does_not_go_because_the_controller_is_slow_to_say_so() {
+    let timeouts = [
+        ("controlled.shutdown.timeout.ms", "60000"),
+        ("broker.session.timeout.ms", "30000"),
+    ];
+    let mut cluster = Cluster::up(&[1, 2, 3], &timeouts);
+    let controller = cluster.controller();
+    let [leaver, dead] = others(&[1, 2, 3], controller)[..] else {
+        panic!("three nodes");
+    };
+    let topic = cluster.create(controller, "t", &[leaver, controller, dead]);
+    cluster.kill(dead);
+    cluster.wait(leaver, "two in sync", |i| {
+        i.partition(topic, 0).is_some_and(|p| p.isr.len() == 2)
+    });
+    let (hurry, stop) = cluster.freeze(controller, || {
+        let stopping = cluster.begin_stop(leaver);
+        // Longer than one proposal may take.
+        let begun = Instant::now();
+        cluster.wait_until("a first proposal has had no answer", |_| {
+            begun.elapsed() > Duration::from_millis(5_400)
+        });
+        stopping
+    });
+    let leaver = BrokerId(leaver);
+    cluster.wait(controller, "the wish to leave", |i| {
+        i.broker(leaver)
+            .is_some_and(|b| b.leaving || b.shutting_down)
+    });
+    let image = cluster.image(controller);
+    let state = image.partition(topic, 0).expect("there");
+    assert!(state.is_in_sync(leaver), "{state:?}");
+    drop(hurry);
+    assert!(cluster.finish(leaver.0, stop), "it has handed over");
+    let image = cluster.image(controller);
+    assert!(image.broker(leaver).is_some_and(|b| b.shutting_down));
+}
