@@ -91,7 +91,7 @@ impl Shared {
             let (Some(end), Some(history)) = (known.get(&name), ends.0.get(&name)) else {
                 continue;
             };
-            let records = (end - offset.committed).max(0);
+            let records = behind(*end, offset.committed);
             let passed = history.passed_ms(offset.committed).unwrap_or(now_ms);
             let seconds = match records {
                 0 => 0.0,
@@ -143,6 +143,11 @@ impl Shared {
     }
 }
 
+/// How many records a group has before it. A client may commit whatever number it likes.
+fn behind(end: i64, committed: i64) -> i64 {
+    end.saturating_sub(committed).max(0)
+}
+
 fn copy(shard: &Shard) -> Vec<GroupSeen> {
     let groups = shard.overview().map(|overview| {
         let offsets = shard.durable().offsets_of(&overview.id);
@@ -172,8 +177,9 @@ impl GroupSeen {
             let labels = [id.as_str(), offset.topic.as_str(), index.as_str()];
             page.add(&exporter::GROUP_OFFSET, &labels, offset.committed as f64);
             let sum = sums.entry(&offset.topic).or_insert((0, Some(0)));
-            sum.0 += offset.committed;
-            sum.1 = sum.1.zip(offset.lag).map(|(sum, lag)| sum + lag.records);
+            sum.0 = sum.0.saturating_add(offset.committed);
+            let both = sum.1.zip(offset.lag);
+            sum.1 = both.map(|(sum, lag)| sum.saturating_add(lag.records));
             if let Some(lag) = offset.lag {
                 page.add(&exporter::GROUP_LAG, &labels, lag.records as f64);
                 page.add(&own::GROUP_LAG_SECONDS, &labels, lag.seconds);
@@ -201,6 +207,32 @@ mod tests {
         assert_eq!(history.passed_ms(50), Some(1_000), "before anybody looked");
         assert_eq!(history.passed_ms(150), Some(2_500));
         assert_eq!(history.passed_ms(200), None, "nothing there yet");
+    }
+
+    #[test]
+    fn offsets_that_no_log_has_are_shown_too() {
+        assert_eq!(behind(10, i64::MIN), i64::MAX);
+        assert_eq!(behind(10, i64::MAX), 0);
+        let offset = |partition| OffsetSeen {
+            topic: "t".into(),
+            partition,
+            committed: i64::MAX,
+            lag: Some(Lag {
+                records: i64::MAX,
+                seconds: 0.0,
+            }),
+        };
+        let seen = GroupSeen {
+            overview: GroupOverview {
+                id: "g".into(),
+                state: "Empty",
+                members: 0,
+            },
+            offsets: vec![offset(0), offset(1)],
+        };
+        let registry = telemetry::Registry::new();
+        registry.source("groups", move |page: &mut Page| seen.write(page));
+        assert!(registry.render().contains("kafka_consumergroup_lag_sum{"));
     }
 
     #[test]
