@@ -87,7 +87,8 @@ fn of_partition(partition: &Arc<Partition>) -> DescribeLogDirsPartition {
     DescribeLogDirsPartition {
         partition_index: partition.id().index,
         partition_size: i64::try_from(status.size_bytes).unwrap_or(i64::MAX),
-        offset_lag: (status.log_end.0 - status.high_watermark.0).max(0),
+        // How far the log is behind the high watermark that is known here, and not how far it is ahead of that.
+        offset_lag: (status.high_watermark.0 - status.log_end.0).max(0),
         is_future_key: false,
     }
 }
