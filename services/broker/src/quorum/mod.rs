@@ -198,6 +198,18 @@ impl Quorum {
         self.node.active_term().is_some()
     }
 
+    /// Whether this node is the active controller as far as anybody can tell: of one that a majority of the voters has not
+    /// answered for so long, another may hold the office by now, or nobody.
+    pub fn is_heard_as_controller(&self) -> bool {
+        let Some(raft) = &self.node.raft else {
+            return false;
+        };
+        let silence = raft.metrics().borrow().millis_since_quorum_ack;
+        let patience = 2 * succession::timing(&self.node.config.quorum).patience;
+        let is_heard = silence.is_none_or(|ms| Duration::from_millis(ms) <= patience);
+        is_heard && self.is_active_controller()
+    }
+
     /// The active controller, as far as this node knows.
     pub fn controller(&self) -> Option<BrokerId> {
         self.node.leader().map(broker_id)

@@ -133,6 +133,25 @@ fn a_frozen_controller_is_replaced_and_finds_that_out() {
 }
 
 #[test]
+fn a_controller_that_no_majority_hears_does_not_say_that_it_is_one() {
+    let mut cluster = Cluster::up(&[1, 2, 3], &[]);
+    let alone = cluster.controller();
+    assert!(cluster.live[&alone].quorum.is_heard_as_controller());
+    let rest = others(&[1, 2, 3], alone);
+    for id in &rest {
+        cluster.kill(*id);
+    }
+    cluster.wait_until("it has noticed", |c| {
+        !c.live[&alone].quorum.is_heard_as_controller()
+    });
+    cluster.start(rest[0]);
+    cluster.wait_until("somebody is heard", |c| {
+        let mut live = c.live.values();
+        live.any(|node| node.quorum.is_heard_as_controller())
+    });
+}
+
+#[test]
 fn a_stale_broker_epoch_is_refused() {
     let mut cluster = Cluster::up(&[1, 2, 3], &[]);
     let stale = cluster.live[&2].quorum.broker_epoch().expect("registered");

@@ -14,7 +14,7 @@ impl Shared {
         let rack = config.rack.as_deref().unwrap_or_default();
         let cluster_id = image.cluster_id().map_or("", |id| id.as_str());
         page.add(&own::INFO, &[&node_id, rack, cluster_id], 1.0);
-        let is_active = self.broker.quorum.is_active_controller();
+        let is_active = self.broker.quorum.is_heard_as_controller();
         page.add(&strimzi::ACTIVE_CONTROLLER, &[], flag(is_active));
         if is_active {
             self.write_of_controller(page, image);
