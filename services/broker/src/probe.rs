@@ -42,8 +42,10 @@ const CONFIGS: &[(&str, &str)] = &[
 /// Why a probe did not come through.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("the probe's topic is not there, or its partition has no leader")]
+    #[error("the probe's topic is not there")]
     NotThere,
+    #[error("the partition has no leader, or that has no address")]
+    NoLeader,
     #[error(transparent)]
     Connection(#[from] crate::replication::ConnectionError),
     #[error("refused: {}", .0.name())]
@@ -63,6 +65,7 @@ pub fn start(broker: &Arc<Broker>) -> Option<JoinHandle<()>> {
         metrics: ProbeMetrics::new(broker.metrics.registry()),
         connected: None,
         next_offset: None,
+        has_worked: false,
     };
     Some(broker.env.spawn(Plane::Control, "probe", probe.run(every)))
 }
@@ -73,6 +76,8 @@ struct Probe {
     connected: Option<Connected>,
     /// Where the next record should lie; none before the first, or after a failure.
     next_offset: Option<i64>,
+    /// A record has come through since this broker began: from then on a partition without a leader is a failure.
+    has_worked: bool,
 }
 
 /// Connections to the leader, one to send and one to wait on.
@@ -94,11 +99,13 @@ impl Probe {
             let probed = timeout(PATIENCE, self.probe()).await;
             match probed.unwrap_or(Err(Failure::Timeout)) {
                 Ok(()) => {
+                    self.has_worked = true;
                     let now_s = self.broker.env.wall_ms() as f64 / 1e3;
                     self.metrics.last_success.set(now_s);
                 }
                 // Nothing to speak of: a cluster that has just been started.
                 Err(Failure::NotThere) => {}
+                Err(Failure::NoLeader) if !self.has_worked => {}
                 Err(error) => {
                     tracing::debug!(%error, "the probe's record did not come through");
                     self.metrics.failed.inc();
@@ -110,7 +117,9 @@ impl Probe {
 
     /// One record there and back.
     async fn probe(&mut self) -> Result<(), Failure> {
-        let (index, leader) = self.target().ok_or(Failure::NotThere)?;
+        let image = self.broker.quorum.image();
+        let config = &self.broker.config;
+        let (index, leader) = target(&image, &config.metrics.probe_topic, config.node_id)?;
         let mut connected = match self.connected.take() {
             Some(connected) if connected.leader == leader => connected,
             _ => connect(&self.broker, leader).await?,
@@ -151,15 +160,18 @@ impl Probe {
         self.connected = Some(connected);
         Ok(())
     }
+}
 
-    /// This broker's partition and its leader.
-    fn target(&self) -> Option<(i32, BrokerId)> {
-        let image = self.broker.quorum.image();
-        let topic = image.topic(&topic(&self.broker))?;
+/// A broker's partition and its leader.
+fn target(image: &Image, topic: &str, node_id: i32) -> Result<(i32, BrokerId), Failure> {
+    let mine = || {
+        let topic = image.topic(topic)?;
         let partitions = topic.partitions.len().max(1);
-        let index = (place(&image, self.broker.config.node_id)? % partitions) as i32;
-        Some((index, topic.partition(index)?.leader?))
-    }
+        let index = (place(image, node_id)? % partitions) as i32;
+        Some((index, topic.partition(index)?.leader))
+    };
+    let (index, leader) = mine().ok_or(Failure::NotThere)?;
+    Ok((index, leader.ok_or(Failure::NoLeader)?))
 }
 
 /// Creates the topic, and gives it a partition for each broker.
@@ -216,7 +228,7 @@ async fn connect(broker: &Broker, leader: BrokerId) -> Result<Connected, Failure
     let image = broker.quorum.image();
     let listener = &broker.config.listeners.inter_broker;
     let endpoint = image.broker(leader).and_then(|b| b.endpoint(listener));
-    let endpoint = endpoint.ok_or(Failure::NotThere)?;
+    let endpoint = endpoint.ok_or(Failure::NoLeader)?;
     let open = || {
         Connection::open(
             &broker.env,
@@ -320,5 +332,53 @@ fn check(code: i16) -> Result<(), Failure> {
     match ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError) {
         ErrorCode::None => Ok(()),
         error => Err(Failure::Refused(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::metadata::{Endpoint, Outcome, Registration};
+    use wire::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_without_a_leader_is_another_thing_than_a_topic_that_is_not_there_yet() {
+        let mut image = Image::default();
+        let mut apply = |command| {
+            let (next, outcome) = image.apply(&command, image.index() + 1);
+            image = next;
+            (image.clone(), outcome.expect("it is accepted"))
+        };
+        let registered = apply(Command::RegisterBroker(Registration {
+            broker: BrokerId(1),
+            incarnation: Uuid([1; 16]),
+            directory: Uuid([2; 16]),
+            cluster_id: None,
+            clean_epoch: None,
+            endpoints: vec![Endpoint {
+                listener: "PLAINTEXT".into(),
+                host: "localhost".into(),
+                port: 9092,
+            }],
+            rack: None,
+        }));
+        let (_, Outcome::Registered { epoch, .. }) = registered else {
+            panic!("{registered:?}");
+        };
+        let broker = BrokerId(1);
+        let (image, _) = apply(Command::UnfenceBroker { broker, epoch });
+        assert!(matches!(target(&image, "p", 1), Err(Failure::NotThere)));
+        let topic = NewTopic {
+            name: "p".into(),
+            id: Uuid([3; 16]),
+            assignment: Assignment::Given(vec![vec![broker]]),
+            configs: vec![],
+        };
+        let topics = vec![topic];
+        let (image, _) = apply(Command::CreateTopics { topics });
+        assert!(matches!(target(&image, "p", 1), Ok((0, leader)) if leader == broker));
+        let (image, _) = apply(Command::FenceBroker { broker, epoch });
+        assert!(matches!(target(&image, "p", 1), Err(Failure::NoLeader)));
     }
 }
