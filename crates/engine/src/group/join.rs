@@ -51,6 +51,15 @@ impl JoinCall<'_> {
     }
 }
 
+/// A static member that has got a new member id without a rebalance, while that is being written down.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    /// As it was under its former member id.
+    former: Member,
+    id: Str,
+    generation: i32,
+}
+
 /// A JoinGroup answer with an error.
 pub(super) fn refused(member_id: &str, version: i16, error: ErrorCode) -> JoinGroupResponse {
     JoinGroupResponse {
@@ -225,6 +234,9 @@ impl Group {
 
     /// A static member came back under a new member id: the old holder is fenced. Without a change for the others
     /// its place, assignment included, is kept and no rebalance happens (KIP-345, KIP-814).
+    ///
+    /// Whoever else names the instance id with another member id, an empty one included, is answered
+    /// FENCED_INSTANCE_ID, as in Kafka, and ends: a client must not commit under an id that it has given up.
     fn replace_static(
         &mut self,
         token: Token,
@@ -233,18 +245,29 @@ impl Group {
         call: JoinCall<'_>,
         cx: &mut Cx<'_>,
     ) {
-        let old_leader = self.leader.clone();
-        let Some(mut member) = self.members.remove(old) else {
+        let Some(mut former) = self.members.remove(old) else {
             return;
         };
-        fence(&mut member, cx);
-        let assignment = std::mem::take(&mut member.assignment);
-        member = Member {
-            assignment,
+        fence(&mut former, cx);
+        let mut member = Member {
+            assignment: former.assignment.clone(),
             is_new: false,
             ..Member::from_join(id.clone(), &call)
         };
         member.session_deadline_ms = Some(cx.now.mono_ms + millis(member.session_timeout_ms));
+        self.take_place(old, member);
+        if self.phase == Phase::Stable && self.select_protocol() == self.protocol {
+            return self.keep_static(token, id, former, call, cx);
+        }
+        if let Some(member) = self.members.get_mut(&id) {
+            Self::await_join(member, token, cx);
+        }
+        self.rebalance_or_complete(cx);
+    }
+
+    /// Puts a static member where the one with the member id `old` was.
+    fn take_place(&mut self, old: &Str, member: Member) {
+        let id = member.id.clone();
         if let Some(instance) = &member.instance_id {
             self.statics.insert(instance.clone(), id.clone());
         }
@@ -254,21 +277,14 @@ impl Group {
         if self.unsynced.remove(old) {
             self.unsynced.insert(id.clone());
         }
-        self.members.insert(id.clone(), member);
-        if self.phase == Phase::Stable && self.select_protocol() == self.protocol {
-            return self.keep_static(token, id, old_leader, call, cx);
-        }
-        if let Some(member) = self.members.get_mut(&id) {
-            Self::await_join(member, token, cx);
-        }
-        self.rebalance_or_complete(cx);
+        self.members.insert(id, member);
     }
 
     fn keep_static(
         &mut self,
         token: Token,
         id: Str,
-        old_leader: Option<Str>,
+        former: Member,
         call: JoinCall<'_>,
         cx: &mut Cx<'_>,
     ) {
@@ -278,19 +294,47 @@ impl Group {
             response.skip_assignment = response.leader == id;
         } else {
             // An old client that finds itself the leader would assign anew: it is shown the id that it had.
-            response.leader = old_leader.unwrap_or_default();
+            if response.leader == id {
+                response.leader = former.id.clone();
+            }
         }
         let value = self.snapshot(&self.assignments());
         let record = Record::Group {
             group: self.id.clone(),
             value: Some(value),
         };
+        let then = Then::Replaced(Box::new(Replacement {
+            former,
+            id,
+            generation: self.generation,
+        }));
         cx.write(
             self,
             vec![record],
-            Then::Nothing,
+            then,
             vec![(token, Reply::Join(response))],
         );
+    }
+
+    /// A new member id could not be written down: nobody has learned it, and the next coordinator would know only the
+    /// former one, which stands again. Not once a rebalance has begun, whose own records name the new one.
+    pub fn on_replacement_failed(&mut self, replacement: Replacement, cx: &mut Cx<'_>) {
+        let Replacement {
+            mut former,
+            id,
+            generation,
+        } = replacement;
+        let instance = former.instance_id.as_ref();
+        let holds = instance.and_then(|i| self.statics.get(i)) == Some(&id);
+        if !holds || self.phase != Phase::Stable || self.generation != generation {
+            return;
+        }
+        if let Some(mut failed) = self.members.remove(&id) {
+            fence(&mut failed, cx);
+        }
+        former.session_deadline_ms = Some(cx.now.mono_ms + millis(former.session_timeout_ms));
+        self.take_place(&id, former);
+        self.recompute_subscribed();
     }
 
     /// The protocol that most members prefer among those which all support; a tie goes to the leader's order.

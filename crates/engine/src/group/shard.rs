@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use wire::messages::leave_group_request::MemberIdentity;
-use wire::messages::{HeartbeatRequest, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest};
+use wire::messages::{
+    HeartbeatRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest,
+};
 use wire::{ErrorCode, Str};
 
 use super::effects::{Effects, Reply, Token, Write};
 use super::held::Held;
-use super::join::{JoinCall, refused};
+use super::join::{JoinCall, Replacement, refused};
 use super::state::{Cx, Group};
 use super::{Config, Durable, Now, Record};
 
@@ -24,6 +26,8 @@ pub(super) enum Then {
     Joined,
     /// A generation's assignments.
     Synced(BTreeMap<Str, Bytes>),
+    /// A static member's new member id.
+    Replaced(Box<Replacement>),
 }
 
 #[derive(Debug)]
@@ -231,12 +235,18 @@ impl Shard {
         let Some(write) = self.writes.undecided.remove(&ticket) else {
             return;
         };
-        out.replies.extend(
-            write
-                .answers
-                .into_iter()
-                .map(|(token, reply)| (token, reply.failed(error))),
-        );
+        let void_id = matches!(write.then, Then::Replaced(_));
+        let failed = |reply: Reply| match reply.failed(error) {
+            // The member id that it was to get is nobody's.
+            Reply::Join(answer) if void_id => Reply::Join(JoinGroupResponse {
+                member_id: Str::default(),
+                ..answer
+            }),
+            reply => reply,
+        };
+        let answers = write.answers.into_iter();
+        out.replies
+            .extend(answers.map(|(token, reply)| (token, failed(reply))));
         self.decide(now, ticket, write.group, write.then, Err(error), out);
     }
 
@@ -253,6 +263,8 @@ impl Shard {
             group.undecided_writes = group.undecided_writes.saturating_sub(1);
             match then {
                 Then::Nothing => {}
+                Then::Replaced(_) if result.is_ok() => {}
+                Then::Replaced(replacement) => group.on_replacement_failed(*replacement, cx),
                 Then::Joined => group.on_join_written(ticket, result.is_ok(), cx),
                 Then::Synced(assignments) => {
                     group.on_assignments_written(ticket, assignments, result, cx)

@@ -194,6 +194,61 @@ fn a_static_member_returns_without_a_rebalance_and_fences_its_former_self() {
 }
 
 #[test]
+fn a_static_members_new_id_that_cannot_be_written_leaves_the_former_one_in_its_place() {
+    let mut world = World::new(Config::default());
+    let request = |id: &str| wire::messages::JoinGroupRequest {
+        group_instance_id: Some("one".into()),
+        ..join_request("g", id, &["t"])
+    };
+    let token = world.join(request(""));
+    world.advance(3_000);
+    let old = joined(&mut world, token).member_id.to_string();
+    world.sync("g", &old, 1, &[(&old, b"mine")]);
+
+    world.hold_commits();
+    let token = world.join(request(""));
+    world.fail_all(ErrorCode::CoordinatorNotAvailable);
+    let failed = joined(&mut world, token);
+    assert_eq!(
+        (failed.error_code, &*failed.member_id),
+        (code(ErrorCode::CoordinatorNotAvailable), "")
+    );
+    assert_eq!(world.heartbeat("g", &old, 1), ErrorCode::None);
+    let sync = world.sync("g", &old, 1, &[]);
+    assert!(matches!(world.reply(sync), Some(Reply::Sync(ok)) if ok.assignment == b"mine"[..]));
+
+    let token = world.join(request(""));
+    world.commit_all();
+    let new = joined(&mut world, token);
+    assert_eq!((new.error_code, new.generation_id), (0, 1));
+    let fenced = world.join(request(&old));
+    assert_eq!(
+        joined(&mut world, fenced).error_code,
+        code(ErrorCode::FencedInstanceId)
+    );
+}
+
+#[test]
+fn a_commit_under_no_member_id_is_fenced_while_the_instance_has_a_member() {
+    let mut world = World::new(Config::default());
+    let token = world.join(wire::messages::JoinGroupRequest {
+        group_instance_id: Some("one".into()),
+        ..join_request("g", "", &["t"])
+    });
+    world.advance(3_000);
+    let id = joined(&mut world, token).member_id.to_string();
+    world.sync("g", &id, 1, &[(&id, b"mine")]);
+    let commit = world.commit_as_instance("one", "", 5);
+    assert_eq!(world.commit_error(commit), ErrorCode::FencedInstanceId);
+    let commit = world.commit_as_instance("one", &id, 5);
+    assert_eq!(world.commit_error(commit), ErrorCode::None);
+    // Its session over, the instance id is nobody's.
+    world.advance(30_000);
+    let commit = world.commit_as_instance("one", "", 6);
+    assert_eq!(world.commit_error(commit), ErrorCode::UnknownMemberId);
+}
+
+#[test]
 fn offsets_expire_once_nobody_uses_them() {
     let config = Config {
         offsets_retention_ms: 100_000,

@@ -251,21 +251,28 @@ impl World {
         partition: i32,
         offset: i64,
     ) -> u64 {
-        let request = OffsetCommitRequest {
+        self.commit_request(OffsetCommitRequest {
             group_id: Str::copy_from(group),
             member_id: Str::copy_from(member),
             generation_id_or_member_epoch: generation,
-            topics: vec![OffsetCommitRequestTopic {
-                name: Str::copy_from(topic),
-                partitions: vec![OffsetCommitRequestPartition {
-                    partition_index: partition,
-                    committed_offset: offset,
-                    ..Default::default()
-                }],
-                ..Default::default()
-            }],
+            topics: one_offset(topic, partition, offset),
             ..Default::default()
-        };
+        })
+    }
+
+    /// Commits an offset of a topic `t` in group `g`, in the first generation.
+    pub fn commit_as_instance(&mut self, instance: &str, member: &str, offset: i64) -> u64 {
+        self.commit_request(OffsetCommitRequest {
+            group_id: "g".into(),
+            group_instance_id: Some(Str::copy_from(instance)),
+            member_id: Str::copy_from(member),
+            generation_id_or_member_epoch: 1,
+            topics: one_offset("t", 0, offset),
+            ..Default::default()
+        })
+    }
+
+    fn commit_request(&mut self, request: OffsetCommitRequest) -> u64 {
         let version = self.commit_version;
         self.request(|shard, now, token, out| {
             shard.commit_offsets(now, token, version, &request, out)
@@ -294,6 +301,18 @@ impl World {
             other => panic!("not deleted: {other:?}"),
         }
     }
+}
+
+fn one_offset(topic: &str, partition: i32, offset: i64) -> Vec<OffsetCommitRequestTopic> {
+    vec![OffsetCommitRequestTopic {
+        name: Str::copy_from(topic),
+        partitions: vec![OffsetCommitRequestPartition {
+            partition_index: partition,
+            committed_offset: offset,
+            ..Default::default()
+        }],
+        ..Default::default()
+    }]
 }
 
 /// A consumer's request, with the metadata of a real subscription.
