@@ -428,6 +428,37 @@ async fn a_panic_ends_the_process_instead_of_one_partition() {
     assert!(ended.expect("no panic reaches the caller").is_err());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs brokers at KAFKA_BOOTSTRAP_SERVERS"]
+async fn a_fenced_consumer_is_replaced_once_and_a_rival_of_its_name_ends_the_process() {
+    let (scene, store) = (Scene::with_topic(1).await, Store::default());
+    let mut settings = scene.settings();
+    settings.instance_id = Some("one".into());
+    let consuming = scene.consume(settings, &store);
+    until("it is a member", || consuming.readiness.is_ready()).await;
+    let rival = || {
+        let mut config = scene.kafka.consumer("rival", &scene.topic);
+        config.set("group.instance.id", "one");
+        let rival: BaseConsumer = config.create().expect("a rival");
+        rival.subscribe(&[&scene.topic]).expect("subscribed");
+        rival
+    };
+    let first = rival();
+    let fenced = || first.poll(Duration::ZERO).is_some() && first.client().fatal_error().is_some();
+    until("the rival's place is taken back", fenced).await;
+    scene.produce(0, numbered(0..10)).await;
+    until("the records", || store.count() == 10).await;
+    let second = rival();
+    let assigned = || {
+        second.poll(Duration::ZERO).is_some()
+            || second.assignment().is_ok_and(|all| all.count() == 1)
+    };
+    until("the second rival has its place", assigned).await;
+    let ended = timeout(DEADLINE, consuming.task).await.expect("in time");
+    let error = ended.expect("no panic").expect_err("it has a rival");
+    assert!(error.to_string().contains("by the name one"), "{error:#}");
+}
+
 const NEVER: Duration = Duration::from_secs(3_600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

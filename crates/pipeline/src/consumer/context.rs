@@ -1,6 +1,6 @@
 //! librdkafka's callbacks, turned into events for the router.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
@@ -28,6 +28,8 @@ pub(crate) struct Context {
     closing: AtomicBool,
     /// None of the topics has been created yet; librdkafka joins a group only when there is one.
     nothing_to_join: AtomicBool,
+    /// The rebalances of this consumer that have been counted.
+    rebalances: AtomicI64,
     /// The part in the readiness report that stands for the membership.
     group_part: String,
     readiness: Readiness,
@@ -46,6 +48,7 @@ impl Context {
             events,
             closing: AtomicBool::new(false),
             nothing_to_join: AtomicBool::new(false),
+            rebalances: AtomicI64::new(0),
             group_part,
             readiness,
             metrics,
@@ -68,8 +71,9 @@ impl ClientContext for Context {
     // Comes every second, as the router asks for.
     fn stats(&self, statistics: Statistics) {
         let Some(group) = statistics.cgrp else { return };
+        let counted = self.rebalances.swap(group.rebalance_cnt, Ordering::Relaxed);
         self.metrics
-            .set_group(group.rebalance_cnt, group.assignment_size);
+            .on_group(group.rebalance_cnt - counted, group.assignment_size);
         let nothing_to_join = self.nothing_to_join.load(Ordering::SeqCst);
         match waits_for(&group.state, &group.join_state, nothing_to_join) {
             None => self.readiness.ready(&self.group_part),

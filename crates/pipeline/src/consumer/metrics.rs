@@ -127,11 +127,10 @@ impl Metrics {
         metrics
     }
 
-    /// The brokers' count so far, and how many partitions are here.
-    pub(crate) fn set_group(&self, rebalances: i64, assigned: i32) {
-        let known = i64::try_from(self.rebalances.get()).unwrap_or(i64::MAX);
-        let new = rebalances.saturating_sub(known);
-        self.rebalances.inc_by(u64::try_from(new).unwrap_or(0));
+    /// How many rebalances there were since this was told last, and how many partitions are here.
+    pub(crate) fn on_group(&self, rebalances: i64, assigned: i32) {
+        self.rebalances
+            .inc_by(u64::try_from(rebalances).unwrap_or(0));
         self.assigned.set(f64::from(assigned));
     }
 

@@ -26,13 +26,18 @@ use std::time::Duration;
 
 use telemetry::traces::Tracer;
 use telemetry::{Readiness, Registry};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use batch::{Batch, BatchLimits};
 pub use metrics::Stages;
 
+use self::router::End;
 use crate::cluster::TopicIdentity;
 use crate::{KafkaOptions, Record};
+
+/// A consumer that is fenced sooner than so long after it took another's place has a rival.
+const FENCED_AGAIN: Duration = Duration::from_secs(60);
 
 /// A topic and the index of one of its partitions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,8 +174,13 @@ impl Settings {
 
 /// Feeds the sink until `stop` is cancelled, then finishes the writes under way, leaves the group and returns.
 ///
+/// A consumer that is fenced is replaced by a new one. That need not mean that another process has its name: librdkafka,
+/// whose session ends while it cannot reach its coordinator, commits once more without a member id, and every broker
+/// answers that with FENCED_INSTANCE_ID (confluentinc/librdkafka#3437, mended by its #5585).
+///
 /// # Errors
-/// When the Kafka client's settings are refused, or it fails for good. Outages of Kafka or of the store are waited out.
+/// When the Kafka client's settings are refused, it fails for good, or it is fenced twice within a minute: then there is
+/// another process of that name. Outages of Kafka or of the store are waited out.
 pub async fn run<S: Sink>(
     settings: Settings,
     sink: S,
@@ -180,9 +190,28 @@ pub async fn run<S: Sink>(
 ) -> anyhow::Result<()> {
     let metrics =
         metrics::Metrics::new(sink.name(), &settings.topics, settings.objective, registry);
-    router::Router::new(settings, sink, metrics, readiness)?
-        .run(stop)
-        .await
+    let sink = Arc::new(sink);
+    let mut fenced: Option<Instant> = None;
+    loop {
+        let (metrics, readiness) = (metrics.clone(), readiness.clone());
+        let router = router::Router::new(settings.clone(), sink.clone(), metrics, readiness)?;
+        if router.run(stop.clone()).await? == End::Stopped || stop.is_cancelled() {
+            return Ok(());
+        }
+        let name = settings.instance_id.as_deref().unwrap_or_default();
+        if fenced.is_some_and(|before| before.elapsed() < FENCED_AGAIN) {
+            anyhow::bail!(
+                "fenced again: another process is a member of group {} by the name {name} too; each needs one of its own",
+                settings.group_id
+            );
+        }
+        fenced = Some(Instant::now());
+        tracing::warn!(
+            sink = sink.name(),
+            instance_id = name,
+            "the group has another member by this name, or takes a late request for one: joining it anew"
+        );
+    }
 }
 
 #[cfg(test)]

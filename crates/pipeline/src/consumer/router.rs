@@ -49,6 +49,14 @@ struct Feed {
     next_offset: i64,
 }
 
+/// Why a router has ended in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Stopped,
+    /// Another member has the group.instance.id, as the coordinator sees it: this consumer is of no more use.
+    Fenced,
+}
+
 pub(super) struct Router<S> {
     shared: Arc<Shared<S>>,
     rebalances: mpsc::Receiver<Rebalance>,
@@ -75,7 +83,7 @@ impl Drop for Alarm {
 impl<S: Sink> Router<S> {
     pub(super) fn new(
         settings: Settings,
-        sink: S,
+        sink: Arc<S>,
         metrics: Metrics,
         readiness: Readiness,
     ) -> anyhow::Result<Router<S>> {
@@ -115,7 +123,7 @@ impl<S: Sink> Router<S> {
         })
     }
 
-    pub(super) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<End> {
         let consumer = self.shared.consumer.clone();
         let topics: Vec<&str> = self
             .shared
@@ -132,7 +140,7 @@ impl<S: Sink> Router<S> {
         let outcome = loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break Ok(()),
+                () = stop.cancelled() => break Ok(End::Stopped),
                 () = broken.cancelled() => break Err(anyhow::anyhow!("a worker panicked, which is a bug: see above")),
                 Some(event) = self.rebalances.recv() => self.on_rebalance(event),
                 Some(handed_over) = self.handing_over.join_next() => self.on_handed_over(handed_over),
@@ -140,6 +148,7 @@ impl<S: Sink> Router<S> {
                 _ = seek_again.tick(), if !self.seeking.is_empty() => self.seek_again(),
                 received = consumer.recv() => match received {
                     Ok(message) => self.on_message(&message),
+                    Err(KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId)) => break Ok(End::Fenced),
                     Err(error) => if let Err(fatal) = self.on_error(error) { break Err(fatal) },
                 },
             }

@@ -22,7 +22,7 @@ pub(super) const LEAST_SHARE_BYTES: usize = 256 << 10;
 /// What router, workers and monitor share.
 pub(super) struct Shared<S> {
     pub settings: Settings,
-    pub sink: S,
+    pub sink: Arc<S>,
     pub metrics: Metrics,
     pub readiness: Readiness,
     pub consumer: Arc<StreamConsumer<Context>>,
