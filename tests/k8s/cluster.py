@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +93,21 @@ class Cluster:
             return statuses[0].get("state", {}).get("terminated")
 
         return wait(f"pod {name} ends", ended, timeout_s)["exitCode"]
+
+    @contextmanager
+    def forward(self, pod: str, port: int) -> Iterator[str]:
+        """An address of this machine that leads to a pod's port."""
+        command = [self.kubectl_program, "--namespace", NAMESPACE, "port-forward", f"pod/{pod}", f":{port}"]
+        environment = {**os.environ, "KUBECONFIG": self.kubeconfig}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
+            try:
+                # "Forwarding from 127.0.0.1:40000 -> 9090"
+                words = process.stdout.readline().split()
+                if len(words) < 3:
+                    raise Failure(f"no port of {pod} is forwarded")
+                yield words[2]
+            finally:
+                process.terminate()
 
     # ---- what is left for a person who looks into a failure ----------------------------------------
 

@@ -17,6 +17,7 @@ PREFIX = "millrace-k8s.test"
 VERSION = "0.1.0"
 # Part of the chart -> the image's name in its repository.
 STORES = {"postgres": "postgres", "opensearch": "opensearchproject/opensearch", "s3": "versity/versitygw"}
+PROMETHEUS = re.search(r"^PROMETHEUS_IMAGE=(.+)$", (ROOT / ".env").read_text(), re.M).group(1)
 OWN = ("broker", "weblog-generator", "bakery-producer", "etl", "archiver", "cli")
 
 
@@ -27,6 +28,7 @@ class Names:
     values: list[str]
     cli: str
     load: str
+    prometheus: str
 
 
 def helm() -> str:
@@ -67,17 +69,17 @@ def given(registry: str | None) -> Names:
     changes = ["--set", f"image.registry={registry}"]
     if further := os.environ.get("K8S_VALUES"):
         changes += ["--values", further]
-    return named(registry, changes)
+    return named(registry, changes, PROMETHEUS)
 
 
-def named(registry: str, changes: list[str]) -> Names:
-    return Names(changes, f"{registry}/millrace/cli:{VERSION}", f"{registry}/millrace/k8s-load:{VERSION}")
+def named(registry: str, changes: list[str], prometheus: str) -> Names:
+    return Names(changes, f"{registry}/millrace/cli:{VERSION}", f"{registry}/millrace/k8s-load:{VERSION}", prometheus)
 
 
 def make_load(registry: str) -> str:
     """For a cluster of somebody's own: the one image that `scripts/images` does not make. Gives its name."""
     compile_programs()
-    names = named(registry, [])
+    names = named(registry, [], PROMETHEUS)
     pack_load(names)
     return names.load
 
@@ -92,13 +94,13 @@ def local(node) -> Names:
     if not shutil.which("docker") or subprocess.run(["docker", "version"], capture_output=True).returncode:
         raise Stop("The images are packed by a Docker engine, and none answers: install docker.io, or start it.")
     compile_programs()
-    say("pack      their images, and those of the stores")
+    say("pack      their images, and those of the stores and Prometheus")
     run("scripts/images", "--from-binaries", str(programs()), "--registry", f"{PREFIX}/", "--version", VERSION)
-    names = named(PREFIX, values())
+    names = named(PREFIX, values(), f"{PREFIX}/{PROMETHEUS}")
     pack_load(names)
-    stores = third_party()
+    others = third_party(names.prometheus)
     say("import    the images into the node")
-    images = [*(f"{PREFIX}/millrace/{name}:{VERSION}" for name in OWN), names.load, *stores]
+    images = [*(f"{PREFIX}/millrace/{name}:{VERSION}" for name in OWN), names.load, *others]
     transfer(node, images)
     return names
 
@@ -116,10 +118,10 @@ def values() -> list[str]:
     return [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
 
 
-def third_party() -> list[str]:
-    """The stores: the same real programs as in the native stack, since their own images cannot be pulled everywhere."""
+def third_party(prometheus: str) -> list[str]:
+    """The same real programs as in the native stack, since their own images cannot be pulled everywhere."""
     chart = (ROOT / "helm/millrace/values.yaml").read_text()
-    images = {}
+    images = {"prometheus": prometheus}
     for part, name in STORES.items():
         tag = re.search(rf"repository: {name}\n.*\n\s+tag: \"?([^\s\"]+)", chart).group(1)
         images[part] = f"{PREFIX}/{name}:{tag}"

@@ -46,7 +46,7 @@ def act(cluster: Cluster, node, wanted: list[str]) -> int:
     release = Release(cluster, names.values)
     load = Load(cluster, names.load, RATE)
     report = Report(cluster.collect)
-    stage = chapters.Stage(cluster, release, load, report, node)
+    stage = chapters.Stage(cluster, release, load, report, node, names.prometheus)
     for name in chapters.ALL:
         if name not in wanted:
             continue

@@ -82,11 +82,16 @@ impl KafkaOptions {
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", client_id)
             .set("reconnect.backoff.ms", "100")
-            .set("reconnect.backoff.max.ms", "2000")
+            .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("socket.keepalive.enable", "true")
             .set("log.connection.close", "false");
         self.security.apply(&mut config);
+        // A broker that comes back under a new address (a pod) leads again within seconds. Whoever still waits for an
+        // answer from its old address must have given up by then: librdkafka would for 30 s. A handshake takes longer.
+        let secured = config.get("security.protocol").is_some();
+        let setup_ms = if secured { "10000" } else { "1500" };
+        config.set("socket.connection.setup.timeout.ms", setup_ms);
         for (name, value) in &self.properties {
             config.set(name, value);
         }
@@ -98,6 +103,8 @@ impl KafkaOptions {
 mod tests {
     use super::*;
     use clap::Parser;
+
+    const SETUP_TIMEOUT: &str = "socket.connection.setup.timeout.ms";
 
     #[derive(Parser)]
     struct Command {
@@ -120,6 +127,7 @@ mod tests {
         assert_eq!(producer.get("enable.idempotence"), Some("true"));
         assert!(Command::try_parse_from(["x", "--kafka-property", "nonsense"]).is_err());
         assert_eq!(producer.get("security.protocol"), None);
+        assert_eq!(producer.get(SETUP_TIMEOUT), Some("1500"));
     }
 
     #[test]
@@ -162,6 +170,7 @@ mod tests {
             ("sasl.password", Some("open sesame")),
             ("ssl.ca.location", Some("probe")),
             ("ssl.key.location", None),
+            (SETUP_TIMEOUT, Some("10000")),
         ] {
             assert_eq!(client.get(name), value, "{name}");
         }

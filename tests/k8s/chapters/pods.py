@@ -4,7 +4,7 @@ import json
 
 from ..cluster import NAMESPACE, RELEASE, wait
 from ..report import expect
-from .stage import Stage
+from .stage import LOSS_BAR_MS, Stage
 
 EVICTION = {"apiVersion": "policy/v1", "kind": "Eviction"}
 
@@ -16,17 +16,17 @@ def play(stage: Stage) -> None:
         for ordinal in range(3):
             replace(stage, stage.release.broker(ordinal))
             stage.load.wait_for_more(100)
-        stage.end_load("broker pods deleted one by one")
+        stage.end_load("broker pods deleted one by one", LOSS_BAR_MS)
     with report.check("a broker's pod is deleted by force, without a chance to hand over"):
         stage.load.start("forced")
         replace(stage, stage.release.broker(1), "--grace-period=0", "--force")
         stage.load.wait_for_more(100)
-        stage.end_load("a broker pod killed")
+        stage.end_load("a broker pod killed", LOSS_BAR_MS)
     with report.check("a broker's volume is lost with its pod: it comes back empty, and copies everything"):
         stage.load.start("emptied")
         empty(stage, 2)
         stage.load.wait_for_more(100)
-        stage.end_load("a broker's volume lost")
+        stage.end_load("a broker's volume lost", LOSS_BAR_MS)
     with report.check("of two evictions the disruption budget refuses the one that the quorum cannot do without"):
         evictions(stage)
     with report.check("pods of the services and of a store are deleted, and come back"):

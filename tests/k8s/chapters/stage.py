@@ -12,6 +12,8 @@ from ..report import Report, expect
 
 # No producer waits longer while nothing is lost that was not planned.
 BAR_MS = 2000
+# Where somebody's machine or volume is lost: long enough for a loaded machine, shorter than a client's dead connection.
+LOSS_BAR_MS = 15_000
 
 
 @dataclass
@@ -22,6 +24,8 @@ class Stage:
     report: Report
     # The throwaway node; None where KUBECONFIG named a cluster.
     throwaway: Layout | None
+    # The image of Prometheus.
+    prometheus: str
 
     def end_load(self, what: str, bar_ms: int | None = None) -> None:
         """Ends the run, prints its longest wait, and holds it against the bar where there is one."""
