@@ -48,6 +48,10 @@ const JAVA: &[(&str, &str)] = &[
         "kafka-get-offsets.sh",
         "org.apache.kafka.tools.GetOffsetShell",
     ),
+    (
+        "kafka-metadata-quorum.sh",
+        "org.apache.kafka.tools.MetadataQuorumCommand",
+    ),
     ("kafka-server-start.sh", "kafka.Kafka"),
     ("kafka-storage.sh", "kafka.tools.StorageTool"),
     ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),

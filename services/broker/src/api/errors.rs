@@ -76,6 +76,14 @@ per_partition! {
     ProduceResponse => responses, partition_responses,
 }
 
+impl ErrorCodes for DescribeQuorumResponse {
+    fn each(&self, mut each: impl FnMut(i16)) {
+        each(self.error_code);
+        let partitions = self.topics.iter().flat_map(|topic| &topic.partitions);
+        partitions.for_each(|partition| each(partition.error_code));
+    }
+}
+
 impl ErrorCodes for FetchResponse {
     fn each(&self, mut each: impl FnMut(i16)) {
         each(self.error_code);

@@ -15,6 +15,7 @@ pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
+mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod elect_leaders;
 mod errors;
@@ -199,6 +200,7 @@ pub fn dispatch(
         ApiKey::UnregisterBroker => handler!(unregister_broker),
         ApiKey::DescribeCluster => handler!(describe_cluster),
         ApiKey::DescribeLogDirs => handler!(describe_log_dirs),
+        ApiKey::DescribeQuorum => handler!(describe_quorum),
         ApiKey::DescribeTopicPartitions => handler!(describe_topic_partitions),
         _ => Err(incoming.not_offered()),
     }

@@ -60,6 +60,7 @@ pub const OFFERED: &[Offered] = &[
     api(ApiKey::AlterPartitionReassignments, 0, 1, 0),
     api(ApiKey::ListPartitionReassignments, 0, 0, 0),
     api(ApiKey::OffsetDelete, 0, 0, NEVER),
+    api(ApiKey::DescribeQuorum, 0, 2, 0),
     api(ApiKey::DescribeCluster, 0, 2, 0),
     api(ApiKey::UnregisterBroker, 0, 0, 0),
     api(ApiKey::DescribeTopicPartitions, 0, 0, 0),

@@ -44,10 +44,28 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
     pub(super) epoch: BrokerEpoch,
-    heard: Instant,
+    pub(super) heard: Instant,
     /// The connection of its heartbeats; 0 for this node's own. None since it has ended.
     pub(super) connection: Option<u64>,
     stall: Duration,
+    /// The metadata that it has applied, as it says.
+    pub(super) applied: Option<u64>,
+    /// When it last had applied all that this controller had.
+    pub(super) caught_up: Option<Instant>,
+}
+
+impl Session {
+    /// One that begins without a word from the broker.
+    fn fresh(epoch: BrokerEpoch, now: Instant) -> Session {
+        Session {
+            epoch,
+            heard: now,
+            connection: None,
+            stall: Duration::ZERO,
+            applied: None,
+            caught_up: None,
+        }
+    }
 }
 
 impl Session {
@@ -109,12 +127,7 @@ impl Node {
             // Brokers may have found this controller before this task did.
             state.sessions.retain(|id, s| image.has_epoch(*id, s.epoch));
             for broker in image.unfenced_brokers() {
-                let fresh = Session {
-                    epoch: broker.epoch,
-                    heard: now,
-                    connection: None,
-                    stall: Duration::ZERO,
-                };
+                let fresh = Session::fresh(broker.epoch, now);
                 state.sessions.entry(broker.id).or_insert(fresh);
             }
         }
@@ -188,12 +201,7 @@ impl Node {
         let now = self.env.now();
         let config = &self.config.quorum;
         let mut state = self.controller.state.lock();
-        let fresh = Session {
-            epoch,
-            heard: now,
-            connection: None,
-            stall: Duration::ZERO,
-        };
+        let fresh = Session::fresh(epoch, now);
         let session = state.sessions.entry(id).or_insert(fresh);
         if session.epoch != epoch {
             *session = fresh;
@@ -298,6 +306,21 @@ impl Node {
         session.is_some_and(|s| s.connection.is_some() && s.heard > lately)
     }
 
+    fn note(&self, beat: &Heartbeat, connection: u64, index: u64) {
+        let now = self.env.now();
+        let mut state = self.controller.state.lock();
+        let before = state.sessions.get(&beat.broker);
+        let caught_up = before.and_then(|session| session.caught_up);
+        let session = Session {
+            connection: Some(connection),
+            stall: Duration::from_millis(beat.stall_ms),
+            applied: Some(beat.index),
+            caught_up: Some(now).filter(|_| beat.index >= index).or(caught_up),
+            ..Session::fresh(beat.epoch, now)
+        };
+        state.sessions.insert(beat.broker, session);
+    }
+
     /// A broker lives. A fenced one that has seen its own registration is let in.
     pub async fn heartbeat(self: &Arc<Self>, beat: Heartbeat, connection: u64) -> Answer {
         if self.active_term().is_none() {
@@ -312,17 +335,7 @@ impl Node {
         if broker.epoch != beat.epoch {
             return Err(Rejection::StaleBrokerEpoch.into());
         }
-        let session = Session {
-            epoch: beat.epoch,
-            heard: self.env.now(),
-            connection: Some(connection),
-            stall: Duration::from_millis(beat.stall_ms),
-        };
-        self.controller
-            .state
-            .lock()
-            .sessions
-            .insert(beat.broker, session);
+        self.note(&beat, connection, image.index());
         let has_caught_up = i64::try_from(beat.index).is_ok_and(|index| index >= beat.epoch.0);
         if broker.fenced && !beat.stopping && has_caught_up {
             self.write(Command::UnfenceBroker {

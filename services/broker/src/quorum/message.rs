@@ -11,6 +11,7 @@ use openraft::raft::{
 use serde::{Deserialize, Serialize};
 
 use super::codec::{self, Layout};
+use super::describe::Description;
 use super::log::entry;
 use super::types::{LogId, Member, Types};
 
@@ -35,6 +36,8 @@ pub enum Request {
     Follow { index: u64 },
     /// From a voter: would you follow me?
     Canvass(Canvass),
+    /// To the active controller: how far are the voters and the observers?
+    DescribeQuorum,
 }
 
 /// A voter's question before it runs for the office (Raft's pre-vote).
@@ -107,6 +110,8 @@ pub enum Reply {
     Image(Vec<u8>, Option<u64>),
     /// Whether the voter would follow.
     Support(bool),
+    /// The quorum as its leader sees it.
+    Described(Description),
 }
 
 /// Who a node is.
@@ -152,6 +157,7 @@ impl Layout for Request {
                 body: RaftBody::Append(rpc),
                 ..
             }) => rpc.entries.iter().any(entry::needs_layout_3),
+            Request::DescribeQuorum => true,
             _ => false,
         };
         if is_new { 3 } else { 2 }
@@ -171,6 +177,7 @@ impl Layout for Answer {
     fn version(&self) -> u8 {
         let is_new = match self {
             Ok(Reply::Proposed(outcome)) => needs_layout_3(outcome),
+            Ok(Reply::Described(_)) => true,
             Ok(Reply::Entries(entries, _)) => {
                 let mut proposals = entries.iter().filter_map(|(_, proposal)| proposal.as_ref());
                 proposals.any(|proposal| proposal.command.needs_layout_3())

@@ -16,6 +16,7 @@ mod absence;
 mod canvass;
 mod codec;
 mod controller;
+mod describe;
 mod error;
 mod farewell;
 mod frame;
@@ -52,9 +53,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wire::{Str, Uuid};
 
+pub use describe::{Description, Replica};
 pub use error::Error;
 pub use liveness::{Joining, StallProbe};
 
+use self::describe::Contacts;
 use self::machine::Published;
 use self::message::{Reply, Request};
 use self::network::Strangers;
@@ -102,6 +105,7 @@ impl Quorum {
             None
         };
         let strangers = Strangers::default();
+        let contacts = Contacts::default();
         let log = opened.storage.as_ref().map(|(log, _)| log.clone());
         let raft = match opened.storage {
             Some((log, machine)) => Some(
@@ -109,7 +113,7 @@ impl Quorum {
                     &env,
                     &config,
                     opened.directory,
-                    strangers.clone(),
+                    (strangers.clone(), contacts.clone()),
                     log,
                     machine,
                 )
@@ -130,6 +134,7 @@ impl Quorum {
             peers: peers.collect(),
             published,
             strangers,
+            contacts,
             raft,
             log,
             controller: Default::default(),
@@ -201,13 +206,7 @@ impl Quorum {
     /// Whether this node is the active controller as far as anybody can tell: of one that a majority of the voters has not
     /// answered for so long, another may hold the office by now, or nobody.
     pub fn is_heard_as_controller(&self) -> bool {
-        let Some(raft) = &self.node.raft else {
-            return false;
-        };
-        let silence = raft.metrics().borrow().millis_since_quorum_ack;
-        let patience = 2 * succession::timing(&self.node.config.quorum).patience;
-        let is_heard = silence.is_none_or(|ms| Duration::from_millis(ms) <= patience);
-        is_heard && self.is_active_controller()
+        self.node.heard_term().is_some()
     }
 
     /// The active controller, as far as this node knows.

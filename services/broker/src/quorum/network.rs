@@ -13,9 +13,11 @@ use openraft::raft::{
 use openraft::{RaftNetwork, RaftNetworkFactory};
 use parking_lot::Mutex;
 
+use super::describe::Contacts;
+use super::log::Log;
 use super::message::{RaftBody, RaftCall, Refusal, Reply, Request};
 use super::peer::{Error, Peer};
-use super::types::{Member, Types};
+use super::types::{LogId, Member, Types};
 use crate::env::Env;
 
 /// A node that could not be reached is not tried again before this.
@@ -30,6 +32,8 @@ pub struct Network {
     pub node: u64,
     pub directory: [u8; 16],
     pub strangers: Strangers,
+    pub contacts: Contacts,
+    pub log: Log,
     /// Where the configuration says that the voters are. The quorum's own record may be of an older address.
     pub addresses: BTreeMap<u64, (String, u16)>,
 }
@@ -42,6 +46,9 @@ pub struct Link {
     node: u64,
     directory: [u8; 16],
     strangers: Strangers,
+    contacts: Contacts,
+    env: Env,
+    log: Log,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -57,6 +64,9 @@ impl RaftNetworkFactory<Types> for Network {
             node: self.node,
             directory: self.directory,
             strangers: self.strangers.clone(),
+            contacts: self.contacts.clone(),
+            env: self.env.clone(),
+            log: self.log.clone(),
         }
     }
 }
@@ -97,6 +107,20 @@ impl Link {
     }
 }
 
+impl Link {
+    /// The target has answered; with everything up to `sent`, unless it says otherwise.
+    fn note(&self, response: &AppendEntriesResponse<u64>, sent: Option<LogId>) {
+        let now_ms = self.env.wall_ms();
+        let has_all = matches!(response, AppendEntriesResponse::Success) && sent >= self.log.last();
+        let mut contacts = self.contacts.lock();
+        let contact = contacts.entry(self.target).or_default();
+        contact.heard_ms = now_ms;
+        if has_all {
+            contact.caught_up_ms = Some(now_ms);
+        }
+    }
+}
+
 fn unexpected<E: std::error::Error>() -> Failure<E> {
     let error = std::io::Error::new(
         std::io::ErrorKind::InvalidData,
@@ -111,8 +135,13 @@ impl RaftNetwork<Types> for Link {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<u64>, RPCError<u64, Member, RaftError<u64>>> {
+        let sent = rpc.entries.last().map(|entry| entry.log_id);
+        let sent = sent.or(rpc.prev_log_id);
         match self.call(RaftBody::Append(rpc), &option).await? {
-            Reply::Appended(response) => Ok(response),
+            Reply::Appended(response) => {
+                self.note(&response, sent);
+                Ok(response)
+            }
             _ => Err(unexpected()),
         }
     }

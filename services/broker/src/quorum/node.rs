@@ -16,11 +16,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::absence::Unanswered;
 
 use super::controller::Controller;
+use super::describe::Contacts;
 use super::log::Log;
 use super::machine::Published;
 use super::message::{Answer, Identity, RaftBody, RaftCall, Refusal, Reply, Request};
 use super::network::Strangers;
 use super::peer::{Error, Peer};
+use super::succession;
 use super::types::{Member, Raft, Vote};
 use crate::config::Config;
 use crate::env::{Env, watch};
@@ -43,6 +45,8 @@ pub struct Node {
     pub directory: [u8; 16],
     pub published: Arc<Published>,
     pub strangers: Strangers,
+    /// When voters have last answered this node's consensus.
+    pub contacts: Contacts,
     /// The consensus; an observer has none.
     pub raft: Option<Raft>,
     /// The log under the consensus.
@@ -159,7 +163,20 @@ impl Node {
             .then_some(m.current_term)
     }
 
-    fn not_controller(&self) -> Refusal {
+    /// [`Node::active_term`], unless a majority of the voters has not answered for longer than they follow a silent leader.
+    pub fn heard_term(&self) -> Option<u64> {
+        let silence = self
+            .raft
+            .as_ref()?
+            .metrics()
+            .borrow()
+            .millis_since_quorum_ack;
+        let patience = 2 * succession::timing(&self.config.quorum).patience;
+        let is_heard = silence.is_none_or(|ms| Duration::from_millis(ms) <= patience);
+        self.active_term().filter(|_| is_heard)
+    }
+
+    pub(super) fn not_controller(&self) -> Refusal {
         Refusal::NotController {
             leader: self.leader().filter(|l| *l != self.id),
         }
@@ -177,6 +194,7 @@ impl Node {
             Request::RunForOffice { term } => self.run_for_office(term),
             Request::Follow { index } => self.follow(index).await,
             Request::Canvass(canvass) => self.answer_canvass(&canvass),
+            Request::DescribeQuorum => self.describe_quorum().await,
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use openraft::SnapshotPolicy;
 use serde::{Deserialize, Serialize};
 
+use super::describe::Contacts;
 use super::log::{self, Log};
 use super::machine::{Machine, Published};
 use super::network::{Network, Strangers};
@@ -131,7 +132,7 @@ pub(super) async fn start_raft(
     env: &Env,
     config: &Config,
     directory: [u8; 16],
-    strangers: Strangers,
+    (strangers, contacts): (Strangers, Contacts),
     log: Log,
     machine: Machine,
 ) -> Result<Raft, Error> {
@@ -163,6 +164,8 @@ pub(super) async fn start_raft(
         node: id,
         directory,
         strangers,
+        contacts,
+        log: log.clone(),
         addresses,
     };
     let raft = SEED

@@ -8,6 +8,7 @@ use telemetry::metrics::Histogram;
 use tokio::time::timeout;
 
 use super::Quorum;
+use super::node::Node;
 
 /// How long the consensus is asked; it answers at once unless it has ended.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,8 +35,19 @@ pub struct VoterStatus {
 
 impl Quorum {
     pub async fn status(&self) -> Status {
-        let leader = self.node.leader();
-        let Some(raft) = &self.node.raft else {
+        self.node.status().await
+    }
+
+    /// How long it takes to append to the metadata log durably; none on an observer, which has no log.
+    pub fn fsyncs(&self) -> Option<Histogram> {
+        self.node.log.as_ref().map(|log| log.fsyncs())
+    }
+}
+
+impl Node {
+    pub(super) async fn status(&self) -> Status {
+        let leader = self.leader();
+        let Some(raft) = &self.raft else {
             return Status {
                 state: "observer",
                 leader,
@@ -62,12 +74,7 @@ impl Quorum {
                 committed_index: committed.unwrap_or(0).max(applied_index),
                 applied_index,
             }),
-            writing: self.node.writing.load(Ordering::Relaxed),
+            writing: self.writing.load(Ordering::Relaxed),
         }
-    }
-
-    /// How long it takes to append to the metadata log durably; none on an observer, which has no log.
-    pub fn fsyncs(&self) -> Option<Histogram> {
-        self.node.log.as_ref().map(|log| log.fsyncs())
     }
 }

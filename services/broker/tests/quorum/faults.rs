@@ -138,12 +138,20 @@ fn a_controller_that_no_majority_hears_does_not_say_that_it_is_one() {
     let alone = cluster.controller();
     assert!(cluster.live[&alone].quorum.is_heard_as_controller());
     let rest = others(&[1, 2, 3], alone);
+    for id in [1, 2, 3] {
+        let described = cluster.describe(id).expect("an answer");
+        assert_eq!((described.leader, described.voters.len()), (alone, 3));
+    }
     for id in &rest {
         cluster.kill(*id);
     }
     cluster.wait_until("it has noticed", |c| {
         !c.live[&alone].quorum.is_heard_as_controller()
     });
+    assert!(
+        cluster.describe(alone).is_err(),
+        "it does not know any more"
+    );
     cluster.start(rest[0]);
     cluster.wait_until("somebody is heard", |c| {
         let mut live = c.live.values();

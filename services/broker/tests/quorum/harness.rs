@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use broker::config::Config;
 use broker::env::{BoxFuture, Env, Listener, Outside, Pool, Stream};
-use broker::quorum::{Joining, Quorum};
+use broker::quorum::{Description, Error, Joining, Quorum};
 use engine::ids::BrokerId;
 use engine::metadata::{Assignment, Command, Endpoint, Image, NewTopic, Outcome};
 use parking_lot::Mutex;
@@ -310,6 +310,13 @@ impl Cluster {
             assert!(Instant::now() < end, "no controller: {named:?}");
             std::thread::yield_now();
         }
+    }
+
+    /// What a node can learn of the quorum within a second.
+    pub fn describe(&self, id: i32) -> Result<Description, Error> {
+        let node = &self.live[&id];
+        let asked = node.quorum.describe(Duration::from_secs(1));
+        node.runtime.block_on(asked)
     }
 
     /// A topic of one partition.

@@ -4,14 +4,19 @@ use std::io::stdout;
 
 use serde_json::{Value, json};
 
+use super::quorum;
 use super::view::{Broker, Partition, View};
 use crate::admin::Common;
 use crate::output::{Table, joined, print_json};
 
 pub async fn cluster(common: &Common) -> anyhow::Result<()> {
     let view = View::read(&common.kafka).await?;
+    // Brokers of others may not tell.
+    let quorum = quorum::read(&common.kafka).await;
     if common.json {
-        return print_json(&mut stdout(), &as_json(&view));
+        let mut all = as_json(&view);
+        all["quorum"] = quorum.map_or(Value::Null, |quorum| quorum::as_json(&quorum));
+        return print_json(&mut stdout(), &all);
     }
     println!(
         "cluster {}  controller {}  partitions {}",
@@ -41,6 +46,10 @@ pub async fn cluster(common: &Common) -> anyhow::Result<()> {
         ]);
     }
     table.print(&mut stdout())?;
+    match quorum {
+        Ok(quorum) => quorum::print(&quorum, &mut stdout())?,
+        Err(error) => println!("\nquorum: not told ({error:#})"),
+    }
     print_partitions("without a leader", &view, |p| p.leader.is_none())?;
     print_partitions("under-replicated", &view, Partition::is_under_replicated)?;
     print_partitions("moving", &view, Partition::is_moving)

@@ -4,6 +4,7 @@ mod describe;
 mod drain;
 mod moves;
 mod plan;
+mod quorum;
 mod view;
 
 use clap::{Args, Subcommand};

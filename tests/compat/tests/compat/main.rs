@@ -11,5 +11,6 @@ mod franz_go;
 mod groups;
 mod kafka_tools;
 mod millrace;
+mod quorum;
 mod reassign;
 mod secured;

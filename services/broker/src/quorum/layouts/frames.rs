@@ -14,6 +14,7 @@ use openraft::raft::{
 
 use super::commands::{TOPIC, registration};
 use super::{id, named, proposed, snapshot_meta, vote};
+use crate::quorum::describe::{Description, Replica};
 use crate::quorum::message::{
     Answer, Canvass, Heartbeat, Identity, RaftBody, RaftCall, Refusal, Reply, Request,
 };
@@ -81,6 +82,7 @@ pub fn requests() -> Vec<Request> {
             }],
             leader_commit: Some(id(9)),
         })),
+        Request::DescribeQuorum,
     ]
 }
 
@@ -132,6 +134,20 @@ pub fn answers() -> Vec<Answer> {
     answers.extend(third.map(Ok));
     let moved = Arc::new(Proposal::from(third_command()));
     answers.push(Ok(Reply::Entries(vec![(9, Some(moved))], Some(2))));
+    let replica = |node| Replica {
+        node,
+        directory: [1; 16],
+        log_end_offset: 70_002,
+        last_fetch_ms: 70_003,
+        last_caught_up_ms: -1,
+    };
+    answers.push(Ok(Reply::Described(Description {
+        leader: 300,
+        term: 3,
+        high_watermark: 70_001,
+        voters: vec![replica(300)],
+        observers: vec![replica(4)],
+    })));
     answers
 }
 
