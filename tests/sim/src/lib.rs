@@ -1,6 +1,6 @@
 //! The whole cluster in deterministic simulation.
 //!
-//! Three real brokers run in one thread on a simulated network (turmoil), a simulated clock and
+//! Three or five real brokers run in one thread on a simulated network (turmoil), a simulated clock and
 //! in-memory disks that lose or tear what was not synced when a broker crashes. Everything comes
 //! from one seed: `SEED=7 cargo test -p sim` replays seed 7, and a test runs one seed twice and
 //! compares the traces line by line.
@@ -11,6 +11,7 @@
 mod client;
 mod cluster;
 pub mod lives;
+mod moves;
 mod trace;
 pub mod workload;
 mod world;

@@ -10,12 +10,18 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::moves::Mover;
 use crate::workload::{Producer, create_topic, partition, read_all};
 use crate::{Cluster, Trace, broker_name};
 
-const ALL: [i32; 3] = [1, 2, 3];
+/// Replicas of the partition, and brokers where they stay.
+const REPLICAS: i32 = 3;
+/// Brokers where replicas move.
+const BROKERS: i32 = 5;
 /// Records before a harm, while it lasts, and after it is healed.
 const STRETCH: usize = 15;
+/// Records between two wishes to move replicas.
+const MOVE_EVERY: usize = 5;
 
 /// What is done to a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub enum Harm {
     Kill,
     /// The other brokers cannot reach it, nor it them. The client can.
     CutOff,
+    /// It is told to stop, and hands over what others can take.
+    Stop,
 }
 
 /// Whom it is done to.
@@ -37,25 +45,48 @@ pub enum Victim {
     Broker(i32),
 }
 
-/// What happens in a life, one after the other; the ISR is whole again in between.
-pub type Plan = Vec<(Victim, Harm)>;
+/// What happens in a life.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// One after the other; the ISR is whole again in between.
+    pub harms: Vec<(Victim, Harm)>,
+    /// Whether replicas move meanwhile, among more brokers.
+    pub moves: bool,
+}
 
-/// A plan of three harms.
-pub fn random_plan(seed: u64) -> Plan {
-    let mut dice = StdRng::seed_from_u64(seed);
-    let mut one = || {
-        let victim = match dice.random_range(0..4) {
-            0 => Victim::Leader,
-            id => Victim::Broker(id),
+impl Plan {
+    /// One harm, and nothing moves.
+    pub fn one(victim: Victim, harm: Harm) -> Plan {
+        Plan {
+            harms: vec![(victim, harm)],
+            moves: false,
+        }
+    }
+
+    /// Three harms.
+    pub fn random(seed: u64, moves: bool) -> Plan {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let brokers = if moves { BROKERS } else { REPLICAS };
+        let mut one = || {
+            let victim = match dice.random_range(0..=brokers) {
+                0 => Victim::Leader,
+                id => Victim::Broker(id),
+            };
+            let harm = match dice.random_range(0..4) {
+                0 => Harm::PowerLoss,
+                1 => Harm::Kill,
+                2 => Harm::CutOff,
+                _ => Harm::Stop,
+            };
+            (victim, harm)
         };
-        let harm = match dice.random_range(0..3) {
-            0 => Harm::PowerLoss,
-            1 => Harm::Kill,
-            _ => Harm::CutOff,
-        };
-        (victim, harm)
-    };
-    (0..3).map(|_| one()).collect()
+        let harms = (0..3).map(|_| one()).collect();
+        Plan { harms, moves }
+    }
+
+    fn brokers(&self) -> Vec<i32> {
+        (1..=if self.moves { BROKERS } else { REPLICAS }).collect()
+    }
 }
 
 /// A life that did not end well.
@@ -77,12 +108,13 @@ struct Wish {
 
 /// Lives `plan` and checks that every acknowledged record is read once, in order.
 pub fn live(seed: u64, plan: &Plan, trace: &Trace) -> Result<(), Failure> {
-    let mut cluster = Cluster::new(seed);
+    let all = plan.brokers();
+    let mut cluster = Cluster::new(seed, all.len() as i32);
     let wish = Wish::default();
     let outcome = Arc::new(Mutex::new(None));
     let (asked, story, todo, result) = (wish.clone(), trace.clone(), plan.clone(), outcome.clone());
     cluster.sim.client("client", async move {
-        *result.lock() = Some(client(asked, story, todo).await);
+        *result.lock() = Some(client(seed, asked, story, todo).await);
         Ok(())
     });
     let mut round = 0;
@@ -93,14 +125,14 @@ pub fn live(seed: u64, plan: &Plan, trace: &Trace) -> Result<(), Failure> {
             Ok(true) => break,
             Err(error) => return Err(failed(error.to_string())),
         }
-        let harm = plan.get(round).map(|(_, harm)| *harm);
+        let harm = plan.harms.get(round).map(|(_, harm)| *harm);
         if let Some((id, harm)) = asked_for(&wish.harm).zip(harm) {
             trace.note(format!("{harm:?} of broker {id}"));
-            inflict(&mut cluster, id, harm);
+            inflict(&mut cluster, &all, id, harm);
         }
         if let Some((id, harm)) = asked_for(&wish.heal).zip(harm) {
             trace.note(format!("broker {id} is healed"));
-            undo(&mut cluster, id, harm);
+            undo(&mut cluster, &all, id, harm);
             round += 1;
         }
     }
@@ -119,36 +151,38 @@ fn asked_for(wish: &AtomicI32) -> Option<i32> {
     Some(wish.swap(0, Ordering::Relaxed)).filter(|id| *id != 0)
 }
 
-fn others(id: i32) -> impl Iterator<Item = i32> {
-    ALL.into_iter().filter(move |other| *other != id)
-}
-
-fn inflict(cluster: &mut Cluster<'_>, id: i32, harm: Harm) {
+fn inflict(cluster: &mut Cluster<'_>, all: &[i32], id: i32, harm: Harm) {
     match harm {
         Harm::PowerLoss => cluster.crash(id),
         Harm::Kill => cluster.kill(id),
-        Harm::CutOff => {
-            others(id).for_each(|o| cluster.sim.partition(broker_name(id), broker_name(o)));
-        }
+        Harm::CutOff => all.iter().filter(|o| **o != id).for_each(|o| {
+            cluster.sim.partition(broker_name(id), broker_name(*o));
+        }),
+        Harm::Stop => cluster.stop(id),
     }
 }
 
-fn undo(cluster: &mut Cluster<'_>, id: i32, harm: Harm) {
+fn undo(cluster: &mut Cluster<'_>, all: &[i32], id: i32, harm: Harm) {
     match harm {
-        Harm::PowerLoss | Harm::Kill => cluster.restart(id),
-        Harm::CutOff => {
-            others(id).for_each(|o| cluster.sim.repair(broker_name(id), broker_name(o)))
-        }
+        Harm::PowerLoss | Harm::Kill | Harm::Stop => cluster.restart(id),
+        Harm::CutOff => all.iter().filter(|o| **o != id).for_each(|o| {
+            cluster.sim.repair(broker_name(id), broker_name(*o));
+        }),
     }
 }
 
 /// Produces through every harm, then reads all of it.
-async fn client(wish: Wish, trace: Trace, plan: Plan) -> anyhow::Result<()> {
-    create_topic(&ALL).await?;
-    let mut producer = Producer::new(&ALL).await?;
+async fn client(seed: u64, wish: Wish, trace: Trace, plan: Plan) -> anyhow::Result<()> {
+    let all = plan.brokers();
+    create_topic(&all).await?;
+    let mut producer = Producer::new(&all).await?;
+    let mut mover = Mover::new(seed, &all);
     let mut sent = Vec::new();
     let mut stretch = async |sent: &mut Vec<String>| {
-        for _ in 0..STRETCH {
+        for n in 0..STRETCH {
+            if plan.moves && n % MOVE_EVERY == 0 {
+                trace.note(mover.ask().await);
+            }
             let value = format!("value {}", sent.len());
             let offset = producer.send(&value).await?;
             trace.note(format!("{value} acknowledged at {offset}"));
@@ -157,20 +191,25 @@ async fn client(wish: Wish, trace: Trace, plan: Plan) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     stretch(&mut sent).await?;
-    for (victim, _) in plan {
+    for (victim, _) in &plan.harms {
         let id = match victim {
-            Victim::Leader => partition(&ALL).await?.leader_id,
-            Victim::Broker(id) => id,
+            Victim::Leader => partition(&all).await?.leader_id,
+            Victim::Broker(id) => *id,
         };
         wish.harm.store(id, Ordering::Relaxed);
         stretch(&mut sent).await?;
         wish.heal.store(id, Ordering::Relaxed);
         stretch(&mut sent).await?;
-        while partition(&ALL).await?.isr_nodes.len() < ALL.len() {
+        loop {
+            let now = partition(&all).await?;
+            let is_whole = now.replica_nodes.len() == REPLICAS as usize;
+            if is_whole && now.isr_nodes.len() == now.replica_nodes.len() {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    let read = read_all(&ALL, sent.len()).await?;
+    let read = read_all(&all, sent.len()).await?;
     ensure!(read == sent, "read {read:?}, acknowledged {sent:?}");
     Ok(())
 }

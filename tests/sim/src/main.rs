@@ -1,10 +1,10 @@
-//! `make sim SEEDS=500 FIRST=1`: many simulated lives, one seed each. A life that fails is printed with its seed, which
-//! `SEED=n cargo test -p sim` replays.
+//! `make sim SEEDS=500 FIRST=1`: many simulated lives, one seed each; in every second one replicas move. A life that
+//! fails is printed with its seed, which `SEED=n cargo test -p sim` replays.
 
 use std::process::ExitCode;
 
 use sim::Trace;
-use sim::lives::{live, random_plan};
+use sim::lives::{Plan, live};
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name)
@@ -18,10 +18,12 @@ fn main() -> ExitCode {
     let mut failed = 0;
     for seed in first..first.saturating_add(seeds) {
         let trace = Trace::default();
-        let plan = random_plan(seed);
+        let moves = seed % 2 == 0;
+        let plan = Plan::random(seed, moves);
         if let Err(failure) = trace.record(|| live(seed, &plan, &trace)) {
             failed += 1;
-            eprintln!("{failure}\nreplay with: SEED={seed} cargo test -p sim random\n");
+            let test = if moves { "moves" } else { "random" };
+            eprintln!("{failure}\nreplay with: SEED={seed} cargo test -p sim {test}\n");
         }
     }
     println!("sim: {} passed, {failed} failed", seeds - failed);

@@ -53,7 +53,7 @@ fn undo(cluster: &mut Cluster<'_>, id: i32, harm: Harm) {
 }
 
 fn life(seed: u64, trace: &Trace) {
-    let mut cluster = Cluster::new(seed);
+    let mut cluster = Cluster::new(seed, 3);
     let mut dice = StdRng::seed_from_u64(seed);
     let harms: Vec<(i32, Harm)> = (0..ROUNDS)
         .map(|_| {
