@@ -26,18 +26,31 @@ def say(text: str) -> None:
 
 
 def dotenv(path: Path) -> dict[str, str]:
+    """The lines of `.env`, read as Compose reads them, too."""
     values = {}
     if not path.is_file():
         return values
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Stop(f"{path} cannot be read: {error}") from None
+    for number, line in enumerate(lines, 1):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
         key, found, value = line.removeprefix("export ").partition("=")
-        if not found:
+        key = key.strip()
+        if not found or not re.fullmatch(r"[A-Za-z_]\w*", key):
             raise Stop(f"{path}:{number}: expected KEY=value, found {line!r}")
-        values[key.strip()] = value.strip().strip("\"'")
+        values[key] = bare(value.strip())
     return values
+
+
+def bare(value: str) -> str:
+    """A value without its quotes, or without the comment behind it."""
+    if quoted := re.fullmatch(r"""(["'])(.*?)\1\s*(#.*)?""", value):
+        return quoted.group(2)
+    return re.split(r"(?:^|\s)#", value, maxsplit=1)[0].rstrip()
 
 
 def user_name(uid: int) -> str:
@@ -60,9 +73,10 @@ class Settings:
         self.profile = self.get("PROFILE", self.recorded("profile") or "release")
         if self.profile not in ("release", "dev"):
             raise Stop(f"PROFILE={self.profile}: allowed are release and dev")
-        self.ports_free = self.get("PORTS", "") == "free"
-        if self.get("PORTS", "free") != "free":
-            raise Stop(f"PORTS={self.get('PORTS')}: the only allowed value is free")
+        chosen_ports = self.get("PORTS", "")
+        self.ports_free = chosen_ports == "free"
+        if chosen_ports not in ("", "free"):
+            raise Stop(f"PORTS={chosen_ports}: the only allowed value is free")
         # A stack stays what it was started as, too.
         self.stack = self.get("STACK", self.recorded("stack") or "native")
         if self.stack not in ("native", "docker"):
@@ -145,7 +159,7 @@ class Settings:
 
     def number(self, key: str, default: int) -> int:
         text = self.get(key, str(default))
-        if not text.isdigit():
+        if not text.isdecimal():
             raise Stop(f"{key}={text}: a whole number is expected")
         return int(text)
 
