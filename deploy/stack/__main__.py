@@ -71,7 +71,15 @@ def summary(settings: Settings, wanted: list[str]) -> None:
         user = shlex.quote(f"{settings.s3_key}:{settings.s3_secret}")
         listing = f"{environment['S3_ENDPOINT_URL']}/{settings.bucket}?list-type=2&prefix=topics%2Fbk-orders%2Fpartition%3D0%2F"
         lines.append(f"curl -s --aws-sigv4 aws:amz:{settings.region}:s3 --user {user} -H '{ready.UNSIGNED}' '{listing}'")
-    print("\n".join(lines), flush=True)
+    show(lines)
+
+
+def show(lines: list[str]) -> None:
+    """What was asked for. Whoever reads it through a pipe may have had enough: `make status | head -3`."""
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def down(settings: Settings, only: str | None) -> None:
@@ -90,15 +98,13 @@ def status(settings: Settings, as_json: bool) -> None:
         row = {"name": name, "state": part.state, "pid": part.pid, "container": part.container}
         rows.append({**row, "address": settings.address(name)})
     if as_json:
-        print(json.dumps(rows, indent=2))
+        show([json.dumps(rows, indent=2)])
         return
-    for row in rows:
-        print(f"{row['name']:<18} {row['state']:<13} {row['container'] or row['pid'] or '-':<28} {row['address']}")
+    show([f"{row['name']:<18} {row['state']:<13} {row['container'] or row['pid'] or '-':<28} {row['address']}" for row in rows])
 
 
 def environment(settings: Settings) -> None:
-    for key, value in settings.environment().items():
-        print(f"{key}={shlex.quote(value)}")
+    show([f"{key}={shlex.quote(value)}" for key, value in settings.environment().items()])
 
 
 def run_millrace(settings: Settings, arguments: list[str]) -> None:
@@ -145,7 +151,12 @@ def main() -> None:
     chosen.add_argument("arguments", nargs=argparse.REMAINDER, help="see `millrace --help`")
     chosen = commands.add_parser("install", help="only bring what is needed to build, and for the tests")
     chosen.add_argument("what", help=f"{', '.join(install.WORDS)}, comma-separated")
-    run(parser.parse_args())
+    # What follows `millrace` is its own, `--help` included.
+    own = sys.argv[1:2] == ["millrace"]
+    chosen = parser.parse_args(sys.argv[1:2] if own else None)
+    if own:
+        chosen.arguments = sys.argv[2:]
+    run(chosen)
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -69,6 +69,7 @@ def prepare(settings: Settings, wanted: list[str]) -> None:
     if need.build:
         build(settings)
     if settled:
+        ports.remind(settings)
         settings.record()
     else:
         ports.settle(settings)
@@ -111,8 +112,9 @@ def psql(settings: Settings, database: str) -> list[str]:
 
 
 def millrace(settings: Settings, arguments: list[str]) -> None:
-    """Becomes the command line, with the addresses of `make env`."""
-    build(settings)
-    os.environ.update(settings.environment())
+    """Becomes the command line that the stack was started with, with the addresses of `make env`."""
     binary = settings.bin_dir() / "millrace"
+    if not binary.exists():
+        build(settings)
+    os.environ.update(settings.environment())
     os.execv(binary, [str(binary), *arguments])
