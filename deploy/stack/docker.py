@@ -220,6 +220,7 @@ def prepare(settings: Settings, wanted: list[str]) -> None:
     up = [name for name, one in known.items() if one["State"]["Running"] or one["State"]["Restarting"]]
     ports.check(settings, [name for name in wanted if name not in up], bool(up))
     if up:
+        ports.remind(settings)
         settings.record()
     else:
         ports.settle(settings)

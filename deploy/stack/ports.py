@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from . import parts
-from .settings import Settings, Stop
+from .settings import Settings, Stop, say
 
 
 def is_free(port: int) -> bool:
@@ -67,6 +67,15 @@ def check(settings: Settings, wanted: list[str], settled: bool) -> None:
             + "\nSet the variable in .env or on the command line (make up "
             + f"{parts.PORTS['postgres'][0]}=25432), or use PORTS=free."
         )
+
+
+def remind(settings: Settings) -> None:
+    """Says of ports that somebody has set by now that a running stack keeps those it has."""
+    chosen = {variable: settings.get(variable, "") for variable, _ in parts.PORTS.values()}
+    kept = {variable: str(settings.port(name)) for name, (variable, _) in parts.PORTS.items()}
+    waiting = [f"{variable}={port}" for variable, port in chosen.items() if port and port != kept[variable]]
+    if waiting and not settings.ports_free:
+        say(f"note      {', '.join(waiting)}: this stack runs and keeps its ports until `make down`")
 
 
 def settle(settings: Settings) -> None:
