@@ -154,7 +154,9 @@ fn check_protocols<'a>(
     used: impl Iterator<Item = &'a Endpoint>,
 ) -> Result<(), Invalid> {
     const KEY: &str = "listener.security.protocol.map";
-    let mut protocols = BTreeMap::from([("PLAINTEXT".to_string(), "PLAINTEXT".to_string())]);
+    // As in Kafka, a listener that bears a protocol's name speaks it unless the map says otherwise.
+    let named = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+    let mut protocols = BTreeMap::from(named.map(|name| (name.to_string(), name.to_string())));
     protocols.insert("CONTROLLER".into(), "PLAINTEXT".into());
     for pair in words(map.unwrap_or_default()) {
         let want = "pairs like NAME:PLAINTEXT, separated by commas";
@@ -171,7 +173,8 @@ fn check_protocols<'a>(
                     "PLAINTEXT for listener {}: TLS and SASL are not offered yet",
                     endpoint.name
                 );
-                return Err(Invalid::new(KEY, other, want));
+                let key = map.map_or("listeners", |_| KEY);
+                return Err(Invalid::new(key, other, want));
             }
             None => {
                 let want = format!(
@@ -298,6 +301,13 @@ mod tests {
             ..both()
         };
         let error = Listeners::resolve(&given).unwrap_err().to_string();
+        assert!(error.contains("not offered yet"), "{error}");
+        let given = Given {
+            listeners: Some("SASL_SSL://:9092,CONTROLLER://:9093"),
+            ..both()
+        };
+        let error = Listeners::resolve(&given).unwrap_err().to_string();
+        assert!(error.starts_with("listeners=SASL_SSL "), "{error}");
         assert!(error.contains("not offered yet"), "{error}");
     }
 }
