@@ -165,7 +165,7 @@ fn consume(options: &Options) -> anyhow::Result<()> {
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
             }
-            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AllBrokersDown))) => {}
+            Some(Err(KafkaError::MessageConsumption(code))) if is_away(code) => {}
             Some(Err(error)) => return Err(error).context("cannot read"),
         }
     }
@@ -250,6 +250,16 @@ fn as_json(topic: &str, partition: i32, record: &Record) -> Value {
         "key": text(record.key.as_deref()), "value": text(record.value.as_deref()),
         "headers": headers.collect::<serde_json::Map<_, _>>(),
     })
+}
+
+/// Whether brokers cannot be reached for the moment: the client tries again by itself.
+pub fn is_away(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::Resolve
+    )
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::consume::is_away;
+
 use super::arguments::{Flag, Given, switch, unsupported, usage, value};
 use super::client;
 use super::formatter::Formatter;
@@ -281,12 +283,11 @@ impl Reader {
 
 /// What a consumer of Kafka's waits out: brokers that are away, a topic that is not there yet.
 fn may_pass(code: RDKafkaErrorCode) -> bool {
-    matches!(
+    let is_unknown = matches!(
         code,
-        RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::UnknownTopicOrPartition
+        RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopic
             | RDKafkaErrorCode::UnknownPartition
-    )
+    );
+    is_unknown || is_away(code)
 }
