@@ -2,7 +2,7 @@
 
 use wire::batch::BatchHeader;
 
-use super::{Error, Replica};
+use super::{Error, Replica, Role};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::producer::Verdict;
 
@@ -50,8 +50,17 @@ pub enum AppendPlan {
 
 impl Replica {
     /// Decides on one batch, whose header has been found coherent.
-    pub fn plan_append(&self, header: &BatchHeader, acks: Acks) -> Result<AppendPlan, Error> {
-        self.leader_or_refuse()?;
+    pub fn plan_append(
+        &mut self,
+        header: &BatchHeader,
+        acks: Acks,
+        now_ms: u64,
+    ) -> Result<AppendPlan, Error> {
+        let is_unsafe = acks == Acks::All && self.is_under_min_isr();
+        let leader = match &mut self.role {
+            Role::Leader(leader) => leader,
+            _ => return Err(Error::NotLeader),
+        };
         let verdict = self.producers.check(header);
         // Before anything is refused: what is in the log already must not be answered as if it were not. Its producer
         // would send it again under another epoch, where nobody knows it.
@@ -62,8 +71,14 @@ impl Replica {
                 timestamp_ms: original.timestamp_ms,
             }));
         }
-        if acks == Acks::All {
-            self.check_min_isr()?;
+        if is_unsafe {
+            if verdict.is_ok() {
+                leader.refusals.note(header, now_ms);
+            }
+            return Err(Error::NotEnoughReplicas);
+        }
+        if leader.refusals.is_behind(header, now_ms) {
+            return Err(Error::BehindRefused);
         }
         verdict?;
         let header = BatchHeader {
@@ -78,6 +93,13 @@ impl Replica {
         }))
     }
 
+    /// The log could not take the batch, which may change.
+    pub fn on_refused(&mut self, write: &Write, now_ms: u64) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.refusals.note(&write.header, now_ms);
+        }
+    }
+
     /// The batch is in the log.
     pub fn on_appended(&mut self, write: &Write, now_ms: u64) {
         assert!(
@@ -88,6 +110,9 @@ impl Replica {
         );
         self.epochs.assign(write.leader_epoch, write.base_offset);
         self.producers.on_appended(&write.header);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.refusals.on_appended(&write.header);
+        }
         self.log_end = write.next_offset();
         self.advance_high_watermark(now_ms);
     }

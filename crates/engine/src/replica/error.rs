@@ -23,6 +23,8 @@ pub enum Error {
     OffsetNotAvailable,
     #[error("fewer in-sync replicas than min.insync.replicas")]
     NotEnoughReplicas,
+    #[error("a batch of this producer was refused that comes before this one")]
+    BehindRefused,
     #[error(transparent)]
     Producer(#[from] producer::Error),
 }
@@ -36,7 +38,8 @@ impl Error {
             Error::UnknownLeaderEpoch | Error::NotReplica => ErrorCode::UnknownLeaderEpoch,
             Error::OffsetOutOfRange => ErrorCode::OffsetOutOfRange,
             Error::OffsetNotAvailable => ErrorCode::OffsetNotAvailable,
-            Error::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
+            // The plainest of those that a client answers by sending the batch again.
+            Error::NotEnoughReplicas | Error::BehindRefused => ErrorCode::NotEnoughReplicas,
             Error::Producer(producer::Error::OutOfOrderSequence { .. }) => {
                 ErrorCode::OutOfOrderSequenceNumber
             }

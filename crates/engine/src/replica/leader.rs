@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::isr::Pending;
+use super::refusals::Refusals;
 use crate::ids::{BrokerEpoch, BrokerId, Offset};
 use crate::metadata::PartitionState;
 
@@ -64,6 +65,7 @@ pub struct Leader {
     pub(super) pending: Pending,
     /// The replicas that the metadata calls active, with their incarnations.
     pub(super) active: BTreeMap<BrokerId, BrokerEpoch>,
+    pub(super) refusals: Refusals,
 }
 
 impl Leader {
@@ -82,6 +84,7 @@ impl Leader {
             followers: BTreeMap::new(),
             pending: Pending::default(),
             active: BTreeMap::new(),
+            refusals: Refusals::default(),
         };
         // Who is in the ISR gets the whole lag time before it is judged.
         for member in &state.isr {

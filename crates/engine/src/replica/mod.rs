@@ -10,6 +10,9 @@ mod fetch;
 mod follow;
 mod isr;
 mod leader;
+mod refusals;
+#[cfg(test)]
+mod sample;
 mod watermark;
 
 use crate::epochs::Epochs;

@@ -30,14 +30,6 @@ impl Replica {
             .is_some_and(|leader| leader.isr.len() == self.min_isr(leader))
     }
 
-    pub(super) fn check_min_isr(&self) -> Result<(), Error> {
-        if self.is_under_min_isr() {
-            Err(Error::NotEnoughReplicas)
-        } else {
-            Ok(())
-        }
-    }
-
     /// How far the log counts here: to its end, or to what is fsynced where the topic asks for that.
     pub fn durable_end(&self) -> Offset {
         if self.options.flush_each {
@@ -92,42 +84,7 @@ impl Replica {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::epochs::Epochs;
-    use crate::ids::{BrokerId, LeaderEpoch, PartitionEpoch};
-    use crate::metadata::PartitionState;
-    use crate::producer::Producers;
-    use crate::replica::{Opened, Options};
-
-    /// The leader of a partition with these replicas and this ISR, of a topic with `min.insync.replicas=2`.
-    fn leading(replicas: &[i32], isr: &[i32]) -> Replica {
-        let options = Options {
-            min_insync_replicas: 2,
-            flush_each: false,
-            lag_max_ms: 1,
-        };
-        let found = Opened {
-            log_start: Offset(0),
-            log_end: Offset(0),
-            flushed: Offset(0),
-            high_watermark: Offset(0),
-            epochs: Epochs::default(),
-            producers: Producers::default(),
-        };
-        let ids = |all: &[i32]| all.iter().copied().map(BrokerId).collect();
-        let mut replica = Replica::open(BrokerId(1), options, found);
-        let state = PartitionState {
-            replicas: ids(replicas),
-            isr: ids(isr),
-            leader: Some(BrokerId(1)),
-            leader_epoch: LeaderEpoch(1),
-            partition_epoch: PartitionEpoch(1),
-            adding: vec![],
-            removing: vec![],
-        };
-        replica.on_metadata(&state, 0);
-        replica
-    }
+    use crate::replica::sample::leading;
 
     #[test]
     fn a_topic_cannot_ask_for_more_replicas_than_it_has() {

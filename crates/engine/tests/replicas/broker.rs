@@ -99,7 +99,7 @@ impl Broker {
         now_ms: u64,
     ) -> Option<Result<(), Error>> {
         let life = self.life.as_mut()?;
-        let next_offset = match life.replica.plan_append(header, Acks::All) {
+        let next_offset = match life.replica.plan_append(header, Acks::All, now_ms) {
             Err(error) => return Some(Err(error)),
             Ok(AppendPlan::Duplicate(original)) => original.next_offset,
             Ok(AppendPlan::Write(write)) => {

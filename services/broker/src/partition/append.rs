@@ -80,9 +80,12 @@ impl Partition {
             } else {
                 (batch, -1)
             };
-            match s.plan(&batch.header, acks)? {
+            match s.plan(&batch.header, acks, now_ms)? {
                 AppendPlan::Write(write) => {
-                    s.write(&batch, &write, wall_ms)?;
+                    if let Err(error) = s.write(&batch, &write, wall_ms) {
+                        s.replica.on_refused(&write, now_ms);
+                        return Err(error.into());
+                    }
                     s.replica.on_appended(&write, now_ms);
                     let mut appended =
                         self.appended(s, write.base_offset, write.next_offset(), time, acks);
@@ -147,12 +150,15 @@ impl Partition {
 }
 
 impl State {
-    /// The engine's decision. A batch that comes behind one which the log could not take is out of order for no other
-    /// reason, and its producer must not hear of that: it would begin a new epoch, and under that send again what is
-    /// under way to other partitions, where it may have arrived.
-    fn plan(&self, header: &BatchHeader, acks: Acks) -> Result<AppendPlan, Failure> {
-        let plan = self.replica.plan_append(header, acks);
-        if let Err(replica::Error::Producer(_)) = plan {
+    /// The engine's decision. While the log can take nothing, a batch behind the one that it could not take hears of that.
+    fn plan(
+        &mut self,
+        header: &BatchHeader,
+        acks: Acks,
+        now_ms: u64,
+    ) -> Result<AppendPlan, Failure> {
+        let plan = self.replica.plan_append(header, acks, now_ms);
+        if let Err(replica::Error::Producer(_) | replica::Error::BehindRefused) = plan {
             self.log.check_writable()?;
         }
         Ok(plan?)

@@ -1,0 +1,158 @@
+//! Producers whose next batch a leader has refused for a reason that passes.
+//!
+//! What such a producer has under way behind that batch is out of order for no other reason, and must not be told so: an
+//! idempotent client may begin a new epoch then, and send again under it whatever has no answer yet, to other
+//! partitions too, where it may have arrived and nobody knows it any more. And where the refused batch would have been
+//! the first of its producer, the one behind it would be taken, as an unknown producer may begin with any sequence; the
+//! first could never follow.
+
+use std::collections::BTreeMap;
+
+use wire::batch::BatchHeader;
+
+use crate::ids::ProducerId;
+
+/// A client that has not sent a batch again for so long has given it up, as Java's does by default.
+const REMEMBERED_MS: u64 = 120_000;
+/// How many producers are remembered at most; of others a batch behind is judged as if nothing had been refused.
+const MOST: usize = 10_000;
+
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    epoch: i16,
+    sequence: i32,
+    at_ms: u64,
+}
+
+impl Refusal {
+    fn stands(&self, header: &BatchHeader, now_ms: u64) -> bool {
+        self.epoch == header.producer_epoch && now_ms.saturating_sub(self.at_ms) < REMEMBERED_MS
+    }
+}
+
+/// Of a leader, for as long as it leads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Refusals {
+    by_id: BTreeMap<ProducerId, Refusal>,
+}
+
+impl Refusals {
+    /// A batch was refused that was its producer's turn.
+    pub fn note(&mut self, header: &BatchHeader, now_ms: u64) {
+        if !header.has_producer_id() || self.is_behind(header, now_ms) {
+            return;
+        }
+        if self.by_id.len() >= MOST {
+            self.by_id
+                .retain(|_, r| now_ms.saturating_sub(r.at_ms) < REMEMBERED_MS);
+        }
+        if self.by_id.len() < MOST {
+            let refusal = Refusal {
+                epoch: header.producer_epoch,
+                sequence: header.base_sequence,
+                at_ms: now_ms,
+            };
+            self.by_id.insert(ProducerId(header.producer_id), refusal);
+        }
+    }
+
+    /// Whether another batch of this producer was refused, and has not come again.
+    pub fn is_behind(&self, header: &BatchHeader, now_ms: u64) -> bool {
+        let refusal = self.by_id.get(&ProducerId(header.producer_id));
+        refusal.is_some_and(|r| r.stands(header, now_ms) && r.sequence != header.base_sequence)
+    }
+
+    /// A batch of this producer is in the log.
+    pub fn on_appended(&mut self, header: &BatchHeader) {
+        self.by_id.remove(&ProducerId(header.producer_id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::ErrorCode;
+
+    use super::*;
+    use crate::replica::sample::{leading, state};
+    use crate::replica::{Acks, AppendPlan, Error, Replica};
+
+    const ALL: &[i32] = &[1, 2, 3];
+
+    fn batch(epoch: i16, sequence: i32) -> BatchHeader {
+        BatchHeader {
+            base_offset: 0,
+            batch_length: 100,
+            partition_leader_epoch: 0,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: 4,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id: 7,
+            producer_epoch: epoch,
+            base_sequence: sequence,
+            record_count: 5,
+        }
+    }
+
+    /// Sends a batch of five records with acks=all, and writes it where that is the answer.
+    fn send(leader: &mut Replica, epoch: i16, sequence: i32, now_ms: u64) -> Result<(), ErrorCode> {
+        match leader.plan_append(&batch(epoch, sequence), Acks::All, now_ms) {
+            Ok(AppendPlan::Write(write)) => leader.on_appended(&write, now_ms),
+            Ok(AppendPlan::Duplicate(_)) => {}
+            Err(error) => return Err(error.code()),
+        }
+        Ok(())
+    }
+
+    const REFUSED: Result<(), ErrorCode> = Err(ErrorCode::NotEnoughReplicas);
+    const OUT_OF_ORDER: Result<(), ErrorCode> = Err(ErrorCode::OutOfOrderSequenceNumber);
+
+    #[test]
+    fn what_was_under_way_behind_a_refused_batch_is_to_be_sent_again_too() {
+        // With and without a batch of this producer in the log.
+        for begin in [0, 5] {
+            let mut leader = leading(ALL, ALL);
+            if begin > 0 {
+                assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
+            }
+            leader.on_metadata(&state(ALL, &[1], 2), 0);
+            assert_eq!(send(&mut leader, 0, begin, 1), REFUSED);
+            assert_eq!(send(&mut leader, 0, begin + 5, 1), REFUSED);
+            leader.on_metadata(&state(ALL, ALL, 3), 2);
+            assert_eq!(send(&mut leader, 0, begin + 10, 2), REFUSED);
+            for sequence in [begin, begin + 5, begin + 10] {
+                assert_eq!(send(&mut leader, 0, sequence, 3), Ok(()));
+            }
+            assert_eq!(send(&mut leader, 0, begin + 20, 3), OUT_OF_ORDER);
+        }
+    }
+
+    #[test]
+    fn what_the_log_could_not_take_is_remembered_as_well() {
+        let mut leader = leading(ALL, ALL);
+        let Ok(AppendPlan::Write(write)) = leader.plan_append(&batch(0, 0), Acks::All, 0) else {
+            panic!("nothing speaks against it")
+        };
+        leader.on_refused(&write, 0);
+        let behind = leader.plan_append(&batch(0, 5), Acks::All, 0);
+        assert_eq!(behind, Err(Error::BehindRefused));
+        assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
+        assert_eq!(send(&mut leader, 0, 5, 0), Ok(()));
+    }
+
+    #[test]
+    fn a_client_that_has_given_a_batch_up_is_not_held_back() {
+        let mut leader = leading(ALL, ALL);
+        assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
+        leader.on_metadata(&state(ALL, &[1], 2), 0);
+        assert_eq!(send(&mut leader, 0, 5, 0), REFUSED);
+        leader.on_metadata(&state(ALL, ALL, 3), 0);
+        assert_eq!(send(&mut leader, 0, 10, REMEMBERED_MS - 1), REFUSED);
+        assert_eq!(send(&mut leader, 0, 10, REMEMBERED_MS), OUT_OF_ORDER);
+        // What it does then.
+        assert_eq!(send(&mut leader, 1, 0, 1), Ok(()));
+        assert_eq!(send(&mut leader, 1, 5, 1), Ok(()));
+    }
+}
