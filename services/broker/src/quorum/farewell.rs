@@ -102,6 +102,9 @@ impl Quorum {
                 Answer::Refused => return false,
                 Answer::Alone => {
                     tracing::info!("the other brokers stop as well: nobody can take anything over");
+                    if !at_once {
+                        self.let_others_hear(hurry).await;
+                    }
                     return false;
                 }
                 Answer::Unanswered if at_once || self.nobody_leads() => {
@@ -158,10 +161,19 @@ impl Quorum {
         }
     }
 
-    /// Whether no active controller is known, or the known one is gone.
+    /// Whether no active controller is known, or the known one is gone, or it is this one and no majority hears it.
     fn nobody_leads(&self) -> bool {
         let leader = self.node.leader();
-        leader.is_none() || self.node.inbound.lock().gone == leader
+        let is_unheard = self.is_active_controller() && !self.is_heard_as_controller();
+        leader.is_none() || self.node.inbound.lock().gone == leader || is_unheard
+    }
+
+    /// The one whose leaving leaves this active controller alone is still to be told so, and would ask in vain.
+    async fn let_others_hear(&self, hurry: Pin<&mut impl Future<Output = ()>>) {
+        if self.is_active_controller() {
+            let over = std::pin::pin!(sleep_until(self.node.env.now() + LAST_WORD));
+            select(hurry, over).await;
+        }
     }
 
     /// Whether there is no time to ask again.

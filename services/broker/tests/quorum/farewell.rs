@@ -44,3 +44,18 @@ fn who_is_needed_does_not_go_because_the_controller_is_slow_to_say_so() {
     let image = cluster.image(controller);
     assert!(image.broker(leaver).is_some_and(|b| b.shutting_down));
 }
+
+#[test]
+fn an_active_controller_that_nobody_hears_does_not_wait_for_an_answer() {
+    let given = Duration::from_secs(60);
+    let mut cluster = Cluster::up(&[1, 2, 3], &[("controlled.shutdown.timeout.ms", "60000")]);
+    let controller = cluster.controller();
+    for dead in others(&[1, 2, 3], controller) {
+        cluster.kill(dead);
+    }
+    let begun = Instant::now();
+    let (hurry, stop) = cluster.begin_stop(controller);
+    assert!(!cluster.finish(controller, stop), "nobody took anything");
+    assert!(begun.elapsed() < given / 2, "{:?}", begun.elapsed());
+    drop(hurry);
+}
