@@ -129,21 +129,26 @@ impl Cluster {
 
     /// The leader asks for an ISR, with everything it knows up to date.
     fn ask_isr(&mut self, id: PartitionId, isr: &[i32]) -> Result<AlteredPartition, Rejection> {
+        self.ask(self.leader(id), self.change(id, isr))
+    }
+
+    fn leader(&self, id: PartitionId) -> BrokerId {
+        self.partition(id).leader.expect("a leader")
+    }
+
+    /// What the leader would ask for.
+    fn change(&self, id: PartitionId, isr: &[i32]) -> PartitionChange {
         let now = self.partition(id);
-        let leader = now.leader.expect("a leader");
-        let change = PartitionChange {
+        let member = |b: &i32| IsrMember {
+            broker: BrokerId(*b),
+            epoch: Some(self.epoch(*b)),
+        };
+        PartitionChange {
             partition: id,
             leader_epoch: now.leader_epoch,
             partition_epoch: now.partition_epoch,
-            isr: isr
-                .iter()
-                .map(|b| IsrMember {
-                    broker: BrokerId(*b),
-                    epoch: Some(self.epoch(*b)),
-                })
-                .collect(),
-        };
-        self.ask(leader, change)
+            isr: isr.iter().map(member).collect(),
+        }
     }
 
     fn ask(

@@ -161,20 +161,24 @@ fn commits_are_fenced_by_generation_and_membership() {
     assert_eq!(world.commit_error(simple), ErrorCode::None);
 }
 
+/// A JoinGroup of the static member "one".
+fn static_join(member_id: &str) -> wire::messages::JoinGroupRequest {
+    wire::messages::JoinGroupRequest {
+        group_instance_id: Some("one".into()),
+        ..join_request("g", member_id, &["t"])
+    }
+}
+
 #[test]
 fn a_static_member_returns_without_a_rebalance_and_fences_its_former_self() {
     let mut world = World::new(Config::default());
-    let request = |id: &str| wire::messages::JoinGroupRequest {
-        group_instance_id: Some("one".into()),
-        ..join_request("g", id, &["t"])
-    };
-    let token = world.join(request(""));
+    let token = world.join(static_join(""));
     world.advance(3_000);
     let first = joined(&mut world, token);
     let old = first.member_id.to_string();
     world.sync("g", &old, 1, &[(&old, b"mine")]);
 
-    let token = world.join(request(""));
+    let token = world.join(static_join(""));
     let back = joined(&mut world, token);
     assert_eq!(
         (back.error_code, back.generation_id, back.skip_assignment),
@@ -184,7 +188,7 @@ fn a_static_member_returns_without_a_rebalance_and_fences_its_former_self() {
     assert_ne!(new, old);
     let sync = world.sync("g", &new, 1, &[]);
     assert!(matches!(world.reply(sync), Some(Reply::Sync(ok)) if ok.assignment == b"mine"[..]));
-    let fenced = world.join(request(&old));
+    let fenced = world.join(static_join(&old));
     assert_eq!(
         joined(&mut world, fenced).error_code,
         code(ErrorCode::FencedInstanceId)
@@ -196,17 +200,13 @@ fn a_static_member_returns_without_a_rebalance_and_fences_its_former_self() {
 #[test]
 fn a_static_members_new_id_that_cannot_be_written_leaves_the_former_one_in_its_place() {
     let mut world = World::new(Config::default());
-    let request = |id: &str| wire::messages::JoinGroupRequest {
-        group_instance_id: Some("one".into()),
-        ..join_request("g", id, &["t"])
-    };
-    let token = world.join(request(""));
+    let token = world.join(static_join(""));
     world.advance(3_000);
     let old = joined(&mut world, token).member_id.to_string();
     world.sync("g", &old, 1, &[(&old, b"mine")]);
 
     world.hold_commits();
-    let token = world.join(request(""));
+    let token = world.join(static_join(""));
     world.fail_all(ErrorCode::CoordinatorNotAvailable);
     let failed = joined(&mut world, token);
     assert_eq!(
@@ -217,11 +217,11 @@ fn a_static_members_new_id_that_cannot_be_written_leaves_the_former_one_in_its_p
     let sync = world.sync("g", &old, 1, &[]);
     assert!(matches!(world.reply(sync), Some(Reply::Sync(ok)) if ok.assignment == b"mine"[..]));
 
-    let token = world.join(request(""));
+    let token = world.join(static_join(""));
     world.commit_all();
     let new = joined(&mut world, token);
     assert_eq!((new.error_code, new.generation_id), (0, 1));
-    let fenced = world.join(request(&old));
+    let fenced = world.join(static_join(&old));
     assert_eq!(
         joined(&mut world, fenced).error_code,
         code(ErrorCode::FencedInstanceId)
@@ -231,10 +231,7 @@ fn a_static_members_new_id_that_cannot_be_written_leaves_the_former_one_in_its_p
 #[test]
 fn a_commit_under_no_member_id_is_fenced_while_the_instance_has_a_member() {
     let mut world = World::new(Config::default());
-    let token = world.join(wire::messages::JoinGroupRequest {
-        group_instance_id: Some("one".into()),
-        ..join_request("g", "", &["t"])
-    });
+    let token = world.join(static_join(""));
     world.advance(3_000);
     let id = joined(&mut world, token).member_id.to_string();
     world.sync("g", &id, 1, &[(&id, b"mine")]);

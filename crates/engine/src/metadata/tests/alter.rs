@@ -3,20 +3,11 @@
 use super::*;
 use crate::ids::{LeaderEpoch, PartitionEpoch};
 
+/// As a leader of before KIP-903 asks: without the members' epochs.
 fn change_for(cluster: &Cluster, id: PartitionId, isr: &[i32]) -> PartitionChange {
-    let now = cluster.partition(id);
-    PartitionChange {
-        partition: id,
-        leader_epoch: now.leader_epoch,
-        partition_epoch: now.partition_epoch,
-        isr: isr
-            .iter()
-            .map(|b| IsrMember {
-                broker: BrokerId(*b),
-                epoch: None,
-            })
-            .collect(),
-    }
+    let mut change = cluster.change(id, isr);
+    change.isr.iter_mut().for_each(|member| member.epoch = None);
+    change
 }
 
 #[test]

@@ -18,23 +18,11 @@ fn fence(cluster: &Cluster, id: i32) -> Command {
 
 /// The leader's wish, as a command.
 fn isr(cluster: &Cluster, id: PartitionId, isr: &[i32]) -> Command {
-    let now = cluster.partition(id);
-    let leader = now.leader.expect("a leader");
+    let leader = cluster.leader(id);
     Command::AlterPartitions {
         broker: leader,
         epoch: cluster.epoch(leader.0),
-        changes: vec![PartitionChange {
-            partition: id,
-            leader_epoch: now.leader_epoch,
-            partition_epoch: now.partition_epoch,
-            isr: isr
-                .iter()
-                .map(|b| IsrMember {
-                    broker: BrokerId(*b),
-                    epoch: Some(cluster.epoch(*b)),
-                })
-                .collect(),
-        }],
+        changes: vec![cluster.change(id, isr)],
     }
 }
 
