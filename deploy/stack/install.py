@@ -208,15 +208,19 @@ def unpack_servers(packages: list[str]) -> None:
     hint = "If apt's package lists are missing or old: apt-get update, as root."
     if not wanted:
         raise Stop(f"apt-get finds no way to provide {' '.join(packages)}:\n{simulated}{hint}")
-    archives = emptied(CACHE / "debian-archives")
-    specs = [f"{name}={version}" for name, version in wanted]
+    unpack_archives([f"{name}={version}" for name, version in wanted], DEBS, hint)
+
+
+def unpack_archives(specs: list[str], target: Path, hint: str = "") -> None:
+    """Downloads packages and unpacks them into `target`, whose former content goes when all of them are there."""
+    archives = emptied(target.with_name(f"{target.name}.archives"))
     run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *specs], hint, cwd=archives)
-    fresh = emptied(CACHE / "debian.new")
+    fresh = emptied(target.with_name(f"{target.name}.new"))
     for archive in sorted(archives.glob("*.deb")):
         run(["dpkg", "-x", archive, fresh])
     shutil.rmtree(archives)
-    shutil.rmtree(DEBS, ignore_errors=True)
-    fresh.rename(DEBS)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
 
 
 def make_venv() -> None:

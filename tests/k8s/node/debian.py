@@ -11,7 +11,6 @@ from pathlib import Path
 
 from stack import golang, install
 from stack.settings import CACHE, Stop, say
-from stack.steps import emptied, run
 from stack.tools import output
 
 from . import build
@@ -63,11 +62,4 @@ def unpack() -> None:
     say(f"get       Debian packages, unpacked under .cache/, no service: {' '.join(SERVERS)}")
     simulated = output(["apt-get", "install", "--simulate", "--no-install-recommends", *SERVERS])
     wanted = [name for name in re.findall(r"^Inst (\S+) ", simulated, re.M)] or list(SERVERS)
-    archives = emptied(CACHE / "debian-containerd.archives")
-    run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *{*wanted, *SERVERS}], cwd=archives)
-    fresh = emptied(CACHE / "debian-containerd.new")
-    for archive in sorted(archives.glob("*.deb")):
-        run(["dpkg", "-x", archive, fresh])
-    shutil.rmtree(archives)
-    shutil.rmtree(UNPACKED, ignore_errors=True)
-    fresh.rename(UNPACKED)
+    install.unpack_archives(sorted({*wanted, *SERVERS}), UNPACKED)
