@@ -158,7 +158,7 @@ impl State {
         now_ms: u64,
     ) -> Result<AppendPlan, Failure> {
         let plan = self.replica.plan_append(header, acks, now_ms);
-        if let Err(replica::Error::Producer(_) | replica::Error::BehindRefused) = plan {
+        if let Err(replica::Error::BehindRefused) = plan {
             self.log.check_writable()?;
         }
         Ok(plan?)
