@@ -63,7 +63,7 @@ def prepare(settings: Settings, wanted: list[str]) -> None:
         supervise.end_leftovers(settings)
     ports.check(settings, [name for name in wanted if not known.get(name, {}).get("pid")], settled)
     if need.build and not (settings.bin_dir() / "millrace-broker").exists():
-        minutes = 10 if settings.profile == "release" else 6
+        minutes = 15 if settings.profile == "release" else 6
         say(f"will build  the broker and the services ({minutes} min on two free cores, the first time)")
     install.install(need)
     if need.build:
