@@ -1,0 +1,138 @@
+//! A history sorted by what its events are about.
+
+use std::collections::BTreeMap;
+
+use crate::history::{Event, Place, RecordId, Seen, What};
+
+/// What is known of one record.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// The event that tells it; none for a phantom.
+    pub sent: Option<usize>,
+    pub acks: i16,
+    pub idempotent: bool,
+    pub acked: Option<usize>,
+    pub acked_offset: Option<i64>,
+    pub refused_definitely: Option<usize>,
+}
+
+/// The last full read of a partition.
+#[derive(Debug)]
+pub struct Final<'a> {
+    pub event: usize,
+    pub log_start: i64,
+    pub end: i64,
+    pub records: &'a [Seen],
+}
+
+impl Final<'_> {
+    /// What lies in `[from, next)`.
+    pub fn between(&self, from: i64, next: i64) -> &[Seen] {
+        let at = |offset| self.records.partition_point(|seen| seen.offset < offset);
+        let (from, next) = (at(from), at(next));
+        &self.records[from..next.max(from)]
+    }
+}
+
+/// What is known of one partition.
+#[derive(Debug, Default)]
+pub struct Partition<'a> {
+    pub written: BTreeMap<RecordId, Written>,
+    pub last_read: Option<Final<'a>>,
+    /// Reads of any kind: event, from, next, records.
+    pub reads: Vec<(usize, i64, i64, &'a [Seen])>,
+    /// Below it everything may be gone.
+    pub start: i64,
+    /// Why committed records may be gone.
+    pub may_lose: Option<&'a str>,
+}
+
+/// A history by partition.
+#[derive(Debug)]
+pub struct Index<'a> {
+    pub events: &'a [Event],
+    pub partitions: BTreeMap<&'a Place, Partition<'a>>,
+}
+
+impl<'a> Index<'a> {
+    pub fn new(events: &'a [Event]) -> Index<'a> {
+        let mut index = Index {
+            events,
+            partitions: BTreeMap::new(),
+        };
+        for (number, event) in events.iter().enumerate() {
+            index.add(number, &event.what);
+        }
+        index
+    }
+
+    fn add(&mut self, number: usize, what: &'a What) {
+        match what {
+            What::Sent {
+                at,
+                record,
+                acks,
+                idempotent,
+            } => {
+                let written = self.written(at, *record);
+                written.sent = Some(number);
+                (written.acks, written.idempotent) = (*acks, *idempotent);
+            }
+            What::Acked { at, record, offset } => {
+                let written = self.written(at, *record);
+                written.acked = Some(number);
+                written.acked_offset = *offset;
+            }
+            What::Refused {
+                at,
+                record,
+                definite: true,
+                ..
+            } => self.written(at, *record).refused_definitely = Some(number),
+            What::Fetched {
+                at,
+                from,
+                next,
+                records,
+                ..
+            }
+            | What::Polled {
+                at,
+                from,
+                next,
+                records,
+                ..
+            } => {
+                let read = (number, *from, *next, records.as_slice());
+                self.partition(at).reads.push(read);
+            }
+            What::FinalRead {
+                at,
+                log_start,
+                end,
+                records,
+            } => {
+                self.partition(at).last_read = Some(Final {
+                    event: number,
+                    log_start: *log_start,
+                    end: *end,
+                    records,
+                });
+            }
+            What::Start { at, log_start } => {
+                let partition = self.partition(at);
+                partition.start = partition.start.max(*log_start);
+            }
+            What::MayLose { at, why } => self.partition(at).may_lose = Some(why),
+            _ => {}
+        }
+    }
+
+    fn partition(&mut self, at: &'a Place) -> &mut Partition<'a> {
+        self.partitions.entry(at).or_default()
+    }
+
+    fn written(&mut self, at: &'a Place, record: RecordId) -> &mut Written {
+        self.partition(at).written.entry(record).or_default()
+    }
+}

@@ -1,0 +1,54 @@
+//! The checks: one module for each kind of promise, over one pass that sorts the history by what it is about.
+
+mod agreement;
+mod commits;
+mod index;
+mod latest;
+mod leaders;
+mod members;
+mod polls;
+mod reads;
+mod writes;
+
+use crate::history::{Event, What};
+use crate::report::{Counts, Report};
+use index::Index;
+
+/// Looks through a history for everything that should not have happened.
+pub fn check(events: &[Event]) -> Report {
+    let index = Index::new(events);
+    let mut anomalies = Vec::new();
+    for look in [
+        writes::look,
+        reads::look,
+        latest::look,
+        polls::look,
+        members::look,
+        commits::look,
+        leaders::look,
+        agreement::look,
+    ] {
+        anomalies.extend(look(&index));
+    }
+    anomalies.sort_by_key(|anomaly| anomaly.events.last().copied());
+    let counts = counts(events);
+    Report { anomalies, counts }
+}
+
+fn counts(events: &[Event]) -> Counts {
+    let mut counts = Counts::default();
+    for event in events {
+        match &event.what {
+            What::Sent { .. } => counts.sent += 1,
+            What::Acked { .. } => counts.acked += 1,
+            What::Refused { .. } => counts.refused += 1,
+            What::Fetched { records, .. } => counts.read += records.len() as u64,
+            What::FinalRead { records, .. } => counts.read += records.len() as u64,
+            What::Polled { records, .. } => counts.polled += records.len() as u64,
+            What::Committed { .. } => counts.committed += 1,
+            What::Assigned { .. } => counts.assigned += 1,
+            _ => {}
+        }
+    }
+    counts
+}
