@@ -197,6 +197,33 @@ pub enum What {
     Start { at: Place, log_start: i64 },
     /// Somebody has asked for an unclean election of it, or its settings allow one: committed records may be gone.
     MayLose { at: Place, why: String },
+    /// Its log is compacted: of each key only the newest record needs be there.
+    Compacted { at: Place },
+    /// A record that is sent belongs to a transaction, whose number is unique in the history.
+    InTransaction {
+        at: Place,
+        record: RecordId,
+        transaction: u64,
+    },
+    /// A producer asks for the end of a transaction. Without an answer its end is not known.
+    EndingTransaction { transaction: u64, commit: bool },
+    /// The end that it asked for is acknowledged.
+    TransactionEnded { transaction: u64, commit: bool },
+    /// A fetch of committed records only was answered.
+    FetchedCommitted {
+        at: Place,
+        sent_us: u64,
+        from: i64,
+        next: i64,
+        records: Vec<Seen>,
+    },
+    /// The index of the newest metadata that a broker has applied, as it shows it at this moment.
+    MetadataSeen {
+        broker: i32,
+        /// Another one after each start.
+        incarnation: u64,
+        index: u64,
+    },
     /// Anything else for the story: a fault begins or ends.
     Note { text: String },
 }

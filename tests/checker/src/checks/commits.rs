@@ -2,6 +2,9 @@
 //!
 //! Whoever asks for a group's offset after a commit was acknowledged sees that commit, or another that may have been made
 //! after it: one whose answer had not come when the acknowledged one was asked for.
+//!
+//! - Lost commit: an older one was seen, or nothing at all, although a newer one was acknowledged.
+//! - Phantom commit: an offset was seen that nobody had asked to be committed.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +87,9 @@ pub fn look(index: &Index<'_>) -> Vec<Anomaly> {
         .flat_map(|(key, told)| {
             let commits = commits.get(&key).unwrap_or(&none);
             told.into_iter()
-                .filter_map(move |told| lost(key, commits, &told))
+                .filter_map(move |told| {
+                    lost(key, commits, &told).or_else(|| phantom(key, commits, &told))
+                })
                 .collect::<Vec<_>>()
         })
         .collect()
@@ -115,5 +120,16 @@ fn lost((group, at): Key<'_>, commits: &[Commit], told: &Told) -> Option<Anomaly
             .flatten()
             .chain([told.event])
             .collect(),
+    })
+}
+
+fn phantom((group, at): Key<'_>, commits: &[Commit], told: &Told) -> Option<Anomaly> {
+    let offset = told.offset?;
+    let asked = |c: &Commit| c.asked_us <= told.at_us && c.offset == offset;
+    (!commits.iter().any(asked)).then(|| Anomaly {
+        kind: Kind::PhantomCommit,
+        at: Some(at.clone()),
+        what: format!("{group} has committed {offset}, the cluster tells, and nobody asked for it"),
+        events: vec![told.event],
     })
 }

@@ -45,6 +45,8 @@ pub struct Partition<'a> {
     pub start: i64,
     /// Why committed records may be gone.
     pub may_lose: Option<&'a str>,
+    /// Only the newest record of each key needs be there.
+    pub compacted: bool,
 }
 
 /// A history by partition.
@@ -123,9 +125,15 @@ impl<'a> Index<'a> {
                 let partition = self.partition(at);
                 partition.start = partition.start.max(*log_start);
             }
+            What::Compacted { at } => self.partition(at).compacted = true,
             What::MayLose { at, why } => self.partition(at).may_lose = Some(why),
             _ => {}
         }
+    }
+
+    /// Below it everything may be gone.
+    pub fn start(&self, at: &Place) -> i64 {
+        self.partitions.get(at).map_or(0, |p| p.start)
     }
 
     fn partition(&mut self, at: &'a Place) -> &mut Partition<'a> {

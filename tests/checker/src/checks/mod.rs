@@ -6,8 +6,11 @@ mod index;
 mod latest;
 mod leaders;
 mod members;
+mod metadata;
 mod polls;
 mod reads;
+mod stale;
+mod transactions;
 mod writes;
 
 use crate::history::{Event, What};
@@ -21,11 +24,14 @@ pub fn check(events: &[Event]) -> Report {
     for look in [
         writes::look,
         reads::look,
+        stale::look,
+        transactions::look,
         latest::look,
         polls::look,
         members::look,
         commits::look,
         leaders::look,
+        metadata::look,
         agreement::look,
     ] {
         anomalies.extend(look(&index));

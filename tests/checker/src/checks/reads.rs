@@ -1,11 +1,11 @@
 //! Invariants 1 and 2 as readers see them: whoever reads `[from, next)` sees just what the last full read has there.
 //!
-//! - Missed read: a record that the last full read has in the range was passed over. This holds the stale read too: one
-//!   that goes on beyond an acknowledged record without having seen it.
+//! - Missed read: a record that the last full read has in the range was passed over. Where
+//!   compaction may have removed records only what both have is compared.
 //! - Truncated read: a record was shown that is not there any more.
 //! - Inconsistent offsets: at an offset another record was shown than is there.
 //!
-//! A read that ends before an acknowledged record is none: a new leader may not know yet how far it may show.
+//! A read that ends before an acknowledged record is judged in `stale`.
 
 use super::index::{Final, Index, Partition};
 use crate::history::{Place, Seen};
@@ -50,6 +50,9 @@ fn compare(
     let from = read.from.max(last.log_start).max(partition.start);
     let there = last.between(from, read.next);
     let shown = &read.records[read.records.partition_point(|seen| seen.offset < from)..];
+    if partition.compacted {
+        return changed(at, read, last, shown);
+    }
     let differs = there.iter().zip(shown).find(|(a, b)| a != b);
     let (kind, what) = match differs {
         Some((a, b)) if a.offset == b.offset => (
@@ -82,6 +85,24 @@ fn compare(
         kind,
         at: Some(at.clone()),
         what,
+        events: ordered(read.event, last.event),
+    })
+}
+
+/// Where compaction may remove records, those that are still there are the ones that were shown.
+fn changed(at: &Place, read: &Read<'_>, last: &Final<'_>, shown: &[Seen]) -> Option<Anomaly> {
+    let there = |seen: &Seen| last.between(seen.offset, seen.offset + 1).first();
+    let (old, new) = shown
+        .iter()
+        .filter_map(|seen| there(seen).map(|now| (seen, now)))
+        .find(|(old, new)| old.record != new.record)?;
+    Some(Anomaly {
+        kind: Kind::InconsistentOffsets,
+        at: Some(at.clone()),
+        what: format!(
+            "{} held {:?}, and now {:?}",
+            old.offset, old.record, new.record
+        ),
         events: ordered(read.event, last.event),
     })
 }

@@ -1,7 +1,7 @@
 //! Invariants 1 and 5: what was acknowledged is there, once, in order, and nothing else is.
 //!
 //! - Lost write: a record acknowledged with acks=all is not in the last full read, nor below its log start where the
-//!   history tells that the log's start has moved. With acks=1 a leader may take its acknowledgement with it.
+//!   history tells that the log's start has moved, nor may compaction have removed it. With acks=1 a leader may take its acknowledgement with it.
 //! - Duplicate: a record of an idempotent producer is there twice.
 //! - Reordered: two records of an idempotent producer lie in another order than they were sent in.
 //! - Phantom: a record that nobody has sent.
@@ -77,6 +77,8 @@ fn lost(
         }
         let allowed_below = partition.start.min(last.log_start);
         match (offsets.get(record), written.acked_offset) {
+            // A newer record of its key may be there instead.
+            (None, _) if partition.compacted => {}
             (None, Some(offset)) if offset < allowed_below => {}
             // Its offset is not known: it may be what retention has taken.
             (None, None) if allowed_below > 0 => {}
