@@ -362,6 +362,11 @@ fn truncated_read() {
 #[test]
 fn latest_went_back() {
     rejects(Kind::LatestWentBack, vec![latest(1, 5), latest(11, 4)]);
+    // A larger answer that comes meanwhile does not hide an earlier one.
+    rejects(
+        Kind::LatestWentBack,
+        vec![latest(1, 5), latest(9, 7), latest(15, 4)],
+    );
     // Asked before the earlier answer was there.
     accepts(vec![latest(1, 5), latest(9, 4)]);
     accepts(vec![latest(1, 5), latest(11, 5)]);
@@ -463,6 +468,15 @@ fn replicas_differ() {
     rejects(
         Kind::ReplicasDiffer,
         vec![replica(1, 4, batches), replica(2, 4, &[(0, 2, 7)])],
+    );
+    // One that knows less lies between two that know more.
+    rejects(
+        Kind::ReplicasDiffer,
+        vec![
+            replica(1, 4, batches),
+            replica(2, 2, &[(0, 2, 7)]),
+            replica(3, 4, &[(0, 2, 7), (2, 4, 9)]),
+        ],
     );
     // Above its high watermark a replica may hold anything.
     accepts(vec![

@@ -43,7 +43,11 @@ pub fn look(index: &Index<'_>) -> Vec<Anomaly> {
         if index.partitions.get(at).is_some_and(|p| p.compacted) {
             continue;
         }
-        for (first, second) in all.iter().zip(all.iter().skip(1)) {
+        let pairs = all
+            .iter()
+            .enumerate()
+            .flat_map(|(n, first)| all[n + 1..].iter().map(move |second| (first, second)));
+        for (first, second) in pairs {
             if let Some(what) = difference(first, second) {
                 found.push(Anomaly {
                     kind: Kind::ReplicasDiffer,

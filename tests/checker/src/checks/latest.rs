@@ -7,7 +7,8 @@ use crate::history::{Place, What};
 use crate::report::{Anomaly, Kind};
 
 pub fn look(index: &Index<'_>) -> Vec<Anomaly> {
-    let mut newest = BTreeMap::<(&str, &Place), (usize, i64)>::new();
+    // The answers that told more than all before them.
+    let mut newest = BTreeMap::<(&str, &Place), Vec<(usize, i64)>>::new();
     let mut found = Vec::new();
     for (number, event) in index.events.iter().enumerate() {
         let What::Latest {
@@ -26,19 +27,19 @@ pub fn look(index: &Index<'_>) -> Vec<Anomaly> {
         {
             continue;
         }
-        let before = newest.entry((&event.who, at)).or_insert((number, *offset));
-        // Only what was asked after the earlier answer has come must not be older.
-        let is_later = *sent_us >= index.events[before.0].at_us;
-        if is_later && *offset < before.1 {
+        // Only what was asked after an earlier answer had come must not be older.
+        let before = newest.entry((&event.who, at)).or_default();
+        let known = before.partition_point(|(earlier, _)| index.events[*earlier].at_us <= *sent_us);
+        if let Some((earlier, end)) = before[..known].last().filter(|(_, end)| end > offset) {
             found.push(Anomaly {
                 kind: Kind::LatestWentBack,
                 at: Some(at.clone()),
-                what: format!("{} was told {}, then {offset}", event.who, before.1),
-                events: vec![before.0, number],
+                what: format!("{} was told {end}, then {offset}", event.who),
+                events: vec![*earlier, number],
             });
         }
-        if *offset >= before.1 {
-            *before = (number, *offset);
+        if before.last().is_none_or(|(_, end)| end < offset) {
+            before.push((number, *offset));
         }
     }
     found
