@@ -138,7 +138,7 @@ impl Config {
             spans_per_second: values.whole("trace.spans.per.second"),
             listeners,
             net: NetConfig::from_values(&values),
-            log: LogConfig::from_values(&values),
+            log: LogConfig::from_values(&values)?,
             topics: TopicDefaults::from_values(&values, voters),
             replication: ReplicationConfig::from_values(&values),
             fetch: FetchConfig::from_values(&values),
@@ -227,6 +227,15 @@ mod tests {
         assert_eq!(
             error,
             "num.partitions=many cannot be used: it takes a whole number, 1 or more"
+        );
+    }
+
+    #[test]
+    fn a_list_without_any_directory_is_refused() {
+        let error = config(&[("log.dirs", " , ")]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "log.dirs=, cannot be used: it takes one directory or more"
         );
     }
 

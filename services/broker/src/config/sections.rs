@@ -158,21 +158,26 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
-    pub(super) fn from_values(values: &Values) -> LogConfig {
-        let list = values
-            .given("log.dirs")
-            .or_else(|| values.given("log.dir"))
-            .unwrap_or("/tmp/kraft-combined-logs");
+    pub(super) fn from_values(values: &Values) -> Result<LogConfig, Invalid> {
+        let given = ["log.dirs", "log.dir"].map(|key| Some((key, values.given(key)?)));
+        let (key, list) = given
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or(("log.dir", "/tmp/kraft-combined-logs"));
         let dirs: Vec<PathBuf> = list
             .split(',')
             .map(str::trim)
             .filter(|d| !d.is_empty())
             .map(PathBuf::from)
             .collect();
+        let Some(first) = dirs.first().cloned() else {
+            return Err(Invalid::new(key, list, "one directory or more"));
+        };
         let metadata_dir = values
             .given("metadata.log.dir")
-            .map_or_else(|| dirs[0].clone(), PathBuf::from);
-        LogConfig {
+            .map_or(first, PathBuf::from);
+        Ok(LogConfig {
             dirs,
             metadata_dir,
             recovery_threads: values.whole("num.recovery.threads.per.data.dir"),
@@ -189,7 +194,7 @@ impl LogConfig {
             min_free_bytes: values.whole("log.min.free.bytes"),
             cache_bytes: values.whole("record.cache.bytes"),
             producer_expiration: millis(values, "producer.id.expiration.ms"),
-        }
+        })
     }
 }
 
