@@ -13,12 +13,12 @@ use bytes::{Buf, Bytes};
 use futures::FutureExt;
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::Stop;
 use super::frame::{FrameError, FrameReader};
-use super::limits::ByteBudget;
+use super::limits::{ByteBudget, Held};
 use crate::api::{self, Answer, Dispatched, Peer};
 use crate::config::NetConfig;
 use crate::env::{BoxFuture, Stream};
@@ -60,7 +60,7 @@ struct Waiting {
     measure: Measure,
     overlaps: bool,
     /// Given back when this is.
-    _budget: Option<OwnedSemaphorePermit>,
+    _budget: Option<Held>,
 }
 
 /// Serves one connection until either side ends it.

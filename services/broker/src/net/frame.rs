@@ -1,19 +1,23 @@
 //! Reading frames: a size, checked before memory is taken, then that many bytes.
+//!
+//! Memory is taken, and counted against the budget, as bytes arrive and not as a size announces them: whoever announces
+//! much and sends little keeps nobody out.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use super::limits::ByteBudget;
+use super::limits::{ByteBudget, Held};
 
 /// Read ahead of the current frame; small requests arrive several to a read.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
-/// Memory taken for a frame before its bytes arrive, so that a size alone costs little.
-const FIRST_RESERVE_BYTES: usize = 1 << 20;
+/// What a connection may have of a frame that is not whole without room in the budget.
+const FREE_BYTES: usize = 16 * 1024;
+/// Memory is taken in pieces up to this size, whose pages cost nothing before they are written; beyond it doubles.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// One request as it arrived, with its share of the byte budget.
 #[derive(Debug)]
@@ -21,7 +25,7 @@ pub struct Frame {
     /// Header and body, without the size.
     pub bytes: Bytes,
     /// Given back when the request has been answered.
-    pub budget: OwnedSemaphorePermit,
+    pub budget: Held,
 }
 
 /// Why no further frame can be read.
@@ -64,7 +68,11 @@ pub struct FrameReader {
 struct Partial {
     size: usize,
     bytes: BytesMut,
-    budget: Option<OwnedSemaphorePermit>,
+    /// How many of its bytes may be read without more of the budget.
+    granted: usize,
+    budget: Held,
+    /// Since when it has been waiting for the budget.
+    waits_since: Option<Instant>,
 }
 
 impl FrameReader {
@@ -110,12 +118,11 @@ impl FrameReader {
                 self.since = Instant::now();
             }
         }
-        self.take_budget(budget).await;
-        self.fill(stream).await?;
+        self.fill(stream, budget).await?;
         let done = self.current.take().expect("the frame was begun above");
         Ok(Some(Frame {
             bytes: done.bytes.freeze(),
-            budget: done.budget.expect("the budget was taken above"),
+            budget: done.budget,
         }))
     }
 
@@ -142,48 +149,88 @@ impl FrameReader {
         self.current = Some(Partial {
             size,
             bytes: BytesMut::new(),
-            budget: None,
+            granted: size.min(FREE_BYTES),
+            budget: Held::default(),
+            waits_since: None,
         });
         self.since = Instant::now();
         Ok(true)
     }
 
-    async fn take_budget(&mut self, budget: &ByteBudget) {
-        let current = self.current.as_mut().expect("called within a frame");
-        if current.budget.is_none() {
-            current.budget = Some(budget.take(current.size).await);
-            // Waiting for the budget is the broker's delay, not the peer's.
-            self.since = Instant::now();
+    /// Reads until the frame is whole and has its share of the budget. It gets memory of its own, so that a batch that
+    /// stays in memory never keeps a larger buffer alive.
+    async fn fill(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        budget: &ByteBudget,
+    ) -> Result<(), FrameError> {
+        loop {
+            let current = self.current.as_mut().expect("called within a frame");
+            current.take_ahead(&mut self.ahead);
+            let is_whole = current.bytes.len() == current.size;
+            if is_whole || current.bytes.len() == current.granted {
+                self.grant(budget).await;
+                if is_whole {
+                    return Ok(());
+                }
+                continue;
+            }
+            let (limit, error) = self.deadline();
+            let current = self.current.as_mut().expect("called within a frame");
+            match timeout_at(limit, current.read(stream)).await {
+                Ok(Ok(0)) => return Err(FrameError::Torn),
+                Ok(read) => {
+                    read?;
+                }
+                Err(_) => return Err(error),
+            }
         }
     }
 
-    /// Reads until the frame is whole. It gets memory of its own, so that a batch that stays in
-    /// memory never keeps a larger buffer alive.
-    async fn fill(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<(), FrameError> {
-        let (limit, error) = self.deadline();
+    /// Waits for room for twice of what is there, or for all of a frame that is whole. That is the broker's delay, not
+    /// the peer's, whose time is longer by it.
+    async fn grant(&mut self, budget: &ByteBudget) {
         let current = self.current.as_mut().expect("called within a frame");
-        if current.bytes.is_empty() {
-            current.bytes.reserve(current.size.min(FIRST_RESERVE_BYTES));
-            let ready = self.ahead.len().min(current.size);
-            current.bytes.extend_from_slice(&self.ahead[..ready]);
-            self.ahead.advance(ready);
+        let share = budget.share_of(current.size);
+        let waits_since = *current.waits_since.get_or_insert_with(Instant::now);
+        let room = current.size.min(2 * current.granted);
+        share.extend(&mut current.budget, room).await;
+        current.granted = room;
+        current.waits_since = None;
+        self.since += waits_since.elapsed();
+    }
+}
+
+impl Partial {
+    /// Takes over what of the frame has been read ahead.
+    fn take_ahead(&mut self, ahead: &mut BytesMut) {
+        let ready = ahead.len().min(self.granted - self.bytes.len());
+        if ready > 0 {
+            self.reserve();
+            self.bytes.extend_from_slice(&ahead[..ready]);
+            ahead.advance(ready);
         }
-        let all = async {
-            while current.bytes.len() < current.size {
-                let missing = current.size - current.bytes.len();
-                if current.bytes.capacity() == current.bytes.len() {
-                    current
-                        .bytes
-                        .reserve(missing.min(current.bytes.len().max(1)));
-                }
-                let room = &mut bytes::BufMut::limit(&mut current.bytes, missing);
-                if stream.read_buf(room).await? == 0 {
-                    return Err(FrameError::Torn);
-                }
-            }
-            Ok(())
-        };
-        timeout_at(limit, all).await.map_err(|_| error)?
+    }
+
+    async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+        self.reserve();
+        let room = self.granted - self.bytes.len();
+        stream
+            .read_buf(&mut bytes::BufMut::limit(&mut self.bytes, room))
+            .await
+    }
+
+    /// Takes memory for what comes next, if there is none left.
+    fn reserve(&mut self) {
+        let (has, size) = (self.bytes.len(), self.size);
+        if self.bytes.capacity() == has {
+            let more = if has < FREE_BYTES.min(size) {
+                FREE_BYTES
+            } else {
+                PIECE_BYTES.max(has)
+            };
+            self.bytes.reserve(more.min(size - has));
+        }
     }
 }
 
@@ -246,6 +293,35 @@ mod tests {
             .await
             .unwrap_err();
         assert!(matches!(error, FrameError::Slow(_)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn who_announces_much_and_sends_little_keeps_nobody_out() {
+        // Given peers that announce all of the budget many times over, small and large, and send a few bytes of it
+        let budget = ByteBudget::new(1 << 20);
+        let mut slow = Vec::new();
+        for size in [60_000u32, 1 << 20].repeat(40) {
+            let (near, mut far) = tokio::io::duplex(64 * 1024);
+            far.write_all(&size.to_be_bytes()).await.unwrap();
+            far.write_all(&[7; 10_000]).await.unwrap();
+            slow.push((reader(1 << 20), near, far));
+        }
+        for (reader, near, _) in &mut slow {
+            let read = reader.next(near, &budget);
+            let waited = tokio::time::timeout(Duration::from_millis(1), read).await;
+            assert!(waited.is_err(), "it is not whole");
+        }
+
+        // Then others are read as before
+        for size in [50_000u32, 500_000] {
+            let (mut near, mut far) = tokio::io::duplex(1 << 20);
+            far.write_all(&size.to_be_bytes()).await.unwrap();
+            far.write_all(&vec![1; size as usize]).await.unwrap();
+            let frame = reader(1 << 20).next(&mut near, &budget).await.unwrap();
+            assert_eq!(frame.unwrap().bytes.len(), size as usize);
+        }
+        let taken: usize = budget.shares().iter().map(|(_, u)| u.used_bytes).sum();
+        assert_eq!(taken, 0, "what was announced is not counted");
     }
 
     #[tokio::test]

@@ -96,6 +96,8 @@ pub struct ByteBudget {
 #[derive(Debug)]
 pub struct Share {
     permits: Arc<Semaphore>,
+    /// Of the one frame that may go on where there is no room.
+    passage: Arc<Semaphore>,
     units: u32,
 }
 
@@ -124,18 +126,27 @@ impl ByteBudget {
         ]
     }
 
-    /// Waits until `bytes` fit.
-    pub async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
-        let share = if bytes <= SMALL_BYTES {
+    /// The part of the budget for frames of this size.
+    pub fn share_of(&self, frame_bytes: usize) -> &Share {
+        if frame_bytes <= SMALL_BYTES {
             &self.small
         } else {
             &self.large
-        };
-        let permits = share.permits.clone();
-        permits
-            .acquire_many_owned(share.units_of(bytes))
-            .await
-            .expect("the budget is never closed")
+        }
+    }
+}
+
+/// What one frame has of a share. Dropping it gives all of it back.
+#[derive(Debug, Default)]
+pub struct Held {
+    permits: Option<OwnedSemaphorePermit>,
+    passage: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    fn units(&self) -> u32 {
+        // As many as a share has at most, which is below 2^29.
+        self.permits.as_ref().map_or(0, |p| p.num_permits() as u32)
     }
 }
 
@@ -147,7 +158,32 @@ impl Share {
             .clamp(1, u32::MAX >> 3);
         Share {
             permits: Arc::new(Semaphore::new(units as usize)),
+            passage: Arc::new(Semaphore::new(1)),
             units,
+        }
+    }
+
+    /// Waits until `held` may be `bytes` in all. Cancel-safe: what it has had before it keeps.
+    ///
+    /// Frames that are arriving may hold all of the share, each a part, so that none of them can end. Therefore one
+    /// frame at a time needs no room to go on: the share is exceeded by what that one still lacks.
+    pub async fn extend(&self, held: &mut Held, bytes: usize) {
+        let missing = self.units_of(bytes).saturating_sub(held.units());
+        if missing == 0 || held.passage.is_some() {
+            return;
+        }
+        tokio::select! {
+            biased;
+            more = self.permits.clone().acquire_many_owned(missing) => {
+                let more = more.expect("the budget is never closed");
+                match &mut held.permits {
+                    Some(permits) => permits.merge(more),
+                    none => *none = Some(more),
+                }
+            }
+            passage = self.passage.clone().acquire_owned() => {
+                held.passage = Some(passage.expect("the budget is never closed"));
+            }
         }
     }
 
@@ -195,14 +231,43 @@ mod tests {
         assert!(connections.admit(a, limits).is_ok());
     }
 
+    fn taken(share: &Share, bytes: usize) -> Option<Held> {
+        let mut held = Held::default();
+        let now = share.extend(&mut held, bytes).now_or_never();
+        now.map(|()| held)
+    }
+
     #[test]
     fn small_requests_get_through_where_large_ones_have_filled_the_budget() {
         let budget = ByteBudget::new(1 << 20);
-        let large = budget.take(1 << 20).now_or_never();
-        assert!(large.is_some());
-        assert!(budget.take(100_000).now_or_never().is_none());
-        assert!(budget.take(1_000).now_or_never().is_some());
-        drop(large);
-        assert!(budget.take(100_000).now_or_never().is_some());
+        let large = budget.share_of(100_000);
+        let all = taken(large, 1 << 20);
+        let passage = taken(large, 100_000);
+        assert!(all.is_some() && passage.is_some());
+        assert!(taken(large, 100_000).is_none());
+        assert!(taken(budget.share_of(1_000), 1_000).is_some());
+        drop(all);
+        assert!(taken(large, 100_000).is_some());
+    }
+
+    #[test]
+    fn frames_that_hold_all_of_it_together_end_one_after_the_other() {
+        // Given four that have half of what they need, and no room is left
+        let share = Share::new(64 << 10);
+        let mut held: Vec<Held> = (0..4).filter_map(|_| taken(&share, 16 << 10)).collect();
+        assert_eq!(share.usage().used_bytes, 64 << 10);
+
+        // Then one goes on, and the others wait for it
+        let grows = |one: &mut Held| share.extend(one, 32 << 10).now_or_never().is_some();
+        assert!(grows(&mut held[0]));
+        assert!(held[1..].iter_mut().all(|one| !grows(one)));
+
+        // And when it has ended, the next
+        held.remove(0);
+        assert!(grows(&mut held[0]));
+        assert!(grows(&mut held[1]), "there is the room of the first");
+        assert!(!grows(&mut held[2]));
+        held.clear();
+        assert_eq!(share.usage().used_bytes, 0);
     }
 }

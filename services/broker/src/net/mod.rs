@@ -17,7 +17,8 @@ use crate::config::Endpoint;
 use crate::env::{Env, Listener, Plane};
 use crate::server::Broker;
 use connection::Shared;
-pub use limits::{ByteBudget, Connections, Refused, Share, Usage};
+pub use frame::{Frame, FrameError, FrameReader};
+pub use limits::{ByteBudget, Connections, Held, Refused, Share, Usage};
 
 /// Rest after a failed accept: the usual cause is the limit on open files, which time mends.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
