@@ -41,7 +41,7 @@ help: ## List the targets
 		| while IFS='|' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
 test: ## Run every suite that CI runs, and print each one's counts
-	@scripts/test unit dashboards helm cluster compat e2e
+	@scripts/test unit fuzz dashboards helm cluster compat e2e
 
 test-unit: ## Unit and property tests, the simulation and the rules of the house
 	@scripts/test unit
@@ -73,6 +73,10 @@ test-k8s: ## The Helm chart on a real Kubernetes: KUBECONFIG's, else a throwaway
 
 sim: ## Simulated lives: SEEDS=500 FIRST=1
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
+
+.PHONY: fuzz
+fuzz: ## Any bytes to every decoder and to whole connections, guided by coverage: DURATION=10m TARGET=name
+	@DURATION=$(or $(DURATION),10m) TARGET=$(TARGET) scripts/fuzz
 
 test-images: ## The images for real: alone, and in a compose file written for apache/kafka
 	@scripts/test images

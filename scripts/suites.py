@@ -13,8 +13,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Suites of real processes, which run their tests one at a time. All other packages are the suite "unit".
+# Suites of real processes, which run their tests one at a time.
 PROCESSES = {"cluster", "compat", "e2e"}
+# Packages that are a suite of their own. All others are the suite "unit".
+OWN = PROCESSES | {"fuzz"}
 # Suites that are Python packages under tests/, run by unittest.
 PYTHON = {"dashboards"}
 # Suites that are a program of their own, tests/<suite>/run.py, in the environment that scripts/stack has installed.
@@ -91,7 +93,7 @@ def closing(suite: str, counts: list[int], began: float, failed: bool) -> str:
 def run_suite(suite: str, programs: list[tuple[str, str, Path]]) -> tuple[str, bool]:
     began, counts, failed = time.monotonic(), [0, 0, 0], False
     for package, program, directory in programs:
-        if suite != (package if package in PROCESSES else "unit"):
+        if suite != (package if package in OWN else "unit"):
             continue
         print(f"== {suite}: {package} ({Path(program).name})", flush=True)
         text, status = run(program, directory, suite in PROCESSES)

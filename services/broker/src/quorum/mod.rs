@@ -39,6 +39,7 @@ mod status;
 mod storage_tests;
 mod succession;
 mod types;
+pub mod untrusted;
 mod upkeep;
 
 use std::sync::Arc;

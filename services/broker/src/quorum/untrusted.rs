@@ -1,0 +1,97 @@
+//! Doors for bytes that nobody vouches for: what tests (tests/fuzz) need of this module to try its decoders and its files.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::metadata::{Image, Snapshot as StoredImage};
+use openraft::storage::RaftStateMachine;
+use openraft::{EntryPayload, RaftLogReader};
+use tokio::io::AsyncRead;
+
+use super::codec::{self, Layout};
+use super::frame;
+use super::log::segment::Head;
+use super::machine::{Published, Stored, decode_image, encode_image};
+use super::message::{Answer, Request};
+use super::open::{Identity, Opening};
+use super::types::{Entry, Vote};
+use crate::config::Config;
+use crate::env::Env;
+
+/// The layouts, as `layouts/golden.txt` calls them.
+pub const LAYOUTS: [&str; 8] = [
+    "entry", "head", "vote", "identity", "image", "snapshot", "request", "answer",
+];
+
+/// Reads what is of this layout, in whatever version, and writes it in the present one; none if it cannot be read.
+pub fn rewritten(layout: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    fn again<T: Layout>(bytes: &[u8]) -> Option<Vec<u8>> {
+        let value = codec::decode::<T>(bytes).ok()?;
+        Some(codec::encode(&value).expect("what was decoded can be encoded"))
+    }
+    match layout {
+        "entry" => again::<Entry>(bytes),
+        "head" => again::<Head>(bytes),
+        "vote" => again::<Vote>(bytes),
+        "identity" => again::<Identity>(bytes),
+        "image" => again::<StoredImage>(bytes),
+        "snapshot" => again::<Stored>(bytes),
+        "request" => again::<Request>(bytes),
+        "answer" => again::<Answer>(bytes),
+        _ => None,
+    }
+}
+
+/// Reads frames until they end, and gives how many could be read as a request or as an answer.
+pub async fn read_frames(from: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
+    let mut understood = 0;
+    while let Some(frame) = frame::read(from).await? {
+        let request = frame.decode::<Request>().is_ok();
+        understood += usize::from(request || frame.decode::<Answer>().is_ok());
+    }
+    Ok(understood)
+}
+
+/// The metadata as it is after an entry of the log, or a peer's proposal, has been applied to it; none if the bytes are
+/// neither.
+pub fn applied(image: &Image, bytes: &[u8]) -> Option<Image> {
+    let index = image.index() + 1;
+    let proposal = match codec::decode::<Entry>(bytes) {
+        Ok(entry) => match entry.payload {
+            EntryPayload::Normal(proposal) => proposal,
+            EntryPayload::Blank | EntryPayload::Membership(_) => return None,
+        },
+        Err(_) => match codec::decode::<Request>(bytes).ok()? {
+            Request::Propose(proposal) => proposal,
+            Request::Register(registration) => {
+                engine::metadata::Command::RegisterBroker(registration).into()
+            }
+            _ => return None,
+        },
+    };
+    Some(image.apply_proposal(&proposal, index).0)
+}
+
+/// The metadata as a snapshot brings it to another node.
+pub fn transferred(image: &Image) -> Image {
+    let bytes = encode_image(image).expect("every image can be written");
+    decode_image(&bytes).expect("every image that was written can be read")
+}
+
+/// Opens a voter's metadata directory and applies what its log holds; gives the index of the last entry.
+pub async fn open_directory(env: &Env, config: &Arc<Config>, dir: &Path) -> io::Result<u64> {
+    let published = Arc::new(Published::new());
+    let opening = Opening {
+        env: env.clone(),
+        config: config.clone(),
+        published: published.clone(),
+    };
+    let opened = opening.open(dir, true)?;
+    let (mut log, mut machine) = opened.storage.expect("a voter has a log");
+    let first = machine.applied().map_or(0, |id| id.index.saturating_add(1));
+    let entries = log.try_get_log_entries(first..).await;
+    let entries = entries.map_err(io::Error::other)?;
+    machine.apply(entries).await.map_err(io::Error::other)?;
+    Ok(published.image().index())
+}

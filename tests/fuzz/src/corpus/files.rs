@@ -1,0 +1,123 @@
+//! Files of a log as one is left behind, and the small files beside it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use storage::disk::read_file;
+use storage::memory::MemoryDisk;
+use storage::{CacheBudget, Disk, Log, LogConfig, OpenState, checkpoint};
+use wire::Uuid;
+use wire::batch::Batch;
+use wire::record::BatchBuilder;
+
+use super::{Inputs, chunk};
+
+const DIR: &str = "/logs/topic-0";
+const EXTENSIONS: [&str; 4] = ["log", "index", "timeindex", "snapshot"];
+
+fn batch(base: i64, epoch: i32) -> Batch {
+    let mut builder = BatchBuilder::new(base)
+        .base_offset(base)
+        .leader_epoch(epoch)
+        .producer(4, 0, base as i32);
+    builder.append_at(base, Some(b"key"), Some(&[b'v'; 40]), &[]);
+    builder.build()
+}
+
+/// A log of a few segments, as a process that was killed leaves it.
+fn log(batches: i64) -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    disk.create_dir_all(Path::new("/logs")).expect("creates");
+    let config = LogConfig {
+        segment_bytes: 500,
+        index_interval_bytes: 64,
+        ..LogConfig::default()
+    };
+    let (mut log, _) = Log::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        config,
+        CacheBudget::new(0),
+        OpenState::default(),
+    )
+    .expect("opens");
+    for base in 0..batches {
+        let epoch = (base / 5) as i32;
+        log.assign_epoch(epoch, base);
+        log.append(&[batch(base, epoch)], 1_000).expect("appends");
+    }
+    let flushed = log.flush_plan().run().expect("syncs");
+    log.on_flushed(&flushed);
+    disk
+}
+
+/// The directory as the target `log_files` takes it.
+fn packed(disk: &MemoryDisk, left: [u8; 3]) -> Vec<u8> {
+    let mut out = left.to_vec();
+    for entry in disk.list(Path::new(DIR)).expect("it is there") {
+        let path = Path::new(DIR).join(&entry.name);
+        let content = read_file(disk, &path).expect("reads").unwrap_or_default();
+        let (base, kind) = match entry.name.split_once('.') {
+            Some((base, extension)) => {
+                let kind = EXTENSIONS.iter().position(|known| *known == extension);
+                (base.parse::<u8>().unwrap_or(0), kind)
+            }
+            None if entry.name == checkpoint::LEADER_EPOCH_FILE => (0, Some(10)),
+            None => continue,
+        };
+        let Some(kind) = kind else { continue };
+        out.push(kind as u8);
+        out.push(base);
+        chunk(&content, &mut out);
+    }
+    out
+}
+
+pub fn logs() -> Inputs {
+    let states = [
+        ("unclean", [0, 0, 0]),
+        ("clean", [1, 0, 0]),
+        ("trusted", [0, 9, 2]),
+    ];
+    let mut all = Inputs::new();
+    for batches in [0, 1, 12] {
+        for (name, left) in states {
+            all.push((format!("{name}-{batches}"), packed(&log(batches), left)));
+        }
+    }
+    let torn = packed(&log(4), [0, 0, 0]);
+    all.push(("torn".into(), torn[..torn.len() - 30].to_vec()));
+    all
+}
+
+pub fn checkpoints() -> Inputs {
+    let disk = MemoryDisk::new();
+    let path = Path::new("/file");
+    let take = |kind: u8| {
+        let content = read_file(&disk, path).expect("reads").expect("is there");
+        [&[kind][..], &content].concat()
+    };
+    let mut all = Inputs::new();
+    let offsets = [
+        (("web-logs".to_owned(), 3), 17),
+        (("a".to_owned(), 0), i64::MAX),
+    ];
+    checkpoint::write_offsets(&disk, path, &offsets.into()).expect("writes");
+    all.push(("offsets".into(), take(0)));
+    checkpoint::write_epochs(&disk, path, &[(0, 0), (4, 100)]).expect("writes");
+    all.push(("epochs".into(), take(1)));
+    let id = Uuid([7; 16]);
+    checkpoint::write_topic_id(&disk, path, id).expect("writes");
+    all.push(("topic-id".into(), take(2)));
+    let meta = checkpoint::MetaProperties {
+        cluster_id: "cluster".into(),
+        node_id: 2,
+        directory_id: id,
+    };
+    checkpoint::write_meta_properties(&disk, path, &meta).expect("writes");
+    all.push(("meta-properties".into(), take(3)));
+    let mark = checkpoint::CleanShutdown { broker_epoch: 12 };
+    checkpoint::write_clean_shutdown(&disk, path, mark).expect("writes");
+    all.push(("clean-shutdown".into(), take(4)));
+    all
+}
