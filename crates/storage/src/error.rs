@@ -30,6 +30,13 @@ pub enum Error {
     /// Bytes that are not what they must be, at a place where they cannot be repaired.
     #[error("{path}: {reason}")]
     Corrupt { path: PathBuf, reason: String },
+    /// The batch that holds the offset is not what was written. What is before and behind it can be read.
+    #[error("{path}: offset {offset} cannot be read: {reason}")]
+    Damaged {
+        path: PathBuf,
+        offset: i64,
+        reason: String,
+    },
     /// The caller's batches do not continue the log.
     #[error("batch at offset {base_offset} does not continue the log, which ends at {log_end}")]
     NotNext { base_offset: i64, log_end: i64 },

@@ -24,9 +24,10 @@ pub use config::LogConfig;
 pub use disk::{Disk, File, RealDisk, memory};
 pub use error::Error;
 pub use log::{
-    ColdRead, Cut, DeletedSegments, FlushPlan, Flushed, Log, OpenState, ReadPlan, Recovery,
+    ColdRead, Cut, DeletedSegments, FlushPlan, Flushed, Log, OpenState, ReadPlan, Recovery, Scrub,
     TimestampLookup, TimestampOffset,
 };
 pub use poison::Poison;
 pub use producers::ProducerEntry;
+pub use segment::walk::Damage;
 pub use space::Space;

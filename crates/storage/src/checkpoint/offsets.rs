@@ -16,7 +16,11 @@ pub const CLEANER_OFFSET_FILE: &str = "cleaner-offset-checkpoint";
 /// (topic, partition) → offset.
 pub type Offsets = BTreeMap<(String, i32), i64>;
 
-/// Reads such a file; one that is not there is empty.
+/// The entry that holds the CRC-32C of all others. Kafka's format has no checksum, and a changed digit reads well; as
+/// an entry of a topic that cannot be, it is nothing to Kafka.
+const CHECKSUM: &str = "#crc32c";
+
+/// Reads such a file; one that is not there is empty. Kafka's, which have no checksum, are read too.
 pub fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<Offsets, Error> {
     let Some(bytes) = read_file(disk, path)? else {
         return Ok(Offsets::new());
@@ -26,7 +30,24 @@ pub fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<Offsets, Error> {
         let entry = parse(line).ok_or_else(|| Error::corrupt(path, format!("line '{line}'")))?;
         offsets.insert(entry.0, entry.1);
     }
-    Ok(offsets)
+    let sum = offsets.remove(&(CHECKSUM.to_string(), 0));
+    match sum.is_some_and(|sum| sum != checksum(&offsets)) {
+        true => Err(Error::corrupt(path, "the checksum does not match")),
+        false => Ok(offsets),
+    }
+}
+
+fn checksum(offsets: &Offsets) -> i64 {
+    i64::from(crc32c::crc32c(lines(offsets).as_bytes()))
+}
+
+fn lines(offsets: &Offsets) -> String {
+    let mut text = String::new();
+    for ((topic, partition), offset) in offsets {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{topic} {partition} {offset}");
+    }
+    text
 }
 
 fn parse(line: &str) -> Option<((String, i32), i64)> {
@@ -42,10 +63,11 @@ fn parse(line: &str) -> Option<((String, i32), i64)> {
 
 /// Replaces such a file, durably.
 pub fn write_offsets(disk: &dyn Disk, path: &Path, offsets: &Offsets) -> Result<(), Error> {
-    let mut text = format!("0\n{}\n", offsets.len());
-    for ((topic, partition), offset) in offsets {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{topic} {partition} {offset}");
-    }
+    let count = offsets.len() + 1;
+    let text = format!(
+        "0\n{count}\n{}{CHECKSUM} 0 {}\n",
+        lines(offsets),
+        checksum(offsets)
+    );
     disk::write_atomic(disk, path, text.as_bytes())
 }

@@ -112,7 +112,9 @@ impl Log {
                 .largest(&*self.disk)?
                 .map_or(0, |l| l.timestamp);
             let young = lag > 0 && now_ms.saturating_sub(newest.max(0) as u64) < lag;
-            if self.segment_end(i) > limit || young {
+            // What is damaged stays as it is, for who can still read some of it.
+            let damaged = !self.segments[i].damage.is_empty();
+            if self.segment_end(i) > limit || young || damaged {
                 return Ok(i);
             }
         }

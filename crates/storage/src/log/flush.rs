@@ -40,6 +40,11 @@ impl FlushState {
         self.snapshots.push((self.directory_changes, path));
     }
 
+    /// Counts truncations.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub fn truncated(&mut self) {
         self.generation += 1;
     }
@@ -218,6 +223,9 @@ impl Log {
             .retain(|(change, _)| *change > flushed.directory_changes);
         self.recovery_point = self.recovery_point.max(flushed.offset);
         self.claimed_recovery_point = self.claimed_recovery_point.max(self.recovery_point);
+        let (durable, claimed) = (self.recovery_point, self.claimed_recovery_point);
+        self.truncation
+            .end(&*self.disk, &self.dir, durable, claimed);
         for i in 0..self.segments.len() {
             // A segment that ends at the offset may have been the active one, whose indexes the plan left out.
             let durable = match self.segments.get(i + 1) {

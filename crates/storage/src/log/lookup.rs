@@ -1,17 +1,13 @@
 //! Offsets by time, for ListOffsets. The indexes lead to one batch, and only that one is decoded.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use bytes::Bytes;
 use wire::batch::{Batch, BatchHeader, TimestampType};
 use wire::record;
 
 use super::Log;
-use crate::disk::{self, File};
-use crate::segment::find_from;
 use crate::segment::index::{Floor, OffsetEntry, TimeEntry};
-use crate::{Error, compression};
+use crate::segment::view::View;
+use crate::{Error, compression, disk};
 
 /// A record's place and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +19,7 @@ pub struct TimestampOffset {
 
 /// A lookup that reads, to be run where blocking is fine.
 pub struct TimestampLookup {
-    segment: Option<View>,
+    segment: Option<Timed>,
     wanted: Wanted,
     log_start: i64,
     decompressed_bytes_max: usize,
@@ -37,11 +33,9 @@ enum Wanted {
     Largest(TimeEntry),
 }
 
-/// A segment as it was when the plan was made.
-struct View {
-    path: PathBuf,
-    file: Arc<dyn File>,
-    size: u64,
+/// A segment and where to look in its indexes.
+struct Timed {
+    view: View,
     time: Floor<TimeEntry>,
     index: Floor<OffsetEntry>,
 }
@@ -79,7 +73,7 @@ impl Log {
         Ok(self.lookup(Some(view), Wanted::Largest(largest)))
     }
 
-    fn view(&self, i: usize, timestamp: i64) -> Result<View, Error> {
+    fn view(&self, i: usize, timestamp: i64) -> Result<Timed, Error> {
         let (disk, segment) = (&*self.disk, &self.segments[i]);
         let time = segment.time_index.floor(disk, timestamp)?;
         let index = match &time {
@@ -87,16 +81,14 @@ impl Log {
             // The entry will be one of those in the file, so its neighbour in the other index is there too.
             _ => segment.index.floor_in_file(disk)?,
         };
-        Ok(View {
-            path: segment.path().to_path_buf(),
-            file: segment.file(disk)?,
-            size: segment.size,
+        Ok(Timed {
+            view: segment.view(disk)?,
             time,
             index,
         })
     }
 
-    fn lookup(&self, segment: Option<View>, wanted: Wanted) -> TimestampLookup {
+    fn lookup(&self, segment: Option<Timed>, wanted: Wanted) -> TimestampLookup {
         TimestampLookup {
             segment,
             wanted,
@@ -109,24 +101,21 @@ impl Log {
 impl TimestampLookup {
     /// Blocks. `None` if there is no such record.
     pub fn run(self) -> Result<Option<TimestampOffset>, Error> {
-        let Some(view) = self.segment else {
+        let Some(timed) = self.segment else {
             return Ok(None);
         };
+        let view = &timed.view;
         let (timestamp, ends_at) = match self.wanted {
             Wanted::NotBefore(timestamp) => (timestamp, None),
             Wanted::Largest(largest) => (largest.timestamp, Some(largest.offset)),
         };
-        let start = match view.time.find(timestamp)? {
-            Some(entry) => view.index.find(entry.offset)?,
-            None => None,
-        };
-        let position = start.map_or(0, |entry| u64::from(entry.position));
+        let start = timed.start(timestamp)?;
         let log_start = self.log_start;
         let wanted = |h: &BatchHeader| match ends_at {
             Some(offset) => h.last_offset() >= offset,
             None => h.max_timestamp >= timestamp && h.last_offset() >= log_start,
         };
-        let found = find_from(&*view.file, &view.path, position, view.size, wanted)?;
+        let found = view.find(start, wanted)?;
         let Some((position, header)) = found else {
             return Ok(None);
         };
@@ -145,6 +134,25 @@ impl TimestampLookup {
             offset: header.base_offset.max(log_start),
             leader_epoch: header.partition_leader_epoch,
         })))
+    }
+}
+
+impl Timed {
+    /// The index entry to look from on. Nothing with `timestamp` or later is before the batch that the time index names,
+    /// if that batch has the time which the entry says.
+    fn start(&self, timestamp: i64) -> Result<Option<OffsetEntry>, Error> {
+        let Some(entry) = self.time.find(timestamp)? else {
+            return Ok(None);
+        };
+        let start = self.index.find(entry.offset)?;
+        let named = self.view.find(start, |h| h.last_offset() >= entry.offset)?;
+        let confirmed = named.is_some_and(|(_, header)| {
+            header.last_offset() == entry.offset && header.max_timestamp == entry.timestamp
+        });
+        if !confirmed {
+            self.view.distrust();
+        }
+        Ok(start.filter(|_| confirmed))
     }
 }
 

@@ -2,13 +2,16 @@
 //! takes long (cold reads, fsyncs, lookups by time) is handed out as a plan that runs without the lock.
 
 mod append;
+mod damage;
 mod flush;
 mod lookup;
 mod open;
 mod opening;
 mod read;
 mod retention;
+mod scrub;
 mod truncate;
+mod truncation;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +30,7 @@ pub use lookup::{TimestampLookup, TimestampOffset};
 pub use open::{Cut, OpenState, Recovery};
 pub use read::{ColdRead, ReadPlan};
 pub use retention::DeletedSegments;
+pub use scrub::Scrub;
 
 pub struct Log {
     pub(crate) disk: Arc<dyn Disk>,
@@ -43,6 +47,7 @@ pub struct Log {
     pub(crate) recovery_point: i64,
     /// The largest recovery point that a checkpoint may hold; after a truncation it is beyond the real one.
     claimed_recovery_point: i64,
+    truncation: truncation::Truncation,
     pub(crate) producers: ProducerTable,
     /// (leader epoch, its first offset), both growing.
     epochs: Vec<(i32, i64)>,

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::Log;
 use super::opening::Opening;
+use super::truncation::Truncation;
 use crate::cache::CacheBudget;
 use crate::config::LogConfig;
 use crate::disk::{Disk, read_file, remove_if_there};
 use crate::producers::{self, ProducerEntry, ProducerTable};
-use crate::segment::scan::{Found, Scanner};
+use crate::segment::walk::{Damage, Step, Walk};
 use crate::segment::{SNAPSHOT, file_path};
 use crate::{Error, Poison, Space, checkpoint, compaction};
 
@@ -37,6 +40,8 @@ pub struct OpenState {
 pub struct Recovery {
     /// The tail that was not whole, if there was one.
     pub cut: Option<Cut>,
+    /// What was durable once and cannot be read any more.
+    pub damage: Vec<Damage>,
     pub epochs: Vec<(i32, i64)>,
     pub producers: Vec<ProducerEntry>,
     pub next_offset: i64,
@@ -65,6 +70,7 @@ impl Log {
         }
         compaction::finish_swaps(&*disk, dir)?;
         let mut opening = Opening {
+            truncation: Truncation::read(&*disk, dir)?,
             disk,
             dir: dir.to_path_buf(),
             files: BTreeMap::new(),
@@ -83,6 +89,7 @@ impl Log {
         log.restore_state(&opening, scanned_from)?;
         let recovery = Recovery {
             cut,
+            damage: log.damage().cloned().collect(),
             epochs: log.epochs.clone(),
             producers: log.producers(),
             next_offset: log.next_offset,
@@ -95,9 +102,24 @@ impl Log {
         let trusted = scanned_from.unwrap_or(self.next_offset);
         let path = self.dir.join(checkpoint::LEADER_EPOCH_FILE);
         let epochs = checkpoint::read_epochs(&*self.disk, &path);
-        let known = epochs.as_ref().is_ok_and(|epochs| !epochs.is_empty());
-        self.epochs = epochs.unwrap_or_default();
-        self.epochs.retain(|(_, start)| *start < trusted);
+        let mut epochs = epochs.unwrap_or_else(without_epochs);
+        epochs.retain(|(_, start)| *start < trusted);
+        if let Some(wrong) = self.first_wrong(&epochs, trusted) {
+            let reason = format!(
+                "epoch {} is not what batches from {} on have",
+                wrong.0, wrong.1
+            );
+            epochs = without_epochs(Error::corrupt(&path, reason));
+        }
+        // They were cut at a log start that is further on than the one which the last checkpoint has.
+        if epochs
+            .first()
+            .is_some_and(|(_, start)| *start > self.log_start)
+        {
+            epochs.clear();
+        }
+        let known = !epochs.is_empty();
+        self.epochs = epochs;
         let (snapshot, entries) = self.newest_snapshot(opening, trusted)?;
         self.producers = ProducerTable::from_entries(entries);
         let first = self.segments[0].base_offset;
@@ -105,6 +127,27 @@ impl Log {
         self.replay(snapshot.unwrap_or(first), epochs_from)?;
         self.trim_epochs();
         self.prune_snapshots(&opening.snapshots)
+    }
+
+    /// No checksum covers the checkpoint, but the batches have their epochs too: the first entry that they contradict.
+    fn first_wrong(&self, epochs: &[(i32, i64)], end: i64) -> Option<(i32, i64)> {
+        let epoch_at = |offset: i64| {
+            let segment = &self.segments[self.segment_of(offset)];
+            let found = segment.find(&*self.disk, offset).ok().flatten()?;
+            let header = found.1;
+            // Where compaction has left nothing at the offset, there is nothing to compare.
+            (header.base_offset <= offset).then_some(header.partition_leader_epoch)
+        };
+        let ends = epochs.iter().skip(1).map(|(_, start)| *start).chain([end]);
+        let is_wrong = |((epoch, start), end): &(&(i32, i64), i64)| {
+            let differs = |offset: i64| epoch_at(offset).is_some_and(|at| at != *epoch);
+            differs((*start).max(self.log_start)) || differs(end - 1)
+        };
+        epochs
+            .iter()
+            .zip(ends)
+            .find(is_wrong)
+            .map(|(wrong, _)| *wrong)
     }
 
     fn newest_snapshot(
@@ -133,19 +176,23 @@ impl Log {
             return Ok(());
         }
         for i in self.segment_of(from)..self.segments.len() {
+            let end = self.segment_end(i);
             let segment = &self.segments[i];
             let file = segment.file(&*self.disk)?;
             let path = segment.path().to_path_buf();
-            let mut scanner = Scanner::sequential(&*file, segment.size);
-            let mut position = 0;
+            let mut damage = Vec::new();
+            let known = segment.damage.clone();
+            let base = segment.base_offset;
+            let mut walk = Walk::headers(&*file, segment.size, base, end, known);
             loop {
-                let found = scanner.header(position);
-                let header = match found.map_err(|e| Error::io("read", &path, e))? {
-                    Found::Batch(header) => header,
-                    Found::End => break,
-                    Found::Broken(why) => return Err(Error::corrupt(&path, why.to_string())),
+                let header = match walk.step().map_err(|e| Error::io("read", &path, e))? {
+                    Step::Batch(_, header) => header,
+                    Step::Bad(bad) => {
+                        damage.push(bad.damage(end));
+                        continue;
+                    }
+                    Step::End => break,
                 };
-                position += header.size_bytes() as u64;
                 if header.base_offset >= producers_from {
                     self.producers.apply(&header);
                 }
@@ -153,9 +200,16 @@ impl Log {
                     self.assign_epoch(header.partition_leader_epoch, header.base_offset);
                 }
             }
+            self.segments[i].note_damage(damage);
         }
         Ok(())
     }
+}
+
+/// They are read off the batches then.
+fn without_epochs(error: Error) -> Vec<(i32, i64)> {
+    warn!(%error, "going on without the checkpoint of leader epochs");
+    Vec::new()
 }
 
 fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {

@@ -9,12 +9,14 @@ use tracing::warn;
 use super::Log;
 use super::flush::FlushState;
 use super::open::{Cut, OpenState};
+use super::truncation::Truncation;
 use crate::Error;
 use crate::cache::{CacheBudget, LogCache};
 use crate::config::LogConfig;
 use crate::disk::{Disk, Entry, remove_if_there};
 use crate::producers::ProducerTable;
 use crate::segment::scan::{Found, Scanner};
+use crate::segment::walk::{Damage, Step, Walk};
 use crate::segment::{EXTENSIONS, FileSizes, INDEX, LOG, SNAPSHOT, Segment, TIMEINDEX, file_path};
 
 /// A log while it is being opened.
@@ -28,6 +30,7 @@ pub(super) struct Opening {
     pub config: LogConfig,
     pub start: OpenState,
     pub cut: Option<Cut>,
+    pub truncation: Truncation,
 }
 
 impl Opening {
@@ -83,8 +86,8 @@ impl Opening {
         let point = self.start.recovery_point;
         let checked = bases.partition_point(|base| *base < point).max(1) - 1;
         let mut segments = Vec::with_capacity(bases.len());
-        for base in &bases[..checked] {
-            segments.push(self.open_or_index(*base)?);
+        for (base, following) in bases[..checked].iter().zip(&bases[1..]) {
+            segments.push(self.open_or_index(*base, Some(*following))?);
         }
         let mut next = bases[checked];
         for (i, base) in bases.iter().enumerate().skip(checked) {
@@ -92,7 +95,7 @@ impl Opening {
                 self.cut_from(&bases[i..], next, 0, reason)?;
                 break;
             }
-            let (segment, end) = self.check(*base)?;
+            let (segment, end) = self.check(*base, bases.get(i + 1).copied())?;
             segments.push(segment);
             next = end;
             if self.cut.is_some() {
@@ -100,7 +103,23 @@ impl Opening {
                 break;
             }
         }
+        if let Some(last) = segments.last()
+            && last.damage.last().is_some_and(|d| d.to >= next)
+        {
+            // What is appended must not stand behind bytes that nobody understands.
+            segments.push(Segment::create(
+                &*self.disk,
+                &self.dir,
+                next,
+                self.start.now_ms,
+            )?);
+        }
         Ok((segments, next, Some(bases[checked])))
+    }
+
+    /// All below was durable once: what is not whole there has been changed by the disk.
+    fn durable(&self) -> i64 {
+        self.truncation.limit(self.start.recovery_point)
     }
 
     /// Why a segment cannot follow what ends at `next`.
@@ -114,18 +133,19 @@ impl Opening {
     /// All segments as they are, and the log end; `None` if the end is not as a clean shutdown leaves it.
     fn trusted(&mut self, bases: &[i64]) -> Result<Option<(Vec<Segment>, i64)>, Error> {
         let mut segments = Vec::with_capacity(bases.len());
-        for base in bases {
-            segments.push(self.open_or_index(*base)?);
+        for (i, base) in bases.iter().enumerate() {
+            segments.push(self.open_or_index(*base, bases.get(i + 1).copied())?);
         }
         let Some(last) = segments.last_mut() else {
             return Ok(None);
         };
         last.note_tail(&*self.disk)?;
+        let view = last.view(&*self.disk)?;
+        let mut scanner = Scanner::sparse(&*view.file, last.size);
         let start = last.index.last(&*self.disk)?;
-        let mut position = start.map_or(0, |entry| u64::from(entry.position));
+        let start = view.start(&mut scanner, start);
+        let mut position = start.map_err(|e| Error::io("read", last.path(), e))?;
         let mut next = last.base_offset;
-        let file = last.file(&*self.disk)?;
-        let mut scanner = Scanner::sparse(&*file, last.size);
         loop {
             match scanner.header(position) {
                 Ok(Found::Batch(header)) => {
@@ -143,46 +163,52 @@ impl Opening {
     }
 
     /// A segment that is trusted; an index that is missing is made anew.
-    fn open_or_index(&mut self, base: i64) -> Result<Segment, Error> {
+    fn open_or_index(&mut self, base: i64, following: Option<i64>) -> Result<Segment, Error> {
         let sizes = self.files[&base];
         match Segment::existing(&self.dir, base, sizes, self.start.now_ms) {
             Some(segment) => Ok(segment),
-            None => self.check(base).map(|(segment, _)| segment),
+            None => self.check(base, following).map(|(segment, _)| segment),
         }
     }
 
-    /// Reads a whole segment, makes its indexes anew, and cuts it where it is not whole.
-    fn check(&mut self, base: i64) -> Result<(Segment, i64), Error> {
+    /// Reads a whole segment and makes its indexes anew. Where it is not whole, it is cut, unless what is there was
+    /// durable once: then what is behind it stays.
+    fn check(&mut self, base: i64, following: Option<i64>) -> Result<(Segment, i64), Error> {
         let (disk, dir) = (&*self.disk, &self.dir);
         let size = self.files[&base].log;
         let mut segment = Segment::unindexed(disk, dir, base, size, self.start.now_ms)?;
         let file = segment.file(disk)?;
         let io = |e| Error::io("read", &file_path(dir, base, LOG), e);
-        let mut scanner = Scanner::sequential(&*file, size);
-        let (mut position, mut next) = (0, base);
+        let durable = self.durable();
+        let lost_to = following.unwrap_or(i64::MAX).min(durable);
+        let mut walk = Walk::new(&*file, size, base, following.unwrap_or(i64::MAX));
+        let mut damage = Vec::new();
         let broken = loop {
-            let header = match scanner.header(position).map_err(io)? {
-                Found::Batch(header) => header,
-                Found::End => break None,
-                Found::Broken(why) => break Some(why.to_string()),
-            };
-            if header.base_offset < next || header.last_offset() - base > i64::from(i32::MAX) {
-                break Some(format!("offset {} after {next}", header.base_offset));
+            match walk.step().map_err(io)? {
+                Step::Batch(position, header) => {
+                    segment.note(disk, &header, position, &self.config)?;
+                }
+                Step::Bad(bad) if bad.from < durable => damage.push(bad.damage(lost_to)),
+                Step::Bad(bad) => break Some(bad),
+                Step::End => break None,
             }
-            if !scanner.crc_matches(position, &header).map_err(io)? {
-                break Some("the CRC does not match".to_string());
-            }
-            segment.note(disk, &header, position, &self.config)?;
-            position += header.size_bytes() as u64;
-            next = header.next_offset();
         };
-        if let Some(reason) = broken {
+        let mut next = walk.next();
+        if let Some(bad) = broken {
             // Durable at once: what was cut must not come back behind what is appended next.
-            let truncated = file.truncate(position).and_then(|()| file.sync_data());
+            let truncated = file.truncate(bad.position).and_then(|()| file.sync_data());
             truncated.map_err(|e| Error::io("truncate", segment.path(), e))?;
-            segment.size = position;
-            self.cut_from(&[], next, size - position, reason)?;
+            segment.size = bad.position;
+            next = bad.from;
+            self.cut_from(&[], next, size - bad.position, bad.reason)?;
+        } else if next < lost_to && following.is_none() {
+            // Where the file still has something there, that is damaged already.
+            if damage.last().is_none_or(|d: &Damage| d.to < lost_to) {
+                damage.push(Damage::lost(next, lost_to, size));
+            }
+            next = lost_to;
         }
+        segment.note_damage(damage);
         segment.seal(&*self.disk)?;
         Ok((segment, next))
     }
@@ -216,13 +242,13 @@ impl Opening {
     }
 
     pub fn log(
-        &self,
+        &mut self,
         segments: Vec<Segment>,
         next: i64,
         budget: Arc<CacheBudget>,
     ) -> Result<Log, Error> {
         let first = segments.first().map_or(0, |s| s.base_offset);
-        let point = self.start.recovery_point.min(next);
+        let point = self.durable().min(next);
         let recovery_point = if self.start.clean && self.cut.is_none() {
             next
         } else {
@@ -243,6 +269,7 @@ impl Opening {
             next_offset: next,
             recovery_point,
             claimed_recovery_point: self.start.recovery_point.max(recovery_point),
+            truncation: std::mem::take(&mut self.truncation),
             producers: ProducerTable::default(),
             epochs: Vec::new(),
             flush,

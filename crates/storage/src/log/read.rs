@@ -1,16 +1,13 @@
 //! Reading whole batches: from memory at once, or as a plan that reads the file without the log's lock.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
+use bytes::Bytes;
 use wire::Records;
-use wire::batch::{BatchHeader, HEADER_LEN};
+use wire::batch::{Batch, BatchHeader, HEADER_LEN};
 
 use super::Log;
-use crate::Error;
-use crate::disk::{self, File};
-use crate::segment::find_from;
 use crate::segment::index::{Floor, OffsetEntry};
+use crate::segment::view::View;
+use crate::{Error, disk};
 
 /// Segments that a cold read looks into: compaction can leave some without a batch for the offset.
 const SEGMENTS_MAX: usize = 8;
@@ -35,24 +32,17 @@ impl ReadPlan {
 
 /// A read of the disk, to be run where blocking is fine.
 pub struct ColdRead {
-    segments: Vec<View>,
+    segments: Vec<(View, Floor<OffsetEntry>)>,
     from: i64,
     below: i64,
     max_bytes: usize,
     at_least_one: bool,
 }
 
-/// A segment as it was when the plan was made. Its open file outlives its deletion.
-struct View {
-    path: PathBuf,
-    file: Arc<dyn File>,
-    size: u64,
-    start: Floor<OffsetEntry>,
-}
-
 impl Log {
     /// The whole batches from the one that holds `from` on which end below `below`, up to `max_bytes`; the first even
-    /// if it is bigger when `at_least_one`. `Error::OutOfRange` outside of [log start, log end].
+    /// if it is bigger when `at_least_one`. `Error::OutOfRange` outside of [log start, log end], `Error::Damaged` where
+    /// the batch is known not to be what was written.
     pub fn read(
         &self,
         from: i64,
@@ -70,6 +60,17 @@ impl Log {
         if let Some(records) = self.cache.read(from, below, max_bytes, at_least_one) {
             return Ok(ReadPlan::Ready(records));
         }
+        let below = match self.damage_at_or_after(from) {
+            Some((path, damage)) if damage.from <= from => {
+                return Err(Error::Damaged {
+                    path: path.to_path_buf(),
+                    offset: from,
+                    reason: damage.reason.clone(),
+                });
+            }
+            Some((_, damage)) => below.min(damage.from),
+            None => below,
+        };
         let first = self.segment_of(from);
         let mut segments = Vec::new();
         let filled = self.segments[first..]
@@ -79,12 +80,13 @@ impl Log {
             if segment.base_offset >= below {
                 break;
             }
-            segments.push(View {
-                path: segment.path().to_path_buf(),
-                file: segment.file(&*self.disk)?,
-                size: segment.size,
-                start: segment.start_of(&*self.disk, from)?,
-            });
+            let start = segment.start_of(&*self.disk, from)?;
+            let mut view = segment.view(&*self.disk)?;
+            // What is damaged may claim to be below any offset.
+            if let Some(damage) = segment.damage.iter().find(|d| d.from > from) {
+                view.size = damage.position();
+            }
+            segments.push((view, start));
         }
         Ok(ReadPlan::Cold(ColdRead {
             segments,
@@ -97,13 +99,14 @@ impl Log {
 }
 
 impl ColdRead {
-    /// Blocks.
+    /// Blocks. Every batch is held against its CRC: what the disk has changed is given to nobody.
     pub fn run(self) -> Result<Records, Error> {
         let wanted = |header: &BatchHeader| header.last_offset() >= self.from;
-        for view in self.segments {
-            let start = view.start.find(self.from)?;
-            let position = start.map_or(0, |entry| u64::from(entry.position));
-            let found = find_from(&*view.file, &view.path, position, view.size, wanted)?;
+        for (view, start) in &self.segments {
+            let start = start.find(self.from)?;
+            let found = view
+                .find(start, wanted)
+                .map_err(|e| self.damaged(view, e))?;
             let Some((position, first)) = found else {
                 continue;
             };
@@ -120,26 +123,54 @@ impl ColdRead {
             let length = length.min((view.size - position) as usize);
             let bytes = disk::read(&*view.file, position, length)
                 .map_err(|e| Error::io("read", &view.path, e))?;
-            let whole = whole_batches(&bytes, self.below);
-            return Ok(Records::from(bytes.slice(..whole)));
+            return match sound_batches(&bytes, self.below) {
+                (0, Some(reason)) => Err(Error::Damaged {
+                    path: view.path.clone(),
+                    offset: self.from.max(first.base_offset),
+                    reason,
+                }),
+                (whole, _) => Ok(Records::from(bytes.slice(..whole))),
+            };
         }
         Ok(Records::default())
     }
-}
 
-/// How many of the bytes are whole batches that end below `below`.
-fn whole_batches(bytes: &[u8], below: i64) -> usize {
-    let mut position = 0;
-    while bytes.len() - position >= HEADER_LEN {
-        match BatchHeader::parse(&bytes[position..]) {
-            Ok(header)
-                if header.last_offset() < below
-                    && header.size_bytes() <= bytes.len() - position =>
-            {
-                position += header.size_bytes();
-            }
-            _ => break,
+    fn damaged(&self, view: &View, error: Error) -> Error {
+        match error {
+            Error::Corrupt { reason, .. } => Error::Damaged {
+                path: view.path.clone(),
+                offset: self.from,
+                reason,
+            },
+            error => error,
         }
     }
-    position
+}
+
+/// How many of the bytes are whole batches that end below `below`, up to one that is not what was written, and why.
+fn sound_batches(bytes: &Bytes, below: i64) -> (usize, Option<String>) {
+    let (mut position, mut next) = (0, 0);
+    while bytes.len() - position >= HEADER_LEN {
+        let header = match BatchHeader::parse(&bytes[position..]) {
+            Ok(header) => header,
+            Err(why) => return (position, Some(why.to_string())),
+        };
+        let end = position + header.size_bytes();
+        if header.last_offset() >= below || end > bytes.len() {
+            break;
+        }
+        let batch = Batch {
+            header,
+            bytes: bytes.slice(position..end),
+        };
+        if let Err(why) = batch.verify_crc() {
+            return (position, Some(why.to_string()));
+        }
+        if header.base_offset < next {
+            let reason = format!("offset {} after {next}", header.base_offset);
+            return (position, Some(reason));
+        }
+        (position, next) = (end, header.next_offset());
+    }
+    (position, None)
 }

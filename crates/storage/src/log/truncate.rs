@@ -24,6 +24,11 @@ impl Log {
     fn cut_end(&mut self, offset: i64) -> Result<(), Error> {
         self.begin_truncation(offset);
         let disk = self.disk.clone();
+        let claimed = self.claimed_recovery_point;
+        // A batch that reaches over the offset goes too.
+        let begin = self.cut_position(self.segment_of(offset), offset)?;
+        let end = begin.map_or(offset, |(_, begin)| begin.min(offset));
+        self.truncation.begin(&*disk, &self.dir, end, claimed)?;
         // From the end, so that an interruption leaves no hole.
         let segments = self.segments.len();
         while self.segments.len() > 1 && self.active().base_offset >= offset {
@@ -36,9 +41,9 @@ impl Log {
             self.sync_dir()?;
         }
         self.next_offset = offset;
-        match self.active().find(&*disk, offset)? {
-            Some((position, header)) => {
-                self.next_offset = offset.min(header.base_offset);
+        match self.cut_position(self.segments.len() - 1, offset)? {
+            Some((position, begin)) => {
+                self.next_offset = offset.min(begin);
                 self.active_mut().truncate(&*disk, position, offset)?;
             }
             // A segment that was closed is whole, and is appended to again.
@@ -59,6 +64,17 @@ impl Log {
         self.sync_dir()
     }
 
+    /// Where the first of what must go is in a segment, and the offset that it begins with.
+    fn cut_position(&self, segment: usize, offset: i64) -> Result<Option<(u64, i64)>, Error> {
+        let segment = &self.segments[segment];
+        let damage = segment.damage.iter().find(|d| d.to > offset);
+        if let Some(damage) = damage.filter(|d| d.from <= offset) {
+            return Ok(Some((damage.position(), damage.from)));
+        }
+        let found = segment.find(&*self.disk, offset)?;
+        Ok(found.map(|(position, header)| (position, header.base_offset)))
+    }
+
     /// Removes everything; the log is empty and begins at `offset`.
     pub fn truncate_fully_and_start_at(&mut self, offset: i64) -> Result<(), Error> {
         self.poison.check()?;
@@ -68,6 +84,10 @@ impl Log {
 
     fn start_over(&mut self, offset: i64) -> Result<(), Error> {
         self.begin_truncation(i64::MIN);
+        let (disk, claimed) = (self.disk.clone(), self.claimed_recovery_point);
+        // The least that the log has ever held: whatever is found at its beginning was on its way out.
+        let least = self.segments[0].base_offset.min(offset);
+        self.truncation.begin(&*disk, &self.dir, least, claimed)?;
         let now_ms = self.active().opened_ms;
         let bases: Vec<i64> = self.segments.iter().map(|s| s.base_offset).collect();
         for base in bases.iter().rev() {

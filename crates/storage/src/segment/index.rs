@@ -5,6 +5,8 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use wire::batch::BatchHeader;
+
 use crate::Error;
 use crate::disk::{Disk, File};
 use crate::error::is_no_space;
@@ -54,6 +56,15 @@ impl Entry for OffsetEntry {
 pub(crate) struct TimeEntry {
     pub timestamp: i64,
     pub offset: i64,
+}
+
+impl TimeEntry {
+    pub fn of(header: &BatchHeader) -> TimeEntry {
+        TimeEntry {
+            timestamp: header.max_timestamp,
+            offset: header.last_offset(),
+        }
+    }
 }
 
 impl Entry for TimeEntry {
@@ -242,10 +253,10 @@ pub(crate) enum Floor<E> {
 
 impl<E: Entry> Floor<E> {
     /// Finishes the search; reads.
-    pub fn find(self, key: i64) -> Result<Option<E>, Error> {
+    pub fn find(&self, key: i64) -> Result<Option<E>, Error> {
         match self {
             Floor::None => Ok(None),
-            Floor::Known(entry) => Ok(Some(entry)),
+            Floor::Known(entry) => Ok(Some(*entry)),
             Floor::Search(search) => match search.partition_point(|e| e.key() <= key)? {
                 0 => Ok(None),
                 n => search.get(n - 1).map(Some),

@@ -2,6 +2,8 @@
 
 pub(crate) mod index;
 pub(crate) mod scan;
+pub(crate) mod view;
+pub(crate) mod walk;
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use crate::disk::{Disk, File};
 use crate::{Error, Poison};
 use index::{Entry, Floor, Index, OffsetEntry, TimeEntry, open_once};
 use scan::{Found, Scanner};
+use view::{Distrust, View, behind};
+use walk::Damage;
 
 pub(crate) const LOG: &str = "log";
 pub(crate) const INDEX: &str = "index";
@@ -41,6 +45,9 @@ pub(crate) struct Segment {
     pub opened_ms: u64,
     /// Whether bytes were appended since the last fsync.
     pub dirty: bool,
+    /// What cannot be read of it, as far as is known, in the order of offsets.
+    pub damage: Arc<[Damage]>,
+    distrust: Distrust,
     path: PathBuf,
     file: OnceLock<Arc<dyn File>>,
     since_index_entry: u64,
@@ -76,6 +83,8 @@ impl Segment {
             first_timestamp: None,
             opened_ms: now_ms,
             dirty: true,
+            damage: Arc::new([]),
+            distrust: Distrust::default(),
             path,
             file: OnceLock::from(file),
             since_index_entry: 0,
@@ -117,6 +126,8 @@ impl Segment {
             first_timestamp: None,
             opened_ms: now_ms,
             dirty: false,
+            damage: Arc::new([]),
+            distrust: Distrust::default(),
             path: file_path(dir, base, LOG),
             file: OnceLock::new(),
             since_index_entry: 0,
@@ -140,6 +151,8 @@ impl Segment {
             first_timestamp: None,
             opened_ms: now_ms,
             dirty: true,
+            damage: Arc::new([]),
+            distrust: Distrust::default(),
             path: file_path(dir, base, LOG),
             file: OnceLock::new(),
             since_index_entry: 0,
@@ -232,10 +245,7 @@ impl Segment {
         self.first_timestamp.get_or_insert(header.max_timestamp);
         let largest = self.largest.get().map_or(-1, |l| l.timestamp);
         if header.max_timestamp > largest {
-            self.largest = OnceLock::from(TimeEntry {
-                timestamp: header.max_timestamp,
-                offset: header.last_offset(),
-            });
+            self.largest = OnceLock::from(TimeEntry::of(header));
         }
         if self.since_index_entry > config.index_interval_bytes {
             let entry = OffsetEntry {
@@ -252,7 +262,7 @@ impl Segment {
 
     /// Adds the largest timestamp to the time index, if it is beyond the last entry's.
     fn push_time(&mut self, disk: &dyn Disk) -> Result<(), Error> {
-        let Some(largest) = self.largest.get().copied() else {
+        let Some(largest) = self.largest.get().filter(|l| l.timestamp >= 0).copied() else {
             return Ok(());
         };
         let last = self.time_index.last(disk)?;
@@ -282,13 +292,71 @@ impl Segment {
 
     /// The largest timestamp; `None` if no record has one.
     pub fn largest(&self, disk: &dyn Disk) -> Result<Option<TimeEntry>, Error> {
-        if let Some(largest) = self.largest.get() {
-            return Ok(Some(*largest));
+        let largest = match self.largest.get() {
+            Some(largest) => *largest,
+            None => {
+                let found = self.look_for_largest(disk)?;
+                *self.largest.get_or_init(|| found)
+            }
+        };
+        Ok(Some(largest).filter(|largest| largest.timestamp >= 0))
+    }
+
+    /// What the last entry of the time index says, where the batches do not say otherwise: no checksum covers an index,
+    /// and what is deleted for a wrong time is gone.
+    fn look_for_largest(&self, disk: &dyn Disk) -> Result<TimeEntry, Error> {
+        let view = self.view(disk)?;
+        let none = TimeEntry {
+            timestamp: -1,
+            offset: self.base_offset,
+        };
+        let last = self.time_index.last(disk)?;
+        let named = match last {
+            Some(last) => match self.find(disk, last.offset) {
+                Err(Error::Corrupt { .. }) => None,
+                found => found?,
+            },
+            None => None,
+        };
+        let named = named.filter(|(_, header)| last == Some(TimeEntry::of(header)));
+        let mut largest = last.filter(|_| named.is_some()).unwrap_or(none);
+        let from = named.map_or(0, |(position, _)| position);
+        view.each(from, |header| {
+            if header.max_timestamp > largest.timestamp {
+                largest = TimeEntry::of(header);
+            }
+        })?;
+        if Some(largest) != last && largest != none {
+            view.distrust();
         }
-        match self.time_index.last(disk)? {
-            Some(last) => Ok(Some(*self.largest.get_or_init(|| last))),
-            None => Ok(None),
+        Ok(largest)
+    }
+
+    /// Adds what has been found to be damaged.
+    pub fn note_damage(&mut self, found: Vec<Damage>) {
+        let known = |new: &Damage| self.damage.iter().any(|d| d.covers(new));
+        let new: Vec<Damage> = found.into_iter().filter(|new| !known(new)).collect();
+        if new.is_empty() {
+            return;
         }
+        let kept = self
+            .damage
+            .iter()
+            .filter(|old| !new.iter().any(|n| n.covers(old)));
+        let mut all: Vec<Damage> = kept.cloned().chain(new.iter().cloned()).collect();
+        all.sort_by_key(|d| d.from);
+        self.damage = all.into();
+    }
+
+    /// The segment as it is now.
+    pub fn view(&self, disk: &dyn Disk) -> Result<View, Error> {
+        Ok(View {
+            path: self.path.clone(),
+            file: self.file(disk)?,
+            size: self.size,
+            damage: self.damage.clone(),
+            distrust: self.distrust.clone(),
+        })
     }
 
     pub fn start_of(&self, disk: &dyn Disk, offset: i64) -> Result<Floor<OffsetEntry>, Error> {
@@ -298,11 +366,7 @@ impl Segment {
     /// The first batch that ends at `offset` or later: its position and header.
     pub fn find(&self, disk: &dyn Disk, offset: i64) -> Result<Option<(u64, BatchHeader)>, Error> {
         let start = self.start_of(disk, offset)?.find(offset)?;
-        let file = self.file(disk)?;
-        let position = start.map_or(0, |entry| u64::from(entry.position));
-        find_from(&*file, &self.path, position, self.size, |h| {
-            h.last_offset() >= offset
-        })
+        self.view(disk)?.find(start, |h| h.last_offset() >= offset)
     }
 
     /// Cuts the segment at `position`, before all batches that end at `offset` or later, durably.
@@ -318,58 +382,37 @@ impl Segment {
         self.largest = OnceLock::new();
         self.first_timestamp = self.first_timestamp.filter(|_| position > 0);
         self.since_index_entry = 0;
+        let kept = self.damage.iter().filter(|d| d.end() <= position);
+        self.damage = kept.cloned().collect();
         self.note_tail(disk)
     }
 
     /// Notes timestamps of what follows the last index entry: what a segment must know before it is appended to.
     pub fn note_tail(&mut self, disk: &dyn Disk) -> Result<(), Error> {
-        let file = self.file(disk)?;
+        let view = self.view(disk)?;
+        let mut scanner = Scanner::sparse(&*view.file, self.size);
+        let io = |e| Error::io("read", &view.path, e);
+        let start = view
+            .start(&mut scanner, self.index.last(disk)?)
+            .map_err(io)?;
         if let Some(last) = self.time_index.last(disk)? {
             self.largest = OnceLock::from(last);
         }
-        let start = self.index.last(disk)?.map_or(0, |e| u64::from(e.position));
-        let mut scanner = Scanner::sparse(&*file, self.size);
-        let io = |e| Error::io("read", &self.path, e);
         if let Found::Batch(first) = scanner.header(0).map_err(io)? {
             self.first_timestamp = Some(first.max_timestamp);
         }
         let mut position = start;
         self.since_index_entry = self.size - start.min(self.size);
-        while let Found::Batch(header) = scanner.header(position).map_err(io)? {
+        while let Found::Batch(header) =
+            scanner.header(behind(&self.damage, position)).map_err(io)?
+        {
+            position = behind(&self.damage, position);
             if header.max_timestamp > self.largest.get().map_or(-1, |l| l.timestamp) {
-                self.largest = OnceLock::from(TimeEntry {
-                    timestamp: header.max_timestamp,
-                    offset: header.last_offset(),
-                });
+                self.largest = OnceLock::from(TimeEntry::of(&header));
             }
             position += header.size_bytes() as u64;
         }
         Ok(())
-    }
-}
-
-/// The first batch from `position` on that is `wanted`.
-pub(crate) fn find_from(
-    file: &dyn File,
-    path: &Path,
-    mut position: u64,
-    end: u64,
-    wanted: impl Fn(&BatchHeader) -> bool,
-) -> Result<Option<(u64, BatchHeader)>, Error> {
-    let mut scanner = Scanner::sparse(file, end);
-    loop {
-        let found = scanner.header(position);
-        match found.map_err(|e| Error::io("read", path, e))? {
-            Found::Batch(header) if wanted(&header) => return Ok(Some((position, header))),
-            Found::Batch(header) => position += header.size_bytes() as u64,
-            Found::End => return Ok(None),
-            Found::Broken(why) => {
-                return Err(Error::corrupt(
-                    path,
-                    format!("at position {position}: {why}"),
-                ));
-            }
-        }
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Scanner<'a> {
     /// Where the file ends for this scan.
     end: u64,
     window: Vec<u8>,
+    /// How much of the window has been read.
+    filled: usize,
     window_at: u64,
     read_ahead: usize,
 }
@@ -43,6 +45,7 @@ impl<'a> Scanner<'a> {
             file,
             end,
             window: Vec::new(),
+            filled: 0,
             window_at: 0,
             read_ahead,
         }
@@ -51,19 +54,27 @@ impl<'a> Scanner<'a> {
     /// Up to `len` bytes (not more than the window) at a position; short at the end.
     fn bytes(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
         let len = len.min(self.end.saturating_sub(at) as usize);
-        let inside =
-            at >= self.window_at && at + len as u64 <= self.window_at + self.window.len() as u64;
+        let inside = at >= self.window_at && at + len as u64 <= self.window_at + self.filled as u64;
         if !inside {
             let wanted = self.read_ahead.max(len);
             let wanted = wanted.min(self.end.saturating_sub(at) as usize);
-            self.window.resize(wanted, 0);
-            let read = self.file.read_at(&mut self.window, at)?;
-            self.window.truncate(read);
+            if self.window.len() < wanted {
+                self.window = vec![0; wanted];
+            }
+            // Empty, should the read fail.
+            self.filled = 0;
+            self.filled = self.file.read_at(&mut self.window[..wanted], at)?;
             self.window_at = at;
         }
-        let from = ((at - self.window_at) as usize).min(self.window.len());
-        let to = (from + len).min(self.window.len());
+        let from = ((at - self.window_at) as usize).min(self.filled);
+        let to = (from + len).min(self.filled);
         Ok(&self.window[from..to])
+    }
+
+    /// Up to `len` bytes at a position, for who looks for something.
+    pub fn read(&mut self, at: u64, len: u64) -> io::Result<Vec<u8>> {
+        let len = len.min(WINDOW_BYTES as u64) as usize;
+        Ok(self.bytes(at, len)?.to_vec())
     }
 
     pub fn header(&mut self, at: u64) -> io::Result<Found> {

@@ -126,8 +126,9 @@ fn batch(base: i64, records: i64, epoch: i32) -> Batch {
 /// The next batches of a log: more than a segment.
 pub fn batches_after(log: &Log) -> Vec<Batch> {
     let end = log.next_offset();
+    let epoch = log.epochs().last().map_or(0, |(epoch, _)| epoch + 1);
     (0..8)
-        .map(|i| batch(end + 3 * i, 3, 1000 + i as i32))
+        .map(|i| batch(end + 3 * i, 3, epoch + i as i32))
         .collect()
 }
 

@@ -1,6 +1,10 @@
 //! What a log is after its power has failed at any moment, and after its files were damaged.
 
 mod compacted;
+mod damaged;
 mod every_operation;
+mod image;
 mod life;
+mod lines;
 mod power;
+mod small_files;

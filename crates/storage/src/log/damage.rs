@@ -1,0 +1,24 @@
+//! What the disk has changed of a log, as far as is known. It stays where it is, refused to readers, until the log is cut
+//! below it or deleted with its segment.
+
+use std::path::Path;
+
+use super::Log;
+use crate::segment::walk::Damage;
+
+impl Log {
+    /// The offsets that cannot be read, in order.
+    pub fn damage(&self) -> impl Iterator<Item = &Damage> {
+        self.segments.iter().flat_map(|s| s.damage.iter())
+    }
+
+    /// The first damage that ends behind `offset`, and the file that it is in.
+    pub(super) fn damage_at_or_after(&self, offset: i64) -> Option<(&Path, &Damage)> {
+        // One at the end of a segment may reach beyond the next one's beginning.
+        let all = self.segments.iter().flat_map(|segment| {
+            let path = segment.path();
+            segment.damage.iter().map(move |damage| (path, damage))
+        });
+        all.into_iter().find(|(_, damage)| damage.to > offset)
+    }
+}

@@ -1,0 +1,294 @@
+//! Walks the batches of a segment that must be sound, and finds its way on behind those that are not.
+
+use std::io;
+use std::sync::Arc;
+
+use wire::batch::{BatchHeader, MAGIC};
+
+use super::scan::{Found, Scanner};
+use crate::disk::File;
+
+/// Where a batch has its magic.
+const MAGIC_AT: u64 = 16;
+/// Bytes that are searched for the next batch at a time.
+const SEARCH_BYTES: u64 = 64 << 10;
+
+/// Offsets whose batches are on disk no longer as they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The first offset that cannot be read.
+    pub from: i64,
+    /// The first after it that can.
+    pub to: i64,
+    pub reason: String,
+    /// Where in the segment's file.
+    position: u64,
+    end: u64,
+}
+
+impl Damage {
+    pub(crate) fn begins_at(&self, position: u64) -> bool {
+        self.position == position && self.end > position
+    }
+
+    /// Whether nothing of `other` is outside of this.
+    pub(crate) fn covers(&self, other: &Damage) -> bool {
+        self.from <= other.from && self.to >= other.to
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// A batch that is whole, but not what was written.
+    pub(crate) fn of_batch(position: u64, header: &BatchHeader, reason: String) -> Damage {
+        Damage {
+            from: header.base_offset,
+            to: header.next_offset(),
+            reason,
+            position,
+            end: position + header.size_bytes() as u64,
+        }
+    }
+
+    /// From `from` to `to`, of which nothing is in the file, which ends at `size`.
+    pub(crate) fn lost(from: i64, to: i64, size: u64) -> Damage {
+        Damage {
+            from,
+            to,
+            reason: "the end of the file is missing".to_string(),
+            position: size,
+            end: size,
+        }
+    }
+}
+
+/// What a walk comes across.
+pub(crate) enum Step {
+    Batch(u64, BatchHeader),
+    Bad(Bad),
+    End,
+}
+
+/// A place where the next batch is not.
+pub(crate) struct Bad {
+    pub position: u64,
+    /// The offset that should be there.
+    pub from: i64,
+    pub reason: String,
+    /// Where the next sound batch begins.
+    next: Option<(u64, i64)>,
+    size: u64,
+}
+
+impl Bad {
+    /// The offsets that are not there; to `end` where no sound batch follows.
+    pub fn damage(self, end: i64) -> Damage {
+        let (position, to) = self.next.unwrap_or((self.size, end));
+        Damage {
+            from: self.from,
+            to,
+            reason: self.reason,
+            position: self.position,
+            end: position,
+        }
+    }
+}
+
+pub(crate) struct Walk<'a> {
+    scanner: Scanner<'a>,
+    size: u64,
+    base: i64,
+    /// No batch reaches it.
+    limit: i64,
+    /// Whether the CRC is checked, or only what headers say.
+    is_thorough: bool,
+    position: u64,
+    next: i64,
+    /// The leader epoch of the last batch.
+    epoch: i32,
+    /// The last batch and what was to be there, where only headers are looked at.
+    last: Option<(u64, i64, BatchHeader)>,
+    known: Arc<[Damage]>,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(file: &'a dyn File, size: u64, base: i64, limit: i64) -> Walk<'a> {
+        Walk {
+            scanner: Scanner::sequential(file, size),
+            size,
+            base,
+            limit,
+            is_thorough: true,
+            position: 0,
+            next: base,
+            epoch: i32::MIN,
+            last: None,
+            known: Arc::new([]),
+        }
+    }
+
+    /// Looks at the headers only, past what is known to be damaged.
+    pub fn headers(
+        file: &'a dyn File,
+        size: u64,
+        base: i64,
+        limit: i64,
+        known: Arc<[Damage]>,
+    ) -> Walk<'a> {
+        Walk {
+            is_thorough: false,
+            known,
+            ..Walk::new(file, size, base, limit)
+        }
+    }
+
+    /// Goes on from a place that an earlier walk has come to.
+    pub fn from(self, position: u64, next: i64) -> Walk<'a> {
+        Walk {
+            position,
+            next,
+            ..self
+        }
+    }
+
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The offset after the last batch.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// The next batch. Behind a bad place the walk goes on where the next sound batch is.
+    pub fn step(&mut self) -> io::Result<Step> {
+        if let Some(known) = self.known.iter().find(|d| d.begins_at(self.position)) {
+            (self.position, self.next) = (known.end, known.to);
+        }
+        let at = self.position;
+        if at >= self.size {
+            return Ok(Step::End);
+        }
+        let reason = match self.judge(at, self.next)? {
+            Ok(header) => {
+                self.last = Some((at, self.next, header)).filter(|_| !self.is_thorough);
+                self.position += header.size_bytes() as u64;
+                self.next = header.next_offset();
+                self.epoch = header.partition_leader_epoch;
+                return Ok(Step::Batch(at, header));
+            }
+            Err(reason) => reason,
+        };
+        let (at, from) = self.culprit(at)?;
+        let next = self.search(at, from)?;
+        (self.position, self.next) = next.unwrap_or((self.size, from));
+        self.last = None;
+        Ok(Step::Bad(Bad {
+            position: at,
+            from,
+            reason,
+            next,
+            size: self.size,
+        }))
+    }
+
+    /// Where the bad place begins. If only headers are looked at, it may be the batch before that has told a wrong length.
+    fn culprit(&mut self, at: u64) -> io::Result<(u64, i64)> {
+        if let Some((before, from, header)) = self.last.take()
+            && !self.scanner.crc_matches(before, &header)?
+        {
+            return Ok((before, from));
+        }
+        Ok((at, self.next))
+    }
+
+    /// The batch at a position, or why it cannot be the one after `next`.
+    fn judge(&mut self, at: u64, next: i64) -> io::Result<Result<BatchHeader, String>> {
+        let header = match self.scanner.header(at)? {
+            Found::Batch(header) => header,
+            Found::End => return Ok(Err("the file ends".to_string())),
+            Found::Broken(why) => return Ok(Err(why.to_string())),
+        };
+        let (offset, last) = (header.base_offset, header.last_offset());
+        let fits = offset >= next && last < self.limit && last - self.base <= i64::from(i32::MAX);
+        if !fits {
+            return Ok(Err(format!("offset {offset} after {next}")));
+        }
+        let epoch = header.partition_leader_epoch;
+        if epoch < self.epoch {
+            return Ok(Err(format!("leader epoch {epoch} after {}", self.epoch)));
+        }
+        if self.is_thorough && !self.scanner.crc_matches(at, &header)? {
+            return Ok(Err("the CRC does not match".to_string()));
+        }
+        if (offset > next || epoch > self.epoch) && self.is_contradicted(at, &header, next)? {
+            let reason = format!("offset {offset} of epoch {epoch} does not fit the batch behind");
+            return Ok(Err(reason));
+        }
+        Ok(Ok(header))
+    }
+
+    /// No CRC covers a batch's offset and leader epoch. Where they leap, as compaction and elections make them, they are
+    /// wrong if what is behind is sound and would fit without the leap only.
+    fn is_contradicted(&mut self, at: u64, header: &BatchHeader, next: i64) -> io::Result<bool> {
+        let at = at + header.size_bytes() as u64;
+        let Found::Batch(other) = self.scanner.header(at)? else {
+            return Ok(false);
+        };
+        let leaps =
+            header.base_offset > next && (next..header.next_offset()).contains(&other.base_offset);
+        let epochs = self.epoch..header.partition_leader_epoch;
+        let climbs = !leaps && epochs.contains(&other.partition_leader_epoch) && {
+            // Of two that differ either may be wrong: a third one tells.
+            let third = self.scanner.header(at + other.size_bytes() as u64)?;
+            matches!(third, Found::Batch(third) if epochs.contains(&third.partition_leader_epoch))
+        };
+        Ok((leaps || climbs) && self.scanner.crc_matches(at, &other)?)
+    }
+
+    /// The next sound batch behind a bad place: where the bad one says that it ends, else wherever one is found.
+    fn search(&mut self, bad: u64, from: i64) -> io::Result<Option<(u64, i64)>> {
+        if let Found::Batch(header) = self.scanner.header(bad)? {
+            let behind = bad + header.size_bytes() as u64;
+            if let Ok(header) = self.judge(behind, from + 1)? {
+                return Ok(Some((behind, header.base_offset)));
+            }
+        }
+        let mut at = bad + 1;
+        while at + MAGIC_AT < self.size {
+            let window = self.scanner.read(at + MAGIC_AT, SEARCH_BYTES)?;
+            if window.is_empty() {
+                break;
+            }
+            for (i, _) in window
+                .iter()
+                .enumerate()
+                .filter(|(_, b)| **b == MAGIC as u8)
+            {
+                if let Some(header) = self.sound_at(at + i as u64, from + 1)? {
+                    return Ok(Some((at + i as u64, header.base_offset)));
+                }
+            }
+            at += window.len() as u64;
+        }
+        Ok(None)
+    }
+
+    /// A sound batch that another follows, or the end: a record's value may look like a batch too.
+    fn sound_at(&mut self, at: u64, next: i64) -> io::Result<Option<BatchHeader>> {
+        let Ok(header) = self.judge(at, next)? else {
+            return Ok(None);
+        };
+        if !self.scanner.crc_matches(at, &header)? {
+            return Ok(None);
+        }
+        let behind = at + header.size_bytes() as u64;
+        let follows = behind == self.size || self.judge(behind, header.next_offset())?.is_ok();
+        Ok(follows.then_some(header))
+    }
+}
