@@ -24,6 +24,13 @@ pub(super) enum Checkpoint {
 }
 
 impl Checkpoint {
+    pub(super) const ALL: [Checkpoint; 4] = [
+        Checkpoint::RecoveryPoint,
+        Checkpoint::LogStart,
+        Checkpoint::HighWatermark,
+        Checkpoint::Cleaned,
+    ];
+
     fn file(self) -> &'static str {
         match self {
             Checkpoint::RecoveryPoint => RECOVERY_POINT_FILE,
@@ -33,7 +40,7 @@ impl Checkpoint {
         }
     }
 
-    fn of(self, saved: &mut Saved) -> &mut Offsets {
+    pub(super) fn of(self, saved: &mut Saved) -> &mut Offsets {
         match self {
             Checkpoint::RecoveryPoint => &mut saved.recovery_points,
             Checkpoint::LogStart => &mut saved.log_starts,
@@ -79,14 +86,19 @@ impl Logs {
 
     /// Writes the file of one directory as it is known.
     pub(super) async fn save(&self, directory: &Arc<Directory>, which: Checkpoint) {
-        let (disk, dir) = (self.disk.clone(), directory.clone());
-        let result = self
-            .env
-            .blocking(Pool::Sync, move || write(&*disk, &dir, which))
-            .await;
-        if let Err(error) = result {
+        if let Err(error) = self.write(directory, which).await {
             warn!(file = which.file(), %error, "cannot write a checkpoint");
         }
+    }
+
+    pub(super) async fn write(
+        &self,
+        directory: &Arc<Directory>,
+        which: Checkpoint,
+    ) -> Result<(), Error> {
+        let (disk, dir) = (self.disk.clone(), directory.clone());
+        let write = move || write(&*disk, &dir, which);
+        self.env.blocking(Pool::Sync, write).await
     }
 
     /// The partitions of each directory.

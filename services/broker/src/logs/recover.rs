@@ -108,6 +108,14 @@ impl Logs {
 }
 
 fn report(path: &Path, clean: bool, recovery: &Recovery) {
+    if let Some(first) = recovery.damage.first() {
+        let offsets: i64 = recovery.damage.iter().map(|d| d.to - d.from).sum();
+        error!(
+            log = %path.display(), from = first.from, to = first.to, offsets, reason = first.reason,
+            "the disk has changed records that were durable: they are refused to readers until they come from another \
+             replica; if there is none, restore the file from a backup or accept the loss by DeleteRecords beyond them"
+        );
+    }
     match &recovery.cut {
         Some(cut) => warn!(
             log = %path.display(), offset = cut.offset, bytes = cut.bytes, reason = cut.reason,

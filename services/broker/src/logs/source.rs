@@ -10,6 +10,7 @@ use storage::{Error, LogConfig};
 use tracing::{info, warn};
 use wire::{Str, Uuid};
 
+use super::checkpoints::Checkpoint;
 use super::{Directory, Logs, Name};
 use crate::env::{BoxFuture, Pool};
 use crate::partition::{LogSource, OpenedLog};
@@ -87,6 +88,7 @@ impl Logs {
         config: LogConfig,
     ) -> Result<storage::Log, Error> {
         self.directories[place].poison.check()?;
+        self.forget_durably(place, name).await?;
         self.state.lock().places.insert(name.clone(), place);
         let (log, _) = self.open_log(place, name, config).await?;
         let path = log.dir().join(PARTITION_METADATA_FILE);
@@ -95,6 +97,19 @@ impl Logs {
             .blocking(Pool::Sync, move || write_topic_id(&*disk, &path, topic))
             .await?;
         Ok(log)
+    }
+
+    /// A checkpoint that still has the positions of a deleted partition must not outlive a crash into the life of its
+    /// namesake: a log start that is another's would cut off what the new log holds.
+    async fn forget_durably(&self, place: usize, name: &Name) -> Result<(), Error> {
+        let directory = &self.directories[place];
+        for which in Checkpoint::ALL {
+            let is_known = which.of(&mut directory.saved.lock()).contains_key(name);
+            if !is_known && which.of(&mut directory.written.lock()).contains_key(name) {
+                self.write(directory, which).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn topic_id(&self, place: usize, name: &Name) -> Result<Option<Uuid>, Error> {

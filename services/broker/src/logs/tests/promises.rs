@@ -74,6 +74,48 @@ async fn a_deleted_partition_leaves_no_position_to_its_namesake() {
 }
 
 #[tokio::test]
+async fn a_crash_does_not_bring_a_deleted_partitions_positions_back_to_its_namesake() {
+    // Given checkpoints of a partition whose log starts far on
+    let mut machine = Machine::new();
+    machine
+        .settings
+        .push(("log.flush.start.offset.checkpoint.interval.ms", "5"));
+    let id = machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let upkeep = running.keep();
+    let old = running.partition("t");
+    for _ in 0..9 {
+        append(&old, "k", 10).unwrap();
+    }
+    old.with_log(|log, _| log.advance_log_start(8)).unwrap();
+    let saved = || {
+        let path = PathBuf::from("/a/log-start-offset-checkpoint");
+        let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
+        offsets.is_ok_and(|offsets| offsets.values().any(|offset| *offset == 8))
+    };
+    eventually("the checkpoint", saved).await;
+    drop(upkeep);
+
+    // When it is deleted, another gets its name and records, and the machine loses its power
+    machine.run(Command::DeleteTopics {
+        topics: vec![TopicId(id)],
+    });
+    machine.create_topic("t", &[]);
+    let image = Arc::new(machine.image.clone());
+    running.partitions.apply(image).await;
+    let new = running.partition("t");
+    append(&new, "k", 10).unwrap();
+    new.flush(&machine.env()).await.expect("the disk is well");
+    drop((running, old, new));
+    machine.disk.crash(1);
+
+    // Then what the other has is there
+    let partition = machine.start().await.partition("t");
+    let found = (partition.log_start(), partition.log_end());
+    assert_eq!(found, (Offset(0), Offset(1)));
+}
+
+#[tokio::test]
 async fn a_repeated_batch_is_answered_with_the_time_that_the_log_gave_it() {
     let mut machine = Machine::new();
     machine.create_topic("t", &[("message.timestamp.type", "LogAppendTime")]);
