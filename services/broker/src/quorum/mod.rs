@@ -33,6 +33,8 @@ mod observer;
 mod open;
 mod peer;
 mod proposals;
+#[cfg(test)]
+mod recovery_tests;
 mod server;
 mod status;
 #[cfg(test)]

@@ -65,6 +65,10 @@ impl Opening {
 
     /// Reads it, making what is not there yet. Blocks.
     pub fn open(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
+        self.read(dir, is_voter).map_err(|e| with_advice(dir, e))
+    }
+
+    fn read(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
         let disk = self.env.disk();
         log::create_dir(&*disk, dir)?;
         let path = dir.join(IDENTITY_FILE);
@@ -76,7 +80,7 @@ impl Opening {
                     identity.node_id,
                     self.config.node_id
                 );
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                return Err(io::Error::other(why));
             }
             Some(identity) => identity.directory,
             None => {
@@ -103,11 +107,26 @@ impl Opening {
         }
         let machine = Machine::open(&self.env, dir, self.published.clone())?;
         log.complete_purge(machine.applied())?;
+        log.check_vote()?;
         Ok(Opened {
             directory,
             storage: Some((log, machine)),
         })
     }
+}
+
+/// What was durable and is not there any more must not be forgotten in silence: others count on this voter's memory.
+fn with_advice(dir: &Path, error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::InvalidData {
+        return error;
+    }
+    let why = format!(
+        "{error}. The metadata in {} is not what was written there. If most of the other voters are well, move that \
+         directory away and start again: this node gets the metadata from them, and votes again when they let it. If \
+         not, restore it from a backup",
+        dir.display()
+    );
+    io::Error::new(error.kind(), why)
 }
 
 /// Binds the controller listener.

@@ -24,7 +24,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// A disk, and nothing else.
-struct DiskOnly(MemoryDisk);
+struct DiskOnly(Arc<dyn Disk>);
 
 impl Outside for DiskOnly {
     fn listen<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
@@ -44,7 +44,7 @@ impl Outside for DiskOnly {
     }
 
     fn disk(&self) -> Arc<dyn Disk> {
-        Arc::new(self.0.clone())
+        self.0.clone()
     }
 
     fn run_blocking(&self, _: Pool, work: Box<dyn FnOnce() + Send>) {
@@ -53,10 +53,14 @@ impl Outside for DiskOnly {
 }
 
 fn env(disk: &MemoryDisk) -> Env {
+    env_on(Arc::new(disk.clone()))
+}
+
+pub(super) fn env_on(disk: Arc<dyn Disk>) -> Env {
     Env::new(
         Handle::current(),
         Handle::current(),
-        Arc::new(DiskOnly(disk.clone())),
+        Arc::new(DiskOnly(disk)),
     )
 }
 

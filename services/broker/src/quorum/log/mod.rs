@@ -141,6 +141,18 @@ impl Log {
         self.shared.disk.sync_dir(&self.shared.dir)
     }
 
+    /// Makes sure that the vote is there. Whoever has entries beyond the first has voted: a leader's vote is stored before
+    /// any entry of it, and to vote once more in the same term would make two leaders.
+    pub fn check_vote(&self) -> io::Result<()> {
+        let has_voted = self.last().is_some_and(|last| last.index > 0);
+        if has_voted && self.shared.memory.lock().vote.is_none() {
+            let path = self.shared.dir.join(VOTE_FILE);
+            let why = format!("{}: the vote is missing", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(())
+    }
+
     /// Whether there are no entries and there never were. A vote alone does not count: where no voter has an entry,
     /// nothing was ever committed.
     pub fn is_empty(&self) -> bool {
@@ -217,7 +229,7 @@ fn open_segments(
     for (at, name) in names.iter().enumerate() {
         let path = dir.join(name);
         let is_last = at + 1 == names.len();
-        let Some(opened) = segment::Segment::open(disk, &path)? else {
+        let Some(opened) = segment::Segment::open(disk, &path, is_last)? else {
             // A file that was being created when the machine stopped.
             if is_last {
                 disk.remove_file(&path)?;

@@ -1,7 +1,8 @@
 //! One file of the metadata log: framed entries, each with its length and CRC-32C.
 //!
 //! The first frame is the file's head: which entry stands before the first. A file is only ever appended to or cut,
-//! so an interrupted write can only leave a torn tail, which [`Segment::open`] cuts.
+//! so an interrupted write can only leave a torn tail, which [`Segment::open`] cuts. What else is not whole was durable
+//! once, and a voter that forgets it may help to elect a leader that lacks what was committed: then it is refused.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,11 @@ use crate::quorum::types::{Entry, LogId};
 
 /// Length and CRC before each frame.
 const FRAME_HEAD: usize = 8;
+/// Set in the layout version of an entry that was written in one go with the one before it. Where one stands behind a
+/// frame that is not whole, so that nothing else does, that frame may never have been durable.
+const CONTINUED: u8 = 0x80;
+/// A write that was interrupted leaves a file that is too short, or at least so many zeros.
+const SECTOR_BYTES: usize = 64;
 /// No entry is larger: the frames of the controller listener are bounded below this.
 const MAX_FRAME: usize = 128 << 20;
 
@@ -66,9 +72,12 @@ pub fn next_index(before: Option<&LogId>) -> u64 {
     before.map_or(0, |id| id.index + 1)
 }
 
-/// Puts a value into a frame.
-fn frame<T: Layout>(value: &T) -> io::Result<Vec<u8>> {
-    let body = codec::encode(value).map_err(io::Error::other)?;
+/// Puts a value into a frame; `continues` if it is written in one go with the one before.
+fn frame<T: Layout>(value: &T, continues: bool) -> io::Result<Vec<u8>> {
+    let mut body = codec::encode(value).map_err(io::Error::other)?;
+    if continues {
+        body[0] |= CONTINUED;
+    }
     let len = u32::try_from(body.len())
         .ok()
         .filter(|l| *l as usize <= MAX_FRAME);
@@ -85,7 +94,44 @@ fn body(bytes: &[u8]) -> Option<&[u8]> {
     let len = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
     let crc = u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?);
     let body = bytes.get(FRAME_HEAD..FRAME_HEAD.checked_add(len)?)?;
-    (crc32c::crc32c(body) == crc).then_some(body)
+    // The CRC of nothing is zero too: zeros are no frame.
+    (len > 0 && crc32c::crc32c(body) == crc).then_some(body)
+}
+
+/// Reads an entry, and whether it was written in one go with the one before it.
+fn entry(path: &Path, body: &[u8]) -> io::Result<(Entry, bool)> {
+    match body.split_first() {
+        Some((version, rest)) if version & CONTINUED > 0 => {
+            let plain = [&[version & !CONTINUED], rest].concat();
+            Ok((decode(path, &plain)?, true))
+        }
+        _ => Ok((decode(path, body)?, false)),
+    }
+}
+
+/// Whether the end of a file from `at` on, where a frame is not whole, is what an interrupted write has left.
+fn is_torn(path: &Path, bytes: &[u8], at: usize) -> bool {
+    let rest = &bytes[at..];
+    let begins_later = |from: usize| {
+        let found = body(&rest[from..]).map(|body| entry(path, body));
+        matches!(found, Some(Ok((_, false))))
+    };
+    if (1..rest.len()).any(begins_later) {
+        return false;
+    }
+    let Some((head, body)) = rest.split_first_chunk::<FRAME_HEAD>() else {
+        return true;
+    };
+    let [len, crc] = [&head[..4], &head[4..]]
+        .map(|word| u32::from_be_bytes(word.try_into().expect("a half of the head is four bytes")));
+    if crc32c::crc32c(body) == crc && !body.is_empty() {
+        // Only the length has changed.
+        return false;
+    }
+    let last_sector = bytes.len().saturating_sub(1) / SECTOR_BYTES * SECTOR_BYTES;
+    let zeros_at_end = bytes[last_sector.max(at)..].iter().all(|b| *b == 0);
+    let zeros = |run: &[u8]| run.iter().all(|b| *b == 0);
+    body.len() < len as usize || zeros_at_end || rest.windows(SECTOR_BYTES).any(zeros)
 }
 
 fn decode<T: Layout>(path: &Path, body: &[u8]) -> io::Result<T> {
@@ -107,7 +153,7 @@ impl Segment {
     ) -> io::Result<Segment> {
         let path = dir.join(file_name(first));
         let file = disk.create(&path)?;
-        let head = frame(&Head { before, first })?;
+        let head = frame(&Head { before, first }, false)?;
         file.append(&mut [IoSlice::new(&head)])?;
         file.sync_data()?;
         disk.sync_dir(dir)?;
@@ -122,20 +168,27 @@ impl Segment {
         })
     }
 
-    /// Opens a file and reads all of it. A torn tail is cut; none if not even the head is whole.
-    pub fn open(disk: &dyn Disk, path: &Path) -> io::Result<Option<Opened>> {
+    /// Opens a file and reads all of it. The torn tail of the newest file is cut; none if not even its head is whole.
+    pub fn open(disk: &dyn Disk, path: &Path, is_newest: bool) -> io::Result<Option<Opened>> {
         let file = disk.open(path)?;
         let len = file.len()?;
         let size = usize::try_from(len).map_err(|e| invalid(path, e))?;
         let bytes = storage::disk::read(&*file, 0, size)?;
+        let check_torn = |at: usize| match is_newest && is_torn(path, &bytes, at) {
+            true => Ok(()),
+            false => Err(invalid(
+                path,
+                format!("what is at position {at} was changed"),
+            )),
+        };
         let Some(head) = body(&bytes) else {
-            return Ok(None);
+            return check_torn(0).map(|()| None);
         };
         let Head { before, first } = decode::<Head>(path, head)?;
         let mut at = FRAME_HEAD + head.len();
         let (mut starts, mut entries) = (Vec::new(), Vec::<Entry>::new());
         while let Some(found) = body(&bytes[at..]) {
-            let entry = decode::<Entry>(path, found)?;
+            let (entry, _) = entry(path, found)?;
             if entry.log_id.index != first + starts.len() as u64 {
                 return Err(invalid(
                     path,
@@ -148,6 +201,7 @@ impl Segment {
         }
         let cut = len - at as u64;
         if cut > 0 {
+            check_torn(at)?;
             file.truncate(at as u64)?;
             file.sync_data()?;
         }
@@ -189,7 +243,7 @@ impl Segment {
         for (entry, expected) in entries.iter().zip(self.next()..) {
             assert_eq!(entry.log_id.index, expected, "the log has no holes");
             starts.push(self.len + buffer.len() as u64);
-            buffer.extend_from_slice(&frame(entry)?);
+            buffer.extend_from_slice(&frame(entry, !buffer.is_empty())?);
         }
         let written = self
             .file

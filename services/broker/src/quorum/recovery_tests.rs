@@ -1,0 +1,363 @@
+//! The power fails at every operation of a metadata log's life; and every byte of its files is cut off or changed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
+use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader, RaftSnapshotBuilder};
+use storage::Disk;
+use storage::memory::MemoryDisk;
+
+use self::image::Image;
+use self::power::Power;
+use super::log::{Limits, Log};
+use super::machine::{Machine, Published};
+use super::storage_tests::env_on;
+use super::types::{Entry, LogId, StorageError, Vote};
+use engine::metadata::Command;
+
+#[path = "../../../../crates/storage/tests/recovery/image.rs"]
+#[allow(dead_code, reason = "it has more than is needed here")]
+mod image;
+#[path = "../../../../crates/storage/tests/recovery/power.rs"]
+mod power;
+
+const DIR: &str = "/metadata";
+/// A file holds a few entries.
+const LIMITS: Limits = Limits {
+    segment_bytes: 200,
+    reserve_bytes: 0,
+};
+
+fn entry(term: u64, index: u64) -> Entry {
+    // Nothing in it looks like a page that was never written.
+    let name: String = (0..20)
+        .map(|i| char::from(b'a' + ((index + i) % 26) as u8))
+        .collect();
+    let command = Command::NameCluster {
+        cluster_id: format!("{term}-{index}-{name}").into(),
+    };
+    Entry {
+        log_id: LogId::new(CommittedLeaderId::new(term, 0), index),
+        payload: EntryPayload::Normal(command.into()),
+    }
+}
+
+/// What must be there, and what may be.
+#[derive(Clone, Default)]
+struct Facts {
+    /// Stored, and neither cut off nor purged.
+    stored: BTreeMap<u64, Entry>,
+    /// A file goes when all of its entries do.
+    purged: BTreeMap<u64, Entry>,
+    /// On its way in or out.
+    underway: BTreeMap<u64, Entry>,
+    votes: Vec<Option<Vote>>,
+    applied: Vec<Option<LogId>>,
+}
+
+struct Life {
+    log: Log,
+    machine: Machine,
+    facts: Facts,
+}
+
+/// As [`super::open`] does it.
+fn open(disk: &Arc<dyn Disk>) -> io::Result<(Log, Machine)> {
+    let env = env_on(disk.clone());
+    let (log, _) = Log::open(&env, Path::new(DIR), LIMITS)?;
+    let machine = Machine::open(&env, Path::new(DIR), Arc::new(Published::new()))?;
+    log.complete_purge(machine.applied())?;
+    log.check_vote()?;
+    Ok((log, machine))
+}
+
+impl Life {
+    async fn vote(&mut self, term: u64) -> Result<(), StorageError> {
+        let vote = Vote::new(term, 1);
+        self.facts.votes.push(Some(vote));
+        self.log.save_vote(&vote).await?;
+        self.facts.votes = vec![Some(vote)];
+        Ok(())
+    }
+
+    async fn append(
+        &mut self,
+        term: u64,
+        indexes: std::ops::Range<u64>,
+    ) -> Result<(), StorageError> {
+        let entries: Vec<Entry> = indexes.map(|index| entry(term, index)).collect();
+        let keyed = entries.iter().map(|e| (e.log_id.index, e.clone()));
+        self.facts.underway = keyed.clone().collect();
+        self.log.blocking_append(entries.clone()).await?;
+        self.facts.stored.extend(keyed);
+        self.facts.underway.clear();
+        Ok(())
+    }
+
+    async fn truncate(&mut self, index: u64) -> Result<(), StorageError> {
+        let from = self.facts.stored[&index].log_id;
+        self.facts.underway = self.facts.stored.split_off(&index);
+        self.log.truncate(from).await?;
+        self.facts.underway.clear();
+        Ok(())
+    }
+
+    /// Applies all up to an entry, and makes a snapshot of that.
+    async fn snapshot(&mut self, index: u64) -> Result<(), StorageError> {
+        let from = self.machine.applied().map_or(0, |id| id.index + 1);
+        let entries: Vec<Entry> = (from..=index)
+            .map(|i| self.facts.stored[&i].clone())
+            .collect();
+        self.machine.apply(entries).await?;
+        let applied = self.machine.applied();
+        self.facts.applied.push(applied);
+        self.machine
+            .get_snapshot_builder()
+            .await
+            .build_snapshot()
+            .await?;
+        self.facts.applied = vec![applied];
+        Ok(())
+    }
+
+    async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        let stays = self.facts.stored.split_off(&(upto.index + 1));
+        let goes = std::mem::replace(&mut self.facts.stored, stays);
+        self.facts.purged.extend(goes);
+        self.log.purge(upto).await
+    }
+
+    /// The snapshot of another node, which is far ahead.
+    async fn install(&mut self, index: u64) -> Result<(), StorageError> {
+        let mut ahead = Machine::open(
+            &env_on(Arc::new(MemoryDisk::new())),
+            Path::new("/"),
+            Arc::new(Published::new()),
+        )
+        .expect("opens");
+        ahead.apply([entry(5, index)]).await?;
+        let snapshot = ahead.get_snapshot_builder().await.build_snapshot().await?;
+        self.facts.applied.push(ahead.applied());
+        let installed = self
+            .machine
+            .install_snapshot(&snapshot.meta, snapshot.snapshot);
+        installed.await?;
+        self.facts.applied = vec![ahead.applied()];
+        let upto = ahead.applied().expect("has applied one");
+        self.purge(upto).await
+    }
+}
+
+async fn live(life: &mut Life) -> Result<(), StorageError> {
+    life.vote(1).await?;
+    life.append(1, 0..3).await?;
+    life.append(1, 3..4).await?;
+    life.append(1, 4..9).await?;
+    life.vote(2).await?;
+    life.append(1, 9..20).await?;
+    life.truncate(6).await?;
+    life.append(2, 6..8).await?;
+    life.append(2, 8..16).await?;
+    life.snapshot(9).await?;
+    life.purge(entry(2, 7).log_id).await?;
+    life.append(2, 16..18).await?;
+    life.truncate(17).await?;
+    life.vote(5).await?;
+    life.append(5, 17..30).await?;
+    life.snapshot(20).await?;
+    life.purge(entry(5, 19).log_id).await?;
+    life.install(99).await?;
+    life.append(5, 100..104).await?;
+    life.append(5, 104..105).await
+}
+
+impl Facts {
+    async fn check(&self, log: &mut Log, machine: &Machine, what: &str) {
+        let vote = log.read_vote().await.expect("readable");
+        assert!(
+            self.votes.contains(&vote),
+            "{what}: vote {vote:?} of {:?}",
+            self.votes
+        );
+        let applied = machine.applied();
+        assert!(
+            self.applied.contains(&applied),
+            "{what}: applied {applied:?}"
+        );
+        let found = log.try_get_log_entries(0..).await.expect("readable");
+        let found: BTreeMap<u64, Entry> = found.into_iter().map(|e| (e.log_id.index, e)).collect();
+        for (index, entry) in &self.stored {
+            assert_eq!(found.get(index), Some(entry), "{what}: entry {index}");
+        }
+        for (index, entry) in &found {
+            let known = self.stored.get(index).or(self.underway.get(index));
+            let known = known.or(self.purged.get(index));
+            assert_eq!(known, Some(entry), "{what}: entry {index}");
+        }
+        let indexes: Vec<u64> = found.keys().copied().collect();
+        assert!(
+            indexes.windows(2).all(|two| two[0] + 1 == two[1]),
+            "{what}: {indexes:?}"
+        );
+    }
+}
+
+fn begin(disk: &Arc<dyn Disk>) -> io::Result<Life> {
+    let (log, machine) = open(disk)?;
+    let facts = Facts {
+        votes: vec![None],
+        applied: vec![None],
+        ..Facts::default()
+    };
+    Ok(Life {
+        log,
+        machine,
+        facts,
+    })
+}
+
+#[tokio::test]
+async fn a_power_loss_at_any_operation_forgets_nothing_that_was_promised() {
+    for seed in 0..12 {
+        for operations in 0.. {
+            let disk = MemoryDisk::new();
+            let power = Power::failing_after(&disk, operations);
+            let Ok(mut life) = begin(&(Arc::new(power.clone()) as Arc<dyn Disk>)) else {
+                continue;
+            };
+            let ended = live(&mut life).await;
+            assert!(ended.is_ok() || !power.is_on(), "{ended:?}");
+            let mut dice = (seed << 32) + operations as u64;
+            disk.crash(dice);
+            for operations in 0.. {
+                let power = Power::failing_after(&disk, operations);
+                let Err(error) = open(&(Arc::new(power.clone()) as Arc<dyn Disk>)) else {
+                    break;
+                };
+                assert!(!power.is_on(), "the recovery fails: {error}");
+                dice += 1;
+                disk.crash(dice);
+            }
+            disk.crash(dice + 1);
+            let what = format!("power failed after {operations} operations, seed {seed}");
+            let on: Arc<dyn Disk> = Arc::new(disk.clone());
+            let (mut log, machine) = open(&on).unwrap_or_else(|e| panic!("{what}: {e}"));
+            life.facts.check(&mut log, &machine, &what).await;
+
+            // It goes on, and what is stored now is there after the next power loss.
+            let next = log.last().map_or(0, |last| last.index + 1);
+            log.save_vote(&Vote::new(9, 1)).await.expect("saved");
+            log.blocking_append([entry(9, next)])
+                .await
+                .expect("appended");
+            disk.crash(dice + 2);
+            let (log, _) = open(&on).unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert_eq!(log.last(), Some(entry(9, next).log_id), "{what}");
+            if ended.is_ok() {
+                assert!(operations > 70, "the life is a short one: {operations}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_was_never_written_within_one_append_is_cut_with_what_is_behind() {
+    let disk = MemoryDisk::new();
+    let on: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut life = begin(&on).expect("opens");
+    life.vote(1).await.expect("voted");
+    life.append(1, 0..1).await.expect("appended");
+    let image = Image::of(&disk, Path::new(DIR));
+    let path = Path::new(DIR).join("00000000000000000000.raft");
+    let before = image.0[&path].len();
+    life.append(1, 1..12).await.expect("appended");
+    let image = Image::of(&disk, Path::new(DIR));
+    for from in (before..image.0[&path].len() - 64).step_by(64) {
+        let mut image = image.clone();
+        image.file(&path)[from..from + 64].fill(0);
+        let (log, _) = open(&image.disk()).expect("a torn tail is cut");
+        assert!(log.last() >= Some(entry(1, 0).log_id));
+    }
+    // The same, but it was promised: something has been appended behind it.
+    life.append(1, 12..13).await.expect("appended");
+    let mut image = Image::of(&disk, Path::new(DIR));
+    image.file(&path)[before + 64..before + 128].fill(0);
+    let refused = open(&image.disk()).err().map(|e| e.kind());
+    assert_eq!(refused, Some(io::ErrorKind::InvalidData));
+}
+
+async fn lived() -> (Image, Facts) {
+    let disk = MemoryDisk::new();
+    let mut life = begin(&(Arc::new(disk.clone()) as Arc<dyn Disk>)).expect("opens");
+    live(&mut life).await.expect("lives");
+    life.append(5, 105..120).await.expect("lives");
+    life.append(5, 120..123).await.expect("lives");
+    life.append(5, 123..124).await.expect("lives");
+    (Image::of(&disk, Path::new(DIR)), life.facts)
+}
+
+/// Opens what is damaged: either all is there, or it is told what is wrong.
+async fn check(image: &Image, facts: &Facts, path: &Path, what: &str) {
+    match open(&image.disk()) {
+        Ok((mut log, machine)) => facts.check(&mut log, &machine, what).await,
+        Err(error) => {
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{what}: {error}");
+            let told = error.to_string();
+            assert!(
+                told.contains(DIR),
+                "{what}: {told} does not name {}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_changed_byte_in_any_file_is_told_and_nothing_is_forgotten() {
+    let (image, facts) = lived().await;
+    let files: Vec<PathBuf> = image.0.keys().cloned().collect();
+    assert!(files.len() > 4, "{files:?}");
+    for path in files {
+        for at in 0..image.0[&path].len() {
+            for flip in [1, 0x40, 0x80, 0xff] {
+                let mut image = image.clone();
+                image.file(&path)[at] ^= flip;
+                let what = format!("{} byte {at} ^ {flip}", path.display());
+                check(&image, &facts, &path, &what).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_anywhere_loses_only_what_could_have_been_under_way() {
+    let (image, mut facts) = lived().await;
+    let newest = image
+        .0
+        .keys()
+        .rfind(|p| p.extension().is_some_and(|e| e == "raft"));
+    let newest = newest.expect("there is one").clone();
+    // A log that ends early is what an interrupted write leaves too.
+    let may_go = facts.stored.clone();
+    for path in image.0.keys() {
+        if *path == newest {
+            facts.underway = may_go.clone();
+            facts.stored.clear();
+        }
+        for at in 0..image.0[path].len() {
+            let mut image = image.clone();
+            image.file(path).truncate(at);
+            let what = format!("{} cut at {at}", path.display());
+            check(&image, &facts, path, &what).await;
+        }
+        let mut image = image.clone();
+        image.0.remove(path);
+        check(&image, &facts, path, &format!("{} removed", path.display())).await;
+        facts.stored = may_go.clone();
+        facts.underway.clear();
+    }
+}
