@@ -1,0 +1,165 @@
+//! What became of records.
+
+use checker::Kind;
+use checker::history::What;
+
+use crate::events::*;
+
+#[test]
+fn lost_write() {
+    rejects(Kind::LostWrite, vec![sent(0), acked(0, 0), last(0, 0, &[])]);
+    rejects(
+        Kind::LostWrite,
+        vec![sent(0), acked(0, None), last(0, 0, &[])],
+    );
+    // Not acknowledged, taken by retention, or let go by an unclean election: nobody has promised it.
+    accepts(vec![sent(0), last(0, 0, &[])]);
+    accepts(vec![sent(0), refused(0, false), last(0, 0, &[])]);
+    accepts(vec![sent(0), acked(0, 0), start(1), last(1, 1, &[])]);
+    accepts(vec![sent(0), acked(0, 0), may_lose(), last(0, 0, &[])]);
+}
+
+#[test]
+fn a_log_start_that_nobody_has_moved_hides_no_loss() {
+    rejects(Kind::LostWrite, vec![sent(0), acked(0, 0), last(1, 1, &[])]);
+    rejects(
+        Kind::LostWrite,
+        vec![
+            sent(0),
+            acked(0, 0),
+            sent(1),
+            acked(1, 1),
+            start(1),
+            last(1, 1, &[]),
+        ],
+    );
+}
+
+#[test]
+fn acks_of_the_leader_alone_may_be_lost() {
+    let of_leader = What::Sent {
+        at: at(),
+        record: p(1, 0),
+        acks: 1,
+        idempotent: false,
+    };
+    accepts(vec![of_leader, acked(0, 0), last(0, 0, &[])]);
+}
+
+#[test]
+fn duplicate() {
+    let twice = &[(0, p(1, 0)), (1, p(1, 0))];
+    rejects(
+        Kind::Duplicate,
+        vec![sent(0), acked(0, 0), last(0, 2, twice)],
+    );
+    let plain = What::Sent {
+        at: at(),
+        record: p(1, 0),
+        acks: -1,
+        idempotent: false,
+    };
+    accepts(vec![plain, acked(0, 0), last(0, 2, twice)]);
+}
+
+#[test]
+fn reordered() {
+    rejects(
+        Kind::Reordered,
+        vec![sent(0), sent(1), last(0, 2, &[(0, p(1, 1)), (1, p(1, 0))])],
+    );
+    let other = What::Sent {
+        at: at(),
+        record: p(2, 0),
+        acks: -1,
+        idempotent: true,
+    };
+    // Two producers have no order.
+    accepts(vec![
+        sent(0),
+        sent(1),
+        other,
+        last(0, 3, &[(0, p(1, 0)), (1, p(2, 0)), (2, p(1, 1))]),
+    ]);
+}
+
+#[test]
+fn phantom() {
+    rejects(
+        Kind::Phantom,
+        vec![sent(0), last(0, 2, &[(0, p(1, 0)), (1, p(9, 9))])],
+    );
+    // Its answer has never come, and it is there all the same.
+    accepts(vec![sent(0), last(0, 1, &[(0, p(1, 0))])]);
+}
+
+#[test]
+fn refused_but_there() {
+    let there = || last(0, 1, &[(0, p(1, 0))]);
+    rejects(
+        Kind::RefusedButThere,
+        vec![sent(0), refused(0, true), there()],
+    );
+    accepts(vec![sent(0), refused(0, false), there()]);
+}
+
+#[test]
+fn inconsistent_offsets() {
+    rejects(
+        Kind::InconsistentOffsets,
+        vec![sent(0), acked(0, 5), last(0, 1, &[(0, p(1, 0))])],
+    );
+    rejects(
+        Kind::InconsistentOffsets,
+        vec![
+            sent(0),
+            sent(1),
+            fetched(0, 1, &[(0, p(1, 1))]),
+            last(0, 1, &[(0, p(1, 0))]),
+        ],
+    );
+    accepts(vec![
+        sent(0),
+        acked(0, 0),
+        fetched(0, 1, &[(0, p(1, 0))]),
+        last(0, 1, &[(0, p(1, 0))]),
+    ]);
+}
+
+#[test]
+fn missed_read() {
+    let there = || last(0, 2, &[(0, p(1, 0)), (1, p(1, 1))]);
+    rejects(
+        Kind::MissedRead,
+        vec![sent(0), sent(1), fetched(0, 2, &[(1, p(1, 1))]), there()],
+    );
+    rejects(
+        Kind::MissedRead,
+        vec![sent(0), sent(1), fetched(0, 2, &[(0, p(1, 0))]), there()],
+    );
+    accepts(vec![
+        sent(0),
+        sent(1),
+        fetched(0, 1, &[(0, p(1, 0))]),
+        there(),
+    ]);
+}
+
+#[test]
+fn truncated_read() {
+    rejects(
+        Kind::TruncatedRead,
+        vec![sent(0), fetched(0, 1, &[(0, p(1, 0))]), last(0, 0, &[])],
+    );
+    rejects(
+        Kind::TruncatedRead,
+        vec![sent(0), fetched(0, 3, &[]), last(0, 0, &[])],
+    );
+    // Retention has taken it since.
+    accepts(vec![
+        sent(0),
+        fetched(0, 1, &[(0, p(1, 0))]),
+        start(1),
+        last(1, 1, &[]),
+    ]);
+}
