@@ -71,7 +71,7 @@ test-compose: ## The mesh in containers: docker-compose.yaml for real, with brok
 test-k8s: ## The Helm chart on a real Kubernetes: KUBECONFIG's, else a throwaway one that is built once
 	@scripts/k8s test
 
-sim: ## Simulated lives: SEEDS=500 FIRST=1
+sim: ## Simulated lives: SEEDS=500 FIRST=1; SEED=7 replays one
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
 
 .PHONY: fuzz

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use anyhow::{bail, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use sim::workload::until_some;
-use sim::{Client, Cluster, Trace, broker_name, seed_or};
+use sim::clients::until_some;
+use sim::{Client, Cluster, Settings, Trace, broker_name, seed_or};
 use wire::messages::create_topics_request::CreatableTopic;
 use wire::messages::{CreateTopicsRequest, MetadataRequest, MetadataResponse};
 use wire::{ErrorCode, Str};
@@ -53,7 +53,11 @@ fn undo(cluster: &mut Cluster<'_>, id: i32, harm: Harm) {
 }
 
 fn life(seed: u64, trace: &Trace) {
-    let mut cluster = Cluster::new(seed, 3);
+    let mut cluster = Cluster::new(&Settings {
+        seed,
+        brokers: 3,
+        properties: Vec::new(),
+    });
     let mut dice = StdRng::seed_from_u64(seed);
     let harms: Vec<(i32, Harm)> = (0..ROUNDS)
         .map(|_| {

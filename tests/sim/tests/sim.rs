@@ -1,70 +1,75 @@
 //! Simulated lives of a cluster.
 
-use sim::lives::{Harm, Plan, Victim, live};
-use sim::{Trace, seed_or};
+use sim::faults::Kind;
+use sim::life::live;
+use sim::{Harm, Plan, Trace, seed_or};
 
-fn traced(seed: u64, plan: &Plan) -> Vec<String> {
+/// Seeds of the short run, of which each is another life.
+const SEEDS: u64 = 12;
+
+fn traced(plan: &Plan) -> Vec<String> {
     let trace = Trace::default();
-    if let Err(failure) = trace.record(|| live(seed, plan, &trace)) {
-        panic!("{failure}");
+    match trace.record(|| live(plan, &trace)) {
+        Ok(counts) => assert!(counts.acked > 0 && counts.read > 0, "{counts:?}"),
+        Err(failure) => panic!("{failure}"),
     }
     trace.lines()
 }
 
-#[test]
-fn acknowledged_records_survive_when_their_leader_loses_power() {
-    traced(seed_or(1), &Plan::one(Victim::Leader, Harm::PowerLoss));
+fn harm(at_ms: u64, kind: Kind, victim: i32) -> Harm {
+    Harm {
+        at_ms,
+        lasts_ms: 2_000,
+        kind,
+        victim,
+    }
 }
 
 #[test]
-fn a_leader_that_is_cut_off_acknowledges_nothing_that_is_lost() {
-    traced(seed_or(2), &Plan::one(Victim::Leader, Harm::CutOff));
+fn random_lives_keep_every_promise() {
+    for seed in seed_or(1)..seed_or(1) + SEEDS {
+        traced(&Plan::of(seed));
+    }
 }
 
 #[test]
-fn acknowledged_records_survive_random_harm() {
-    let seed = seed_or(3);
-    traced(seed, &Plan::random(seed, false));
-}
-
-#[test]
-fn acknowledged_records_survive_while_replicas_move_amid_random_harm() {
-    let seed = seed_or(6);
-    let lines = traced(seed, &Plan::random(seed, true));
-    let went = lines.iter().any(|l| l.contains("the partition is deleted"));
-    assert!(went, "no replica has moved");
-}
-
-#[test]
-fn a_leader_that_stops_in_order_loses_and_doubles_nothing() {
-    traced(seed_or(5), &Plan::one(Victim::Leader, Harm::Stop));
+fn each_kind_of_fault_is_survived_by_itself() {
+    for (number, kind) in (0u64..).zip(Kind::ALL) {
+        let plan = Plan::of(seed_or(100) + number);
+        let harms = (1..=3).map(|id| harm(id as u64 * 2_500, kind, id));
+        let lines = traced(&plan.with_harms(harms.collect()));
+        let happened = lines
+            .iter()
+            .any(|l| l.contains(&format!("{kind:?} of broker")));
+        assert!(happened, "{kind:?} did not happen");
+    }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_trace_twice() {
-    let seed = seed_or(4);
     let plan = Plan {
-        harms: vec![
-            (Victim::Leader, Harm::PowerLoss),
-            (Victim::Leader, Harm::Stop),
-        ],
         moves: true,
+        elections: true,
+        ..Plan::of(seed_or(4))
     };
-    let (first, second) = (traced(seed, &plan), traced(seed, &plan));
+    let plan = plan.with_harms(vec![
+        harm(500, Kind::PowerLoss, 1),
+        harm(3_000, Kind::Resets, 2),
+        harm(4_000, Kind::SlowDisk, 3),
+        harm(6_000, Kind::CutOff, 2),
+        harm(9_000, Kind::Stop, 1),
+    ]);
+    let (first, second) = (traced(&plan), traced(&plan));
     let length = first.len().max(second.len());
     if let Some(at) = (0..length).find(|at| first.get(*at) != second.get(*at)) {
         panic!(
-            "seed {seed}, line {at}:\n  {:?}\n  {:?}",
+            "seed {}, line {at}:\n  {:?}\n  {:?}",
+            plan.seed,
             first.get(at),
             second.get(at)
         );
     }
-    for happened in [
-        "PowerLoss of broker",
-        "leaderships handed over",
-        "the partition is deleted",
-        "span=AppendSpan",
-    ] {
+    for happened in ["PowerLoss of broker", "Stop of broker", "span=AppendSpan"] {
         assert!(
             first.iter().any(|line| line.contains(happened)),
             "no {happened}"

@@ -1,8 +1,9 @@
-//! One simulated host, as a broker's `Outside`.
+//! One simulated machine, as a broker's `Outside`.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use broker::env::{BoxFuture, Env, Listener, Outside, Pool, Stream};
 use broker::spans::{AppendSpan, NoSpans, SpanSink};
@@ -13,20 +14,29 @@ use storage::disk::memory::MemoryDisk;
 use telemetry::Registry;
 use tokio::runtime::Handle;
 
-/// What outlives a crash of the host's process: its disk, and the randomness that it has left.
+use super::network::Connections;
+
+/// What outlives a crash of the machine's process: its disk, its clock, and the randomness that it has left.
 #[derive(Clone)]
 pub struct Host {
     disk: Arc<MemoryDisk>,
     random: Arc<Mutex<StdRng>>,
+    connections: Connections,
+    /// How far its clock is ahead of the world's.
+    skew_ms: Arc<AtomicI64>,
+    /// How long its disk lets every piece of work on a pool wait.
+    stall_ms: Arc<AtomicU64>,
 }
 
 impl Host {
-    /// A host with an empty disk.
+    /// A machine with an empty disk.
     pub fn new(seed: u64) -> Host {
-        let random = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
         Host {
-            disk: Arc::new(MemoryDisk::new()),
-            random,
+            disk: Arc::default(),
+            random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+            connections: Connections::default(),
+            skew_ms: Arc::default(),
+            stall_ms: Arc::default(),
         }
     }
 
@@ -35,10 +45,26 @@ impl Host {
         &self.disk
     }
 
+    /// The connections that its process has.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// The power fails: what was not synced is lost or torn.
     pub fn lose_power(&self) {
         let seed = self.random.lock().next_u64();
         self.disk.crash(seed);
+    }
+
+    /// Sets its clock, ahead of the world's by so much.
+    pub fn set_skew_ms(&self, skew_ms: i64) {
+        self.skew_ms.store(skew_ms, Ordering::Relaxed);
+    }
+
+    /// From now on, cold reads and fsyncs take so long.
+    pub fn set_stall(&self, stall: Duration) {
+        self.stall_ms
+            .store(stall.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// The handle for a broker; called inside of the simulated host.
@@ -50,21 +76,16 @@ impl Host {
 
 impl Outside for Host {
     fn listen<'a>(&'a self, address: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
-        Box::pin(async move {
-            let listener = turmoil::net::TcpListener::bind(address).await?;
-            Ok(Box::new(Simulated(listener)) as Box<dyn Listener>)
-        })
+        Box::pin(self.connections.listen(address))
     }
 
     fn connect<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Stream>> {
-        Box::pin(async move {
-            let stream = turmoil::net::TcpStream::connect((host, port)).await?;
-            Ok(Box::new(stream) as Stream)
-        })
+        Box::pin(self.connections.connect(host, port))
     }
 
     fn wall_ms(&self) -> i64 {
-        turmoil::since_epoch().map_or(0, |since| since.as_millis() as i64)
+        let world = turmoil::since_epoch().map_or(0, |since| since.as_millis() as i64);
+        world + self.skew_ms.load(Ordering::Relaxed)
     }
 
     fn random_u64(&self) -> u64 {
@@ -80,7 +101,15 @@ impl Outside for Host {
     }
 
     fn run_blocking(&self, _pool: Pool, work: Box<dyn FnOnce() + Send>) {
-        work();
+        let stall_ms = self.stall_ms.load(Ordering::Relaxed);
+        if stall_ms == 0 {
+            return work();
+        }
+        // Where the process dies meanwhile, the work is never done.
+        Handle::current().spawn(async move {
+            tokio::time::sleep(Duration::from_millis(stall_ms)).await;
+            work();
+        });
     }
 }
 
@@ -98,20 +127,5 @@ impl SpanSink for Noted {
 
     fn register(&self, registry: &Registry) {
         NoSpans.register(registry);
-    }
-}
-
-struct Simulated(turmoil::net::TcpListener);
-
-impl Listener for Simulated {
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Stream, SocketAddr)>> {
-        Box::pin(async move {
-            let (stream, peer) = self.0.accept().await?;
-            Ok((Box::new(stream) as Stream, peer))
-        })
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
     }
 }

@@ -1,4 +1,4 @@
-//! A Kafka client of a few lines, over the simulated network, on the broker's own wire crate.
+//! One connection to one broker.
 
 use std::io;
 use std::time::Duration;

@@ -1,0 +1,7 @@
+//! A Kafka client of a few lines, over the simulated network, on the broker's own wire crate.
+
+mod connection;
+mod session;
+
+pub use connection::Client;
+pub use session::{Session, until_some};

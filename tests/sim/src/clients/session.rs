@@ -1,0 +1,134 @@
+//! What a client keeps between its requests: connections, and who leads what.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::time::sleep;
+use wire::messages::MetadataRequest;
+use wire::messages::metadata_request::MetadataRequestTopic;
+use wire::messages::metadata_response::MetadataResponsePartition;
+use wire::{Request, Str};
+
+use super::Client;
+use crate::world::{PORT, broker_name};
+
+/// Rest between two tries.
+const REST: Duration = Duration::from_millis(50);
+/// Tries before a step has failed: with the rest, minutes of simulated time.
+const TRIES: usize = 600;
+
+/// One client's view of the cluster.
+pub struct Session {
+    brokers: Vec<i32>,
+    open: BTreeMap<i32, Client>,
+    /// The newest that it has heard of each partition: what is older is not believed, as in Kafka's clients.
+    known: BTreeMap<(String, i32), MetadataResponsePartition>,
+    /// Who is asked for metadata next.
+    turn: usize,
+}
+
+impl Session {
+    /// Knows the brokers' addresses, and nothing else.
+    pub fn new(brokers: &[i32]) -> Session {
+        Session {
+            brokers: brokers.to_vec(),
+            open: BTreeMap::new(),
+            known: BTreeMap::new(),
+            turn: 0,
+        }
+    }
+
+    /// Sends a request to a broker and waits for its answer. After a failure the connection is made anew.
+    pub async fn call<R: Request>(
+        &mut self,
+        broker: i32,
+        request: R,
+        version: i16,
+    ) -> anyhow::Result<R::Response> {
+        let mut client = match self.open.remove(&broker) {
+            Some(client) => client,
+            None => Client::connect(&broker_name(broker), PORT).await?,
+        };
+        let answer = client.call(request, version).await?;
+        self.open.insert(broker, client);
+        Ok(answer)
+    }
+
+    /// The next broker in turn.
+    pub fn next_broker(&mut self) -> i32 {
+        self.turn += 1;
+        self.brokers[self.turn % self.brokers.len()]
+    }
+
+    /// Asks the next broker who leads what, and gives what is known of the topic then.
+    pub async fn partitions(
+        &mut self,
+        topic: &str,
+    ) -> anyhow::Result<Vec<MetadataResponsePartition>> {
+        let broker = self.next_broker();
+        let wanted = MetadataRequestTopic {
+            name: Some(Str::copy_from(topic)),
+            ..MetadataRequestTopic::default()
+        };
+        let request = MetadataRequest {
+            topics: Some(vec![wanted]),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let mut answer = self.call(broker, request, 12).await?;
+        let found = answer.topics.pop().context("an answer without the topic")?;
+        ensure!(found.error_code == 0, "{topic}: error {}", found.error_code);
+        for partition in found.partitions {
+            let key = (topic.to_string(), partition.partition_index);
+            let known = self.known.get(&key);
+            if known.is_none_or(|known| known.leader_epoch <= partition.leader_epoch) {
+                self.known.insert(key, partition);
+            }
+        }
+        let of_topic = self.known.range((topic.to_string(), 0)..);
+        let of_topic = of_topic.take_while(|((name, _), _)| name == topic);
+        Ok(of_topic.map(|(_, partition)| partition.clone()).collect())
+    }
+
+    /// The leader of a partition and its epoch, as far as is known. `anew` asks first.
+    pub async fn leader(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        anew: bool,
+    ) -> anyhow::Result<(i32, i32)> {
+        let key = (topic.to_string(), partition);
+        if anew || !self.known.contains_key(&key) {
+            self.partitions(topic).await?;
+        }
+        let known = self.known.get(&key).context("the partition is not there")?;
+        ensure!(known.leader_id >= 0, "nobody leads {topic}-{partition}");
+        Ok((known.leader_id, known.leader_epoch))
+    }
+}
+
+/// Tries every broker in turn until `step` succeeds with one.
+pub async fn until_some<T>(
+    brokers: &[i32],
+    what: &str,
+    mut step: impl AsyncFnMut(&mut Client) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut last = None;
+    for _ in 0..TRIES {
+        for id in brokers {
+            let tried = match Client::connect(&broker_name(*id), PORT).await {
+                Ok(mut client) => step(&mut client).await,
+                Err(error) => Err(error.into()),
+            };
+            match tried {
+                Ok(value) => return Ok(value),
+                Err(error) => last = Some(error),
+            }
+        }
+        sleep(REST).await;
+    }
+    Err(last
+        .context("no broker was named")?
+        .context(format!("gave up on: {what}")))
+}

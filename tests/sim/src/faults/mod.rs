@@ -1,0 +1,99 @@
+//! What goes wrong: one function that begins it and one that ends it for each kind.
+
+mod disk;
+mod network;
+mod process;
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+
+use crate::Cluster;
+
+/// The kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The machine stops; what was not synced is lost or torn.
+    PowerLoss,
+    /// The process dies; what it had written stays.
+    Kill,
+    /// It is told to stop, and hands over what others can take.
+    Stop,
+    /// The other brokers cannot reach it, nor it them. Clients can.
+    CutOff,
+    /// Nobody can reach it, clients neither.
+    Isolated,
+    /// What it sends to other brokers is lost; what they send arrives.
+    Mute,
+    /// What is sent to and by it arrives when this is over.
+    Delayed,
+    /// Everything travels slowly, everywhere.
+    SlowNetwork,
+    /// Some of its connections are reset, both ends live on.
+    Resets,
+    /// Its clock jumps, and back.
+    ClockJump,
+    /// Its disk has room for a few more bytes only.
+    FullDisk,
+    /// An fsync of a partition's log fails.
+    FailedSync,
+    /// Cold reads and fsyncs take long.
+    SlowDisk,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 13] = [
+        Kind::PowerLoss,
+        Kind::Kill,
+        Kind::Stop,
+        Kind::CutOff,
+        Kind::Isolated,
+        Kind::Mute,
+        Kind::Delayed,
+        Kind::SlowNetwork,
+        Kind::Resets,
+        Kind::ClockJump,
+        Kind::FullDisk,
+        Kind::FailedSync,
+        Kind::SlowDisk,
+    ];
+
+    /// Begins it. A broker that does not run cannot be hurt.
+    pub fn begin(self, cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) -> bool {
+        if !cluster.is_up(victim) || cluster.down().contains(&victim) {
+            return false;
+        }
+        match self {
+            Kind::PowerLoss => cluster.crash(victim),
+            Kind::Kill => cluster.kill(victim),
+            Kind::Stop => cluster.stop(victim),
+            Kind::CutOff => network::cut_off(cluster, victim),
+            Kind::Isolated => network::isolate(cluster, victim),
+            Kind::Mute => network::mute(cluster, victim),
+            Kind::Delayed => network::delay(cluster, victim),
+            Kind::SlowNetwork => cluster.set_latency(Duration::from_millis(200)),
+            Kind::Resets => network::reset(cluster, victim, dice),
+            Kind::ClockJump => process::jump(cluster, victim, dice),
+            Kind::FullDisk => disk::fill(cluster, victim, dice),
+            Kind::FailedSync => disk::fail_sync(cluster, victim),
+            Kind::SlowDisk => disk::slow(cluster, victim, dice),
+        }
+        true
+    }
+
+    /// Ends it.
+    pub fn end(self, cluster: &mut Cluster<'_>, victim: i32) {
+        match self {
+            Kind::PowerLoss | Kind::Kill | Kind::Stop => cluster.restart(victim),
+            Kind::CutOff | Kind::Isolated | Kind::Mute => network::heal(cluster, victim),
+            Kind::Delayed => network::deliver(cluster, victim),
+            Kind::SlowNetwork => cluster.reset_latency(),
+            Kind::Resets => {}
+            Kind::ClockJump => cluster.host(victim).set_skew_ms(0),
+            Kind::FullDisk => cluster.host(victim).disk().set_capacity_bytes(None),
+            Kind::FailedSync => disk::replace(cluster, victim),
+            Kind::SlowDisk => cluster.host(victim).set_stall(Duration::ZERO),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Faults of the network around one broker.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::{Cluster, broker_name};
+
+fn other_brokers(cluster: &Cluster<'_>, victim: i32) -> Vec<String> {
+    let others = cluster.brokers().into_iter().filter(|id| *id != victim);
+    others.map(broker_name).collect()
+}
+
+/// Other brokers cannot reach it, nor it them.
+pub fn cut_off(cluster: &mut Cluster<'_>, victim: i32) {
+    for other in other_brokers(cluster, victim) {
+        cluster.sim.partition(broker_name(victim), other);
+    }
+}
+
+/// Nobody can reach it, nor it anybody.
+pub fn isolate(cluster: &mut Cluster<'_>, victim: i32) {
+    cut_off(cluster, victim);
+    for client in cluster.clients() {
+        cluster.sim.partition(broker_name(victim), client.as_str());
+    }
+}
+
+/// What it says to other brokers is lost.
+pub fn mute(cluster: &mut Cluster<'_>, victim: i32) {
+    for other in other_brokers(cluster, victim) {
+        cluster.sim.partition_oneway(broker_name(victim), other);
+    }
+}
+
+/// What is sent stays under way.
+pub fn delay(cluster: &mut Cluster<'_>, victim: i32) {
+    for other in other_brokers(cluster, victim) {
+        cluster.sim.hold(broker_name(victim), other);
+    }
+}
+
+/// What was held arrives.
+pub fn deliver(cluster: &mut Cluster<'_>, victim: i32) {
+    for other in other_brokers(cluster, victim) {
+        cluster.sim.release(broker_name(victim), other);
+    }
+}
+
+/// Everybody can reach it again. What was lost stays lost: turmoil sends nothing twice, so connections of that time hang.
+pub fn heal(cluster: &mut Cluster<'_>, victim: i32) {
+    for other in other_brokers(cluster, victim) {
+        cluster.sim.repair(broker_name(victim), other);
+    }
+    for client in cluster.clients() {
+        cluster.sim.repair(broker_name(victim), client.as_str());
+    }
+}
+
+/// About half of its connections are reset.
+pub fn reset(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) {
+    cluster
+        .host(victim)
+        .connections()
+        .reset(|| dice.random_bool(0.5));
+}

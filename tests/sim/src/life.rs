@@ -1,0 +1,233 @@
+//! One life: clients work while harms come and go; then everything is healed, all of it is read, and the history judged.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use checker::{Counts, What};
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+
+use crate::faults::Kind;
+use crate::operations::{audit, consume, elect, produce, reassign};
+use crate::plan::HARM_MS;
+use crate::{Cluster, Harm, Plan, Scene, Settings, Stage, Trace};
+
+/// Anomalies and log lines that a failure is told with.
+const TOLD: usize = 5;
+const TAIL: usize = 30;
+/// Replicas that were in sync so lately are so still, if nothing has gone wrong since.
+const LATELY: Duration = Duration::from_millis(500);
+
+/// A life that did not end well.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the clients' ends were.
+type Ends = Arc<Mutex<Vec<String>>>;
+
+/// Lives `plan`. What it was about is told by its counts.
+pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
+    let mut cluster = Cluster::new(&Settings {
+        seed: plan.seed,
+        brokers: plan.brokers,
+        properties: plan.properties.clone(),
+    });
+    let scene = Scene::new(cluster.brokers(), plan.topics.clone());
+    let ends = Ends::default();
+    people(plan, &mut cluster, &scene, &ends);
+    let ran = run(plan, &mut cluster, &scene, trace);
+    let failed = |why: String| {
+        Failure(format!(
+            "seed {}: {why}\nharms: {:?}\n{}",
+            plan.seed,
+            plan.harms,
+            trace.tail(TAIL)
+        ))
+    };
+    ran.map_err(failed)?;
+    if let Some(why) = ends.lock().first() {
+        return Err(failed(why.clone()));
+    }
+    let events = scene.recorder().events();
+    let report = checker::check(&events);
+    match report.anomalies.is_empty() {
+        true => Ok(report.counts),
+        false => Err(failed(format!("{report}\n{}", report.story(&events, TOLD)))),
+    }
+}
+
+/// Starts everybody on a host of their own.
+fn people(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, ends: &Ends) {
+    let mut seeds = StdRng::seed_from_u64(plan.seed ^ 0x7065_6f70_6c65);
+    let mut dice = || StdRng::seed_from_u64(seeds.next_u64());
+    let producers = plan.producers + plan.careless;
+    scene.busy.store(u64::from(producers), Ordering::Relaxed);
+    start(cluster, ends, "auditor", audit::run(scene.clone()));
+    for number in 1..=producers {
+        let (of, dice) = (scene.clone(), dice());
+        let idempotent = number <= plan.producers;
+        start(cluster, ends, &format!("producer-{number}"), async move {
+            begun(&of).await;
+            let producer = produce::Producer::new(&of, number, idempotent, dice).await?;
+            producer.run().await
+        });
+    }
+    for number in 1..=plan.consumers {
+        let (of, dice) = (scene.clone(), dice());
+        let name = format!("consumer-{number}");
+        start(cluster, ends, &name.clone(), async move {
+            begun(&of).await;
+            consume::run(of, name, dice).await
+        });
+    }
+    if plan.moves {
+        let (of, dice) = (scene.clone(), dice());
+        start(cluster, ends, "mover", async move {
+            begun(&of).await;
+            reassign::run(of, dice).await
+        });
+    }
+    if plan.elections {
+        let (of, dice) = (scene.clone(), dice());
+        start(cluster, ends, "elector", async move {
+            begun(&of).await;
+            elect::run(of, dice).await
+        });
+    }
+}
+
+async fn begun(scene: &Scene) {
+    while scene.stage() < Stage::Harm {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn start(
+    cluster: &mut Cluster<'_>,
+    ends: &Ends,
+    name: &str,
+    work: impl Future<Output = anyhow::Result<()>> + 'static,
+) {
+    let (ends, who) = (ends.clone(), name.to_string());
+    cluster.client(name, async move {
+        if let Err(error) = work.await {
+            // Not with Debug: a backtrace may be in it, and that is another each time.
+            ends.lock().push(format!("{who}: {error:#}"));
+        }
+        Ok(())
+    });
+}
+
+/// Time passes until all clients have ended.
+fn run(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, trace: &Trace) -> Result<(), String> {
+    let mut harms = Harms::new(plan, scene, trace);
+    loop {
+        match cluster.sim.step() {
+            Ok(false) => {}
+            Ok(true) => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        }
+        if scene.stage() == Stage::Harm {
+            harms.pass(cluster);
+        }
+    }
+}
+
+/// The harms of a life as time passes.
+struct Harms<'a> {
+    plan: &'a Plan,
+    scene: &'a Scene,
+    trace: &'a Trace,
+    dice: StdRng,
+    begun: Option<Duration>,
+    next: usize,
+    active: Vec<&'a Harm>,
+    /// When a machine last had its power back.
+    power_back: Duration,
+}
+
+impl<'a> Harms<'a> {
+    fn new(plan: &'a Plan, scene: &'a Scene, trace: &'a Trace) -> Harms<'a> {
+        Harms {
+            plan,
+            scene,
+            trace,
+            dice: StdRng::seed_from_u64(plan.seed ^ 0x6861_726d_7300),
+            begun: None,
+            next: 0,
+            active: Vec::new(),
+            power_back: Duration::ZERO,
+        }
+    }
+
+    /// Begins and ends what is due.
+    fn pass(&mut self, cluster: &mut Cluster<'_>) {
+        let now = cluster.sim.elapsed();
+        let begun = *self.begun.get_or_insert(now);
+        let at_ms = (now - begun).as_millis() as u64;
+        let over = |harm: &&Harm| harm.at_ms + harm.lasts_ms <= at_ms || at_ms >= HARM_MS;
+        let (ended, active) = self.active.drain(..).partition(over);
+        self.active = active;
+        for harm in ended {
+            self.end(cluster, harm, now);
+        }
+        while let Some(harm) = self.plan.harms.get(self.next) {
+            if harm.at_ms > at_ms || at_ms >= HARM_MS {
+                break;
+            }
+            self.next += 1;
+            if self.is_fair(harm, now) && harm.kind.begin(cluster, harm.victim, &mut self.dice) {
+                self.note(format!("{:?} of broker {}", harm.kind, harm.victim));
+                self.active.push(harm);
+            }
+        }
+        if at_ms >= HARM_MS {
+            self.heal(cluster);
+        }
+    }
+
+    /// Power may fail at a second machine only when all replicas are in sync again: with the memory of two gone, records
+    /// that only they had in memory may be. As long as no replica outside of the ISR can be elected (KIP-966), it must not
+    /// fail either at one that may have become the last of an ISR.
+    fn is_fair(&self, harm: &Harm, now: Duration) -> bool {
+        if harm.kind != Kind::PowerLoss {
+            return true;
+        }
+        let whole = self.scene.whole();
+        self.active.is_empty() && whole > self.power_back && now - whole < LATELY
+    }
+
+    fn end(&mut self, cluster: &mut Cluster<'_>, harm: &Harm, now: Duration) {
+        self.note(format!("{:?} of broker {} ends", harm.kind, harm.victim));
+        harm.kind.end(cluster, harm.victim);
+        if harm.kind == Kind::PowerLoss {
+            self.power_back = now;
+        }
+    }
+
+    /// Everything is well again, and every broker runs.
+    fn heal(&mut self, cluster: &mut Cluster<'_>) {
+        for id in cluster.brokers() {
+            if !cluster.is_up(id) || cluster.down().contains(&id) {
+                self.note(format!("broker {id} starts again"));
+                cluster.restart(id);
+            }
+        }
+        self.note("everything is healed".into());
+        self.scene.enter(Stage::Settling);
+    }
+
+    fn note(&self, text: String) {
+        self.trace.note(text.clone());
+        self.scene.record("world", What::Note { text });
+    }
+}

@@ -1,0 +1,109 @@
+//! Looking at the cluster: whether all replicas are in sync, and at the end all that there is to read.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::ensure;
+use checker::What;
+use checker::history::Place;
+use tokio::time::{Instant, sleep};
+
+use super::consume::fetch;
+use super::{LIVENESS, topics};
+use crate::clients::Session;
+use crate::{Scene, Stage};
+
+const NAME: &str = "auditor";
+/// Rest between two looks.
+const REST: Duration = Duration::from_millis(200);
+
+/// Makes the topics, looks on while things go wrong, and reads everything when they have ended.
+pub async fn run(scene: Scene) -> anyhow::Result<()> {
+    topics::create(&scene).await?;
+    let mut session = Session::new(&scene.brokers);
+    wait_whole(&scene, &mut session).await?;
+    scene.enter(Stage::Harm);
+    while scene.stage() < Stage::Settling {
+        if check_whole(&scene, &mut session).await.is_ok() {
+            scene.saw_whole();
+        }
+        sleep(REST).await;
+    }
+    let healed = Instant::now();
+    while scene.busy.load(Ordering::Relaxed) > 0 {
+        sleep(REST).await;
+        // Each tells by itself what it waits for.
+        ensure!(healed.elapsed() < LIVENESS * 2, "a producer does not end");
+    }
+    wait_whole(&scene, &mut session).await?;
+    for topic in scene.topics.iter() {
+        for index in 0..topic.partitions {
+            read_all(&scene, &mut session, Place::new(&topic.name, index)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn wait_whole(scene: &Scene, session: &mut Session) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while let Err(why) = check_whole(scene, session).await {
+        let since = begun.elapsed();
+        ensure!(since < LIVENESS, "not whole after {since:?}: {why:#}");
+        sleep(REST).await;
+    }
+    Ok(())
+}
+
+/// Whether each partition has a leader and every replica in its ISR.
+async fn check_whole(scene: &Scene, session: &mut Session) -> anyhow::Result<()> {
+    for topic in scene.topics.iter() {
+        let partitions = session.partitions(&topic.name).await?;
+        ensure!(partitions.len() == topic.partitions as usize);
+        for p in partitions {
+            let (isr, replicas) = (p.isr_nodes.len(), p.replica_nodes.len());
+            let name = format!("{}-{}", topic.name, p.partition_index);
+            ensure!(p.leader_id >= 0, "nobody leads {name}");
+            ensure!(
+                isr == replicas,
+                "{name}: {:?} in sync of {:?}",
+                p.isr_nodes,
+                p.replica_nodes
+            );
+            ensure!(replicas == topic.replicas as usize, "{name} is moving");
+        }
+    }
+    Ok(())
+}
+
+async fn read_all(scene: &Scene, session: &mut Session, at: Place) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let (mut position, mut log_start, mut all) = (0, 0, Vec::new());
+    loop {
+        let read = match fetch(session, &at, position).await {
+            Ok(read) => read,
+            Err(error) => {
+                let since = begun.elapsed();
+                ensure!(
+                    since < LIVENESS,
+                    "{at} cannot be read at {position}: {error:#}"
+                );
+                let _ = session.partitions(&at.topic).await;
+                sleep(REST).await;
+                continue;
+            }
+        };
+        all.extend(read.records);
+        (position, log_start) = (read.next, read.log_start.max(log_start));
+        if position >= read.high_watermark {
+            break;
+        }
+    }
+    let what = What::FinalRead {
+        at,
+        log_start,
+        end: position,
+        records: all,
+    };
+    scene.record(NAME, what);
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Reading without a group: from the log's start on, again and again, and asking for the latest offset.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use checker::history::Place;
+use checker::{Seen, What};
+use rand::Rng;
+use rand::rngs::StdRng;
+use tokio::time::sleep;
+use wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use wire::messages::{FetchRequest, ListOffsetsRequest};
+use wire::{ErrorCode, Records, Str};
+
+use crate::clients::Session;
+use crate::scene::now_us;
+use crate::{Scene, Stage};
+
+/// ListOffsets' word for the end of the log.
+const LATEST: i64 = -1;
+
+/// What one fetch brought.
+pub struct Read {
+    pub sent_us: u64,
+    pub leader_epoch: i32,
+    pub next: i64,
+    pub high_watermark: i64,
+    pub log_start: i64,
+    pub records: Vec<Seen>,
+}
+
+/// Reads all partitions until everything is healed.
+pub async fn run(scene: Scene, name: String, mut dice: StdRng) -> anyhow::Result<()> {
+    let mut session = Session::new(&scene.brokers);
+    let mut positions = Vec::new();
+    for topic in scene.topics.iter() {
+        let places = (0..topic.partitions).map(|index| (Place::new(&topic.name, index), 0));
+        positions.extend(places);
+    }
+    while scene.stage() < Stage::Settling {
+        let chosen = dice.random_range(0..positions.len());
+        let (at, position) = &mut positions[chosen];
+        if dice.random_bool(0.2) {
+            // From anywhere below: what was shown stays.
+            *position = dice.random_range(0..=*position);
+        }
+        let worked = match dice.random_bool(0.2) {
+            true => latest(&scene, &name, &mut session, at).await,
+            false => step(&scene, &name, &mut session, at, position).await,
+        };
+        if worked.is_err() {
+            let _ = session.partitions(&at.topic).await;
+        }
+        sleep(Duration::from_millis(dice.random_range(1..80))).await;
+    }
+    Ok(())
+}
+
+async fn step(
+    scene: &Scene,
+    name: &str,
+    session: &mut Session,
+    at: &Place,
+    position: &mut i64,
+) -> anyhow::Result<()> {
+    let read = fetch(session, at, *position).await?;
+    let what = What::Fetched {
+        at: at.clone(),
+        leader_epoch: Some(read.leader_epoch),
+        sent_us: read.sent_us,
+        from: *position,
+        next: read.next,
+        high_watermark: read.high_watermark,
+        log_start: read.log_start,
+        records: read.records,
+    };
+    *position = read.next;
+    scene.record(name, what);
+    Ok(())
+}
+
+async fn latest(
+    scene: &Scene,
+    name: &str,
+    session: &mut Session,
+    at: &Place,
+) -> anyhow::Result<()> {
+    let (leader, epoch) = session.leader(&at.topic, at.partition, false).await?;
+    let sent_us = now_us();
+    let partition = ListOffsetsPartition {
+        partition_index: at.partition,
+        current_leader_epoch: epoch,
+        timestamp: LATEST,
+    };
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![ListOffsetsTopic {
+            name: Str::copy_from(&at.topic),
+            partitions: vec![partition],
+        }],
+        ..ListOffsetsRequest::default()
+    };
+    let answer = session.call(leader, request, 7).await?;
+    let result = answer
+        .topics
+        .first()
+        .and_then(|topic| topic.partitions.first())
+        .context("an answer without the partition")?;
+    let error = ErrorCode::from_code(result.error_code);
+    ensure!(error == Some(ErrorCode::None), "{error:?}");
+    let what = What::Latest {
+        at: at.clone(),
+        leader_epoch: Some(epoch),
+        sent_us,
+        offset: result.offset,
+    };
+    scene.record(name, what);
+    Ok(())
+}
+
+/// Asks the leader, in the epoch that is known, for what begins at `from`.
+pub async fn fetch(session: &mut Session, at: &Place, from: i64) -> anyhow::Result<Read> {
+    let (leader, leader_epoch) = session.leader(&at.topic, at.partition, false).await?;
+    let sent_us = now_us();
+    let partition = FetchPartition {
+        partition: at.partition,
+        current_leader_epoch: leader_epoch,
+        fetch_offset: from,
+        partition_max_bytes: 1 << 20,
+        ..FetchPartition::default()
+    };
+    let topic = FetchTopic {
+        topic: Str::copy_from(&at.topic),
+        partitions: vec![partition],
+        ..FetchTopic::default()
+    };
+    let request = FetchRequest {
+        max_wait_ms: 100,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        topics: vec![topic],
+        ..FetchRequest::default()
+    };
+    let mut answer = session.call(leader, request, 12).await?;
+    let mut topic = answer
+        .responses
+        .pop()
+        .context("an answer without the topic")?;
+    let result = topic
+        .partitions
+        .pop()
+        .context("an answer without the partition")?;
+    match ErrorCode::from_code(result.error_code) {
+        Some(ErrorCode::None) => {}
+        other => bail!("{other:?}"),
+    }
+    let (next, records) = records(result.records.unwrap_or_default(), from)?;
+    Ok(Read {
+        sent_us,
+        leader_epoch,
+        next,
+        high_watermark: result.high_watermark,
+        log_start: result.log_start_offset,
+        records,
+    })
+}
+
+fn records(records: Records, from: i64) -> anyhow::Result<(i64, Vec<Seen>)> {
+    let (mut next, mut seen) = (from, Vec::new());
+    for batch in wire::batch::split(records.to_bytes()) {
+        let batch = batch?;
+        let base = batch.header.base_offset;
+        let all = wire::record::iter(batch.payload(), batch.header.record_count);
+        for (number, record) in (0i64..).zip(all) {
+            let value = record?.value.context("every record has a value")?;
+            let record = std::str::from_utf8(&value)
+                .ok()
+                .and_then(|v| v.parse().ok());
+            let offset = base + number;
+            // A batch may begin before what was asked for.
+            if offset >= from {
+                seen.push(Seen { offset, record });
+            }
+        }
+        next = batch.header.next_offset().max(from);
+    }
+    Ok((next, seen))
+}
