@@ -17,8 +17,8 @@ const CODECS: [Compression; 4] = [
     Compression::Lz4,
     Compression::Zstd,
 ];
-/// What a bomb becomes: more than the target allows.
-const BOMB_BYTES: usize = 2 << 20;
+/// What a bomb becomes: far more than the target allows.
+const BOMB_BYTES: usize = 16 << 20;
 
 fn is_offered(table: &Table) -> bool {
     OFFERED
@@ -165,7 +165,7 @@ pub fn compressed() -> Inputs {
         let bomb = pack(&vec![0; BOMB_BYTES]);
         all.push((
             format!("{name}-bomb"),
-            input(255, bomb[..bomb.len().min(8000)].to_vec()),
+            input(4, bomb[..bomb.len().min(8000)].to_vec()),
         ));
     }
     // A snappy block of a few bytes that says it becomes 4 GiB.
