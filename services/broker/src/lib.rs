@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod net;
 pub mod partition;
 pub mod probe;
+pub mod process;
 pub mod quorum;
 mod readiness;
 pub mod replication;

@@ -3,19 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use broker::config::{self, Config, Ignored};
-use broker::env::Env;
-use broker::env::production::{Production, Threads};
-use broker::server::Server;
-use broker::spans::otlp::OtlpSpans;
+use broker::config::{self, Ignored};
+use broker::process;
 use clap::{Parser, Subcommand};
-use telemetry::traces::{Identity, Traces};
-
-/// How long the last spans may take to be exported when the broker stops.
-const TRACES_GRACE: Duration = Duration::from_secs(2);
 
 /// A Kafka-compatible broker: replicated, with no JVM and no ZooKeeper.
 ///
@@ -93,57 +85,7 @@ fn healthcheck(file: Option<&Path>) -> anyhow::Result<String> {
 fn run(options: &Options) -> anyhow::Result<()> {
     let (config, ignored) = config::load(options.file().as_deref(), std::env::vars())?;
     warn_of(&ignored);
-    let production = Production::start(&threads(&config))?;
-    let identity = Identity {
-        service: "millrace-broker",
-        instance: Some(format!("broker-{}", config.node_id)),
-    };
-    let traces = production.within(|| Traces::start(&identity))?;
-    let env = production.env(Arc::new(OtlpSpans::new(&traces, config.node_id)));
-    production.run(async move {
-        let ended = serve(env, config).await;
-        traces.stop(TRACES_GRACE).await;
-        ended
-    })
-}
-
-/// Runs the broker until it is told to stop.
-async fn serve(env: Env, config: Config) -> anyhow::Result<()> {
-    let stop = telemetry::shutdown_signal()?;
-    tokio::pin!(stop);
-    let server = tokio::select! {
-        biased;
-        server = Server::start(env, config) => server?,
-        signal = &mut stop => {
-            tracing::info!(signal, "stopped before the start was complete");
-            return Ok(());
-        }
-    };
-    telemetry::describe_process(server.registry(), "millrace-broker");
-    telemetry::metrics::describe_disk_io(server.registry());
-    tokio::select! {
-        biased;
-        signal = &mut stop => tracing::info!(signal, "stopping"),
-        // Whoever restarts the process has its log recovered.
-        why = server.failed() => anyhow::bail!("the broker cannot go on: {why}"),
-    }
-    // A second signal: whoever stops this broker has no time to let it wait for others.
-    let again = telemetry::shutdown_signal()?;
-    let hurry = async {
-        again.await;
-    };
-    server.stop(hurry).await;
-    tracing::info!("stopped");
-    Ok(())
-}
-
-fn threads(config: &Config) -> Threads {
-    Threads {
-        data: config.net.network_threads,
-        read: config.net.io_threads,
-        sync: 4 * config.log.dirs.len(),
-        backlog: config.net.backlog,
-    }
+    process::run(config, Arc::new(storage::RealDisk))
 }
 
 fn warn_of(ignored: &Ignored) {

@@ -43,8 +43,8 @@ pub struct Production {
 }
 
 impl Production {
-    /// Starts both runtimes.
-    pub fn start(threads: &Threads) -> io::Result<Production> {
+    /// Starts both runtimes; log directories are on `disk`.
+    pub fn start(threads: &Threads, disk: Arc<dyn storage::Disk>) -> io::Result<Production> {
         let data = Builder::new_multi_thread()
             .worker_threads(threads.data)
             .max_blocking_threads(threads.read + threads.sync + 4)
@@ -65,7 +65,7 @@ impl Production {
             control_log: Arc::new(Semaphore::new(1)),
             data: data.handle().clone(),
             control: control.handle().clone(),
-            disk: Arc::new(storage::RealDisk),
+            disk,
             spans: Arc::new(NoSpans),
         };
         Ok(Production {
