@@ -71,6 +71,12 @@ test-compose: ## The mesh in containers: docker-compose.yaml for real, with brok
 test-k8s: ## The Helm chart on a real Kubernetes: KUBECONFIG's, else a throwaway one that is built once
 	@scripts/k8s test
 
+.PHONY: chaos
+chaos: ## Three real brokers hurt in every way: DURATION=10m SEED=7 FORMAT=text|json
+	@scripts/stack install build,faults,clients
+	@cargo build --locked -q --workspace --bins
+	@target/debug/chaos --duration $(or $(DURATION),10m) --seed $(or $(SEED),7) --format $(or $(FORMAT),text)
+
 sim: ## Simulated lives: SEEDS=500 FIRST=1; SEED=7 replays one
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
 

@@ -27,7 +27,7 @@ GO_CHECKSUMS = {
 # Only for the tests of the chart.
 HELM_VERSION = "v3.22.0"
 KUBERNETES_VALIDATE = "kubernetes-validate==1.37.0"  # PyPI; schemas up to 1.37
-CLIENT_PACKAGES = {"kcat": "kcat", "mvn": "maven"}
+CLIENT_PACKAGES = {"kcat": "kcat", "mvn": "maven", "javac": "default-jdk-headless"}
 
 OPENSEARCH_MIN_JAVA = 21
 S3PROXY_MIN_JAVA = 17
@@ -39,9 +39,10 @@ BUILD_PACKAGES = {
     "make": "make",
     "pkg-config": "pkg-config",
 }
-# Only for the tests: machines whose cable is pulled, disks that fill or fail.
+# Only for the tests: machines whose cable is pulled or whose packets are dropped, disks that fill or fail.
 FAULT_PACKAGES = {
     "ip": "iproute2",
+    "iptables": "iptables",
     "mkfs.ext4": "e2fsprogs",
     "mount": "mount",
 }

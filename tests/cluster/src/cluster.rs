@@ -76,6 +76,7 @@ impl Cluster {
                     config: directory.path().join(format!("broker-{id}.properties")),
                     log: directory.path().join(format!("broker-{id}.log")),
                     binary: binary.clone(),
+                    environment: vec![],
                     process: None,
                 }
             })
@@ -128,6 +129,7 @@ impl Cluster {
                 .join(format!("broker-{id}.properties")),
             log: self.directory.path().join(format!("broker-{id}.log")),
             binary: broker_binary()?,
+            environment: vec![],
             process: None,
         };
         fs::create_dir_all(&node.data)?;
@@ -218,6 +220,11 @@ impl Cluster {
         mut condition: impl FnMut(&mut Cluster) -> Result<bool>,
     ) -> Result<()> {
         wait::until(READY, what, || condition(self))
+    }
+
+    /// The directory stays, to be looked at.
+    pub fn keep(&mut self) {
+        self.directory.disable_cleanup(true);
     }
 
     /// Where the brokers' directories, configurations and logs are.

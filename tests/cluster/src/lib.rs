@@ -5,6 +5,7 @@
 //! [`replicas`] prove afterwards that nothing acknowledged is missing, doubled, changed or out of order.
 //! Everything is synchronous: a scenario is one thread that says what happens next.
 
+pub mod chaos;
 pub mod client;
 mod cluster;
 pub mod events;
@@ -28,6 +29,6 @@ pub use machines::Machines;
 pub use mounts::Mount;
 pub use node::Node;
 pub use produce::produce;
-pub use settings::Settings;
+pub use settings::{Settings, binary};
 pub use topics::{Partition, Topic};
 pub use wait::{until, within};

@@ -114,6 +114,16 @@ impl Machines {
         self.run(&format!("-n {switch} link set {port} nomaster"))
     }
 
+    /// The name of the namespace of machine `id`.
+    pub fn namespace(&self, id: i32) -> String {
+        self.name(&id.to_string())
+    }
+
+    /// The test's own address among the machines: where its clients come from.
+    pub fn own_address(&self) -> IpAddr {
+        IpAddr::V4(self.address(OWN))
+    }
+
     /// Puts it back.
     pub fn heal(&self, id: i32) -> Result<()> {
         let (switch, port) = (self.name("sw"), port(&id.to_string()));

@@ -4,10 +4,15 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use crate::machines::program;
+use crate::wait::until;
+
+/// How long a change of a file system that is in use may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What makes ext4 fail every read and write from now on, as a dead device does (EXT4_IOC_SHUTDOWN, without a flush
 /// of its journal).
@@ -74,6 +79,27 @@ impl Mount {
         self.mount()
     }
 
+    /// Makes a file system in memory so small that `left_kib` are free: full, without a byte written.
+    pub fn shrink(&self, left_kib: u64) -> Result<()> {
+        // What is being written meanwhile may need more than was left a moment ago.
+        until(PATIENCE, "the file system is made smaller", || {
+            let used_kib = numbers(&self.place, "%b %f %S")?;
+            let used_kib = (used_kib[0] - used_kib[1]) * used_kib[2] / 1024;
+            self.resize(used_kib + left_kib)?;
+            Ok(true)
+        })
+    }
+
+    /// Gives a file system in memory this size.
+    pub fn grow(&self, mib: u64) -> Result<()> {
+        self.resize(mib << 10)
+    }
+
+    fn resize(&self, kib: u64) -> Result<()> {
+        let size = format!("remount,size={kib}k");
+        run("mount", &["-o", &size], &self.place)
+    }
+
     /// Fills it until `left` bytes are free; 0 fills it to the last byte. Gives the file that does.
     pub fn fill(&self, left: u64) -> Result<PathBuf> {
         let ballast = self.place.join("ballast");
@@ -104,8 +130,14 @@ impl Drop for Mount {
 }
 
 fn free_bytes(place: &Path) -> Result<u64> {
+    let numbers = numbers(place, "%a %S")?;
+    Ok(numbers[0] * numbers[1])
+}
+
+/// What stat says of the file system of `place`, in a format of numbers.
+fn numbers(place: &Path, format: &str) -> Result<Vec<u64>> {
     let done = Command::new("stat")
-        .args(["-f", "-c", "%a %S"])
+        .args(["-f", "-c", format])
         .arg(place)
         .output()?;
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
@@ -113,8 +145,9 @@ fn free_bytes(place: &Path) -> Result<u64> {
         .split_whitespace()
         .filter_map(|n| n.parse().ok())
         .collect();
-    ensure!(numbers.len() == 2, "stat -f {place:?}: {text}");
-    Ok(numbers[0] * numbers[1])
+    let wanted = format.split(' ').count();
+    ensure!(numbers.len() == wanted, "stat -f {place:?}: {text}");
+    Ok(numbers)
 }
 
 fn run(name: &str, arguments: &[&str], last: &Path) -> Result<()> {

@@ -34,6 +34,8 @@ pub struct Node {
     pub(crate) config: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) binary: PathBuf,
+    /// What its environment holds, besides RUST_LOG.
+    pub(crate) environment: Vec<(String, PathBuf)>,
     pub(crate) process: Option<Child>,
 }
 
@@ -53,6 +55,7 @@ impl Node {
             // A KAFKA_* of the caller would configure the broker.
             .env_clear()
             .envs(std::env::var_os("RUST_LOG").map(|level| ("RUST_LOG", level)))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -1,0 +1,149 @@
+//! `chaos`: real brokers hurt in every way for as long as asked; see docs/chaos.md.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use cluster::chaos::client::{consume, produce};
+use cluster::chaos::proxy::{self, Manner, Route};
+use cluster::chaos::{Options, Pace, run};
+
+/// Hurts three real brokers under load, and says whether they kept their promises.
+#[derive(Parser)]
+#[command(name = "chaos", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// How long faults go on: 90s, 10m, 1h
+    #[arg(long, default_value = "10m", value_parser = duration)]
+    duration: Duration,
+    /// Decides which faults, in which order
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The closing lines: text or json
+    #[arg(long, default_value = "text", value_parser = ["text", "json"])]
+    format: String,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What a run starts by itself.
+#[derive(Subcommand)]
+#[command(hide = true)]
+enum Part {
+    #[command(hide = true)]
+    Proxy {
+        #[arg(long)]
+        manner: Manner,
+        routes: Vec<Route>,
+    },
+    #[command(hide = true)]
+    Produce {
+        bootstrap: String,
+        number: u32,
+        per_second: u32,
+        journal: PathBuf,
+    },
+    #[command(hide = true)]
+    Consume {
+        bootstrap: String,
+        group: String,
+        assignor: String,
+        journal: PathBuf,
+        #[arg(long)]
+        instance: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match start(Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("chaos: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the run counts and found nothing.
+fn start(arguments: Arguments) -> Result<bool> {
+    match arguments.part {
+        Some(Part::Proxy { manner, routes }) => proxy::run(&routes, manner, 1)?,
+        Some(Part::Produce {
+            bootstrap,
+            number,
+            per_second,
+            journal,
+        }) => produce::run(&bootstrap, number, per_second, &journal)?,
+        Some(Part::Consume {
+            bootstrap,
+            group,
+            assignor,
+            journal,
+            instance,
+        }) => {
+            let member = consume::Member {
+                group: &group,
+                instance: instance.as_deref(),
+                assignor: &assignor,
+            };
+            consume::run(&bootstrap, member, &journal)?;
+        }
+        None => {
+            let options = Options {
+                duration: arguments.duration,
+                seed: arguments.seed,
+            };
+            let pace = Pace::default();
+            stop_on_signal(&pace)?;
+            let summary = run(&options, pace)?;
+            match arguments.format.as_str() {
+                "json" => println!("{}", summary.json()),
+                _ => println!("{summary}"),
+            }
+            return Ok(summary.is_good());
+        }
+    }
+    Ok(true)
+}
+
+/// SIGINT and SIGTERM end the run, and it takes everything away that it has made.
+fn stop_on_signal(pace: &Pace) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let pace = pace.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let (Ok(mut interrupt), Ok(mut terminate)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) else {
+                return;
+            };
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            pace.stop();
+        });
+    });
+    Ok(())
+}
+
+fn duration(text: &str) -> Result<Duration> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = text[..text.len() - unit.len()]
+        .parse()
+        .context("30s, 10m or 1h")?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => anyhow::bail!("{unit:?}: s, m or h"),
+    };
+    Ok(Duration::from_secs(number * seconds))
+}

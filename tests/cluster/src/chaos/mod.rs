@@ -1,0 +1,30 @@
+//! Real chaos: three broker processes on machines of their own, hurt in every way while clients write and read.
+//!
+//! [`schedule`] makes the faults out of a seed, [`faults`] carries them out on the [`field`], [`workload`] keeps clients
+//! busy, which write [`history`]s; [`run`] puts it together, and [`verdict`] hands the histories to the checker.
+
+mod cgroup;
+pub mod client;
+mod clock;
+mod detour;
+mod faults;
+mod field;
+mod histories;
+mod history;
+mod java;
+mod kind;
+mod pace;
+mod packet_filter;
+pub mod proxy;
+mod record;
+mod run;
+mod schedule;
+pub mod slowness;
+mod verdict;
+mod watch;
+mod workload;
+
+pub use field::Field;
+pub use kind::Kind;
+pub use pace::Pace;
+pub use run::{Options, Summary, run};
