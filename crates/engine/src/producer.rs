@@ -3,6 +3,11 @@
 //! The rules are Kafka's. A producer id that the log does not know may begin with any sequence, since its earlier
 //! batches may have been forgotten; after that, sequences have no gap. The last five batches of each producer are
 //! remembered, as many as a client keeps in flight, so that a repeated one is answered with its original offset.
+//!
+//! A batch may be repeated when it is not among those any more: the five are counted for each connection, and after a
+//! change of the leader a Java client writes on to the new one while an answer of the old one is still awaited. Called out
+//! of order, it would be sent again for ever, and nothing behind it would be sent. So its producer is told that it is in
+//! the log, as far as that is known.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,6 +18,9 @@ use crate::ids::{Offset, ProducerId};
 
 /// How many batches of a producer are remembered: a client's `max.in.flight.requests.per.connection` is at most this.
 pub const REMEMBERED_BATCHES: usize = 5;
+
+/// A sequence further back than this is taken for one that is to come: sequences wrap.
+const FURTHEST_BACK: i64 = 1 << 30;
 
 /// Why a producer's batch is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -47,6 +55,8 @@ pub struct Producer {
     pub epoch: i16,
     /// Oldest first, at most [`REMEMBERED_BATCHES`].
     pub batches: VecDeque<Remembered>,
+    /// How many records, up to the newest, are known to be in the log one after the other.
+    pub without_gap: u64,
     /// The largest timestamp of its newest batch: what expiry goes by.
     pub last_timestamp_ms: i64,
 }
@@ -56,6 +66,8 @@ pub struct Producer {
 pub enum Verdict {
     Append,
     Duplicate(Remembered),
+    /// It is in the log, before this offset.
+    Known(Offset),
 }
 
 /// The producers of one partition.
@@ -102,6 +114,9 @@ impl Producers {
         if let Some(original) = known.repeated(header) {
             return Ok(Verdict::Duplicate(original));
         }
+        if let Some(offset) = known.in_log_before(header) {
+            return Ok(Verdict::Known(offset));
+        }
         let expected = if header.producer_epoch > known.epoch {
             0
         } else {
@@ -128,6 +143,7 @@ impl Producers {
             .or_insert_with(|| Producer {
                 epoch: header.producer_epoch,
                 batches: VecDeque::new(),
+                without_gap: 0,
                 last_timestamp_ms: header.max_timestamp,
             });
         producer.on_appended(header);
@@ -163,6 +179,22 @@ impl Producer {
         self.batches.iter().find(same).copied()
     }
 
+    /// Of a batch that ends before the oldest that is remembered, and is in the log: an offset behind it.
+    fn in_log_before(&self, header: &BatchHeader) -> Option<Offset> {
+        let oldest = self.batches.front()?;
+        let next = self.next_sequence();
+        let (first, remembered) = (
+            distance(header.base_sequence, next),
+            distance(oldest.first_sequence, next),
+        );
+        let count = i64::from(header.record_count);
+        let is_known = header.producer_epoch == self.epoch
+            && first >= remembered + count
+            && first <= FURTHEST_BACK
+            && u64::try_from(first).is_ok_and(|first| first <= self.without_gap);
+        is_known.then_some(oldest.base_offset)
+    }
+
     /// Sequences wrap from `i32::MAX` to 0.
     fn next_sequence(&self) -> i32 {
         self.batches
@@ -175,10 +207,15 @@ impl Producer {
         if header.producer_epoch != self.epoch {
             self.epoch = header.producer_epoch;
             self.batches.clear();
+            self.without_gap = 0;
         }
         if header.is_control() {
             return;
         }
+        if header.base_sequence != self.next_sequence() {
+            self.without_gap = 0;
+        }
+        self.without_gap += u64::try_from(header.record_count).unwrap_or(0);
         if self.batches.len() == REMEMBERED_BATCHES {
             self.batches.pop_front();
         }
@@ -190,6 +227,11 @@ impl Producer {
             timestamp_ms: header.max_timestamp,
         });
     }
+}
+
+/// From one sequence forward to another; they wrap from `i32::MAX` to 0.
+fn distance(from: i32, to: i32) -> i64 {
+    (i64::from(to) - i64::from(from)).rem_euclid(1 << 31)
 }
 
 #[cfg(test)]
@@ -234,8 +276,36 @@ mod tests {
             panic!("the fifth last batch is remembered")
         };
         assert_eq!(original.base_offset, Offset(104));
-        assert_eq!(known.check(&batch(0, 2, 2, 0)), expects(2, 14));
+        // Before those that are remembered, and in the log all the same.
+        let known_before = Ok(Verdict::Known(Offset(104)));
+        assert_eq!(known.check(&batch(0, 2, 2, 0)), known_before);
+        assert_eq!(known.check(&batch(0, 0, 4, 0)), known_before);
+        assert_eq!(known.check(&batch(0, 2, 3, 0)), expects(2, 14));
         assert_eq!(known.check(&batch(0, 4, 1, 0)), expects(4, 14));
+    }
+
+    #[test]
+    fn what_may_never_have_come_is_not_called_known() {
+        // A producer that the log does not know begins anywhere.
+        let mut known = Producers::default();
+        for n in 10..20 {
+            known.on_appended(&batch(0, n, 1, i64::from(n)));
+        }
+        let known_before = Ok(Verdict::Known(Offset(15)));
+        assert_eq!(known.check(&batch(0, 10, 1, 0)), known_before);
+        assert_eq!(known.check(&batch(0, 9, 1, 0)), expects(9, 20));
+        assert_eq!(known.check(&batch(0, 9, 2, 0)), expects(9, 20));
+        // Only what lies behind a gap is known, as nothing is of an earlier epoch.
+        known.on_appended(&batch(0, 30, 1, 20));
+        assert_eq!(known.check(&batch(0, 12, 1, 0)), expects(12, 31));
+        for n in 0..9 {
+            known.on_appended(&batch(1, n, 1, 21 + i64::from(n)));
+        }
+        assert_eq!(known.check(&batch(1, 30, 1, 0)), expects(30, 9));
+        assert_eq!(
+            known.check(&batch(1, 3, 1, 0)),
+            Ok(Verdict::Known(Offset(25)))
+        );
     }
 
     #[test]
@@ -264,5 +334,10 @@ mod tests {
         let mut wrapped = Producers::default();
         wrapped.on_appended(&batch(0, i32::MAX, 3, 0));
         assert_eq!(wrapped.check(&batch(0, 2, 1, 0)), Ok(Verdict::Append));
+        for n in 2..9 {
+            wrapped.on_appended(&batch(0, n, 1, i64::from(n)));
+        }
+        let before = Ok(Verdict::Known(Offset(4)));
+        assert_eq!(wrapped.check(&batch(0, i32::MAX, 3, 0)), before);
     }
 }

@@ -36,8 +36,11 @@ impl Write {
 /// A batch that is in the log already: answered as it was the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duplicate {
-    pub base_offset: Offset,
+    /// Where it begins; none where that is not remembered.
+    pub base_offset: Option<Offset>,
+    /// It ends before this offset, or at it.
     pub next_offset: Offset,
+    /// -1 where it is not remembered.
     pub timestamp_ms: i64,
 }
 
@@ -64,12 +67,22 @@ impl Replica {
         let verdict = self.producers.check(header);
         // Before anything is refused: what is in the log already must not be answered as if it were not. Its producer
         // would send it again under another epoch, where nobody knows it.
-        if let Ok(Verdict::Duplicate(original)) = verdict {
-            return Ok(AppendPlan::Duplicate(Duplicate {
-                base_offset: original.base_offset,
-                next_offset: original.last_offset.plus(1),
-                timestamp_ms: original.timestamp_ms,
-            }));
+        match verdict {
+            Ok(Verdict::Duplicate(original)) => {
+                return Ok(AppendPlan::Duplicate(Duplicate {
+                    base_offset: Some(original.base_offset),
+                    next_offset: original.last_offset.plus(1),
+                    timestamp_ms: original.timestamp_ms,
+                }));
+            }
+            Ok(Verdict::Known(before)) => {
+                return Ok(AppendPlan::Duplicate(Duplicate {
+                    base_offset: None,
+                    next_offset: before,
+                    timestamp_ms: -1,
+                }));
+            }
+            Ok(Verdict::Append) | Err(_) => {}
         }
         if is_unsafe {
             if verdict.is_ok() {

@@ -324,9 +324,14 @@ fn partition_response(
     hint: Option<LeaderHint>,
 ) -> PartitionProduceResponse {
     match outcome {
+        // A client takes this error for what it is: success, only that the offset is not known.
         Ok(appended) => PartitionProduceResponse {
             index,
-            base_offset: appended.base_offset.0,
+            error_code: match appended.base_offset {
+                Some(_) => ErrorCode::None as i16,
+                None => ErrorCode::DuplicateSequenceNumber as i16,
+            },
+            base_offset: appended.base_offset.map_or(-1, |offset| offset.0),
             log_append_time_ms: appended.log_append_time_ms,
             log_start_offset: appended.log_start.0,
             ..PartitionProduceResponse::default()
@@ -361,6 +366,7 @@ fn record_errors(code: ErrorCode, message: Option<&str>) -> Vec<BatchIndexAndErr
 
 #[cfg(test)]
 mod tests {
+    use engine::ids::Offset;
     use wire::batch::Compression;
     use wire::record::BatchBuilder;
 
@@ -374,6 +380,21 @@ mod tests {
         let codec = Compression::Zstd;
         let pack = |plain: &[u8]| compression::compress(codec, plain).expect("zstd packs all");
         builder.build_compressed(codec, pack)
+    }
+
+    #[test]
+    fn what_was_there_before_and_nobody_remembers_where_is_a_duplicate() {
+        let appended = Appended {
+            base_offset: None,
+            next_offset: Offset(7),
+            written_in: None,
+            log_append_time_ms: -1,
+            log_start: Offset(0),
+            commit: None,
+        };
+        let answer = partition_response(3, Ok(appended), None);
+        let duplicate = ErrorCode::DuplicateSequenceNumber as i16;
+        assert_eq!((answer.error_code, answer.base_offset), (duplicate, -1));
     }
 
     #[test]

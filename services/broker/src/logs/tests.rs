@@ -193,7 +193,7 @@ fn append(partition: &Arc<Partition>, key: &str, size: usize) -> Result<Offset, 
     builder.append(Some(key.as_bytes()), Some(&vec![1; size]));
     let appended = partition.append(builder.build(), Acks::Leader);
     appended
-        .map(|appended| appended.base_offset)
+        .map(|appended| appended.base_offset.expect("it was not there before"))
         .map_err(|failure| failure.code())
 }
 

@@ -13,7 +13,8 @@ use crate::config::TopicConfig;
 
 /// A batch that is in the log.
 pub struct Appended {
-    pub base_offset: Offset,
+    /// None of a batch that had been appended before, so long ago that nobody remembers where.
+    pub base_offset: Option<Offset>,
     pub next_offset: Offset,
     /// The leader epoch it was written in; none of a batch that had been appended before.
     pub written_in: Option<LeaderEpoch>,
@@ -88,7 +89,7 @@ impl Partition {
                     }
                     s.replica.on_appended(&write, now_ms);
                     let mut appended =
-                        self.appended(s, write.base_offset, write.next_offset(), time, acks);
+                        self.appended(s, Some(write.base_offset), write.next_offset(), time, acks);
                     appended.written_in = Some(write.leader_epoch);
                     Ok(appended)
                 }
@@ -128,7 +129,7 @@ impl Partition {
     fn appended(
         self: &Arc<Self>,
         s: &mut State,
-        base_offset: Offset,
+        base_offset: Option<Offset>,
         next_offset: Offset,
         log_append_time_ms: i64,
         acks: Acks,

@@ -99,6 +99,10 @@ fn producer(entry: &ProducerEntry) -> Producer {
     Producer {
         epoch: entry.producer_epoch,
         batches: known.then_some(last).into_iter().collect(),
+        without_gap: match known {
+            true => u64::try_from(entry.offset_delta).unwrap_or(0) + 1,
+            false => 0,
+        },
         last_timestamp_ms: entry.timestamp,
     }
 }

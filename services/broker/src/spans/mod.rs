@@ -127,12 +127,12 @@ impl Spans {
         request: &Request<'_>,
     ) {
         // What had been appended before, and is sent again, has had its span.
-        let Some(leader_epoch) = appended.written_in else {
+        let (Some(leader_epoch), Some(base_offset)) = (appended.written_in, appended.base_offset)
+        else {
             return;
         };
         let id = partition.id();
-        if !is_sampled(self.ratio, &id.topic.0, id.index, appended.base_offset) || !self.admit(env)
-        {
+        if !is_sampled(self.ratio, &id.topic.0, id.index, base_offset) || !self.admit(env) {
             return;
         }
         let written = env.now() - began.at;
@@ -140,7 +140,7 @@ impl Spans {
             topic: partition.topic().clone(),
             partition: id.index,
             leader_epoch,
-            base_offset: appended.base_offset,
+            base_offset,
             last_offset: Offset(appended.next_offset.0 - 1),
             records: request.records,
             size_bytes: request.size_bytes,
