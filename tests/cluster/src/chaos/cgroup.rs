@@ -53,6 +53,20 @@ impl Cgroup {
             .with_context(|| format!("limiting {}", self.place.display()))
     }
 
+    /// Sets a limit of `bytes`, or of as little more as the kernel takes: what it cannot take back is not known exactly.
+    pub fn limit_near(&self, bytes: u64) -> Result<()> {
+        const STEP: u64 = 256 << 10;
+        let tried = (0..256).map(|step| self.limit(Some(bytes + step * STEP)));
+        let mut last = Ok(());
+        for outcome in tried {
+            last = outcome;
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+
     /// How often the limit was hit.
     pub fn hits(&self) -> Result<u64> {
         let text = fs::read_to_string(self.place.join("memory.failcnt"))?;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::cgroup::Cgroup;
 use super::history::Place;
@@ -233,6 +233,21 @@ impl Field {
             }
         }
         Ok(())
+    }
+
+    /// Ends all brokers and keeps everything to be looked at, what lies in memory too.
+    pub fn keep(&mut self) -> Result<PathBuf> {
+        self.cluster.keep();
+        for id in 1..=BROKERS {
+            if self.cluster.node(id).process.is_some() {
+                self.cluster.node(id).kill()?;
+            }
+            let small = self.directories(id).pop().context("two directories")?;
+            let kept = small.with_extension("kept");
+            let done = Command::new("cp").arg("-a").arg(small).arg(kept).status()?;
+            ensure!(done.success(), "copying a disk in memory: {done}");
+        }
+        Ok(self.cluster.directory().to_path_buf())
     }
 
     /// Lines of the brokers' logs that tell of a panic.

@@ -84,8 +84,7 @@ pub fn run(options: &Options, pace: Pace) -> Result<Summary> {
     };
     let outcome = run.whole(options);
     if outcome.is_err() || !run.summary.is_clean() {
-        run.field.cluster.keep();
-        let place = run.field.cluster.directory().to_path_buf();
+        let place = run.field.keep()?;
         eprintln!("kept: {}", place.display());
         run.summary.kept = Some(place);
     }

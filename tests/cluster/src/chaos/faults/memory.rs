@@ -36,7 +36,7 @@ impl Fault for Tight {
     fn strike(&mut self, field: &mut Field) -> Result<()> {
         let cgroup = field.cgroup(self.victim);
         self.hits = cgroup.hits()?;
-        cgroup.limit(Some(cgroup.fixed_bytes()? + (self.slack_kib << 10)))
+        cgroup.limit_near(cgroup.fixed_bytes()? + (self.slack_kib << 10))
     }
 
     fn heal(&mut self, field: &mut Field) -> Result<()> {
