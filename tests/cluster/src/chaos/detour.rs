@@ -87,6 +87,11 @@ impl Detour {
         self.filter.add("filter", "OUTPUT", &reset)
     }
 
+    /// Whether anybody has come this way.
+    pub fn has_been_taken(&self) -> Result<bool> {
+        self.filter.has_matched()
+    }
+
     /// Everything is as before; connections through the proxy are closed.
     pub fn close(mut self) -> Result<()> {
         let gone = self.proxy.try_wait()?;

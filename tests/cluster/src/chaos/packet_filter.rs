@@ -1,5 +1,6 @@
 //! Rules of iptables on one broker's machine, each taken back with the value that holds it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,7 +48,28 @@ impl PacketFilter {
         Ok(())
     }
 
-    fn call(&self, table: &str, action: &str, chain: &str, rule: &str) -> Result<()> {
+    /// Whether any packet has met a rule.
+    pub fn has_matched(&self) -> Result<bool> {
+        let chains: BTreeSet<(&str, &str)> = self
+            .rules
+            .iter()
+            .map(|[table, chain, _]| (table.as_str(), chain.as_str()))
+            .collect();
+        for (table, chain) in chains {
+            let listed = self.call(table, "-L", chain, "-v -x -n")?;
+            // Two lines of headings, then a rule in each, the number of packets first.
+            let packets = listed.lines().skip(2).filter_map(|line| {
+                let number = line.split_whitespace().next()?;
+                number.parse::<u64>().ok()
+            });
+            if packets.sum::<u64>() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn call(&self, table: &str, action: &str, chain: &str, rule: &str) -> Result<String> {
         let done = Command::new(&self.ip)
             .args(["netns", "exec", &self.namespace])
             .arg::<&Path>(&self.iptables)
@@ -60,7 +82,7 @@ impl PacketFilter {
             "iptables -t {table} {action} {chain} {rule}: {}",
             said.trim()
         );
-        Ok(())
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 }
 

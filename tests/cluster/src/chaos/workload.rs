@@ -95,6 +95,9 @@ impl Client {
             status.is_some()
         });
         let Some(status) = status else {
+            if pace.is_stopped() {
+                return self.kill();
+            }
             bail!("{} has not ended {END:?} after it was asked", self.name);
         };
         self.child = None;

@@ -3,6 +3,7 @@
 //! Each scenario ends with a full read that shows every acknowledged record once and in order, and
 //! with a comparison of the replicas byte for byte below the high watermark.
 
+mod chaos;
 mod disks;
 mod failover;
 mod groups;

@@ -50,4 +50,9 @@ impl Fault for OneWay {
     fn heal(&mut self, _: &mut Field) -> Result<()> {
         self.filter.take().map_or(Ok(()), |mut f| f.clear())
     }
+    fn has_bitten(&self, _: &Field) -> Result<bool> {
+        self.filter
+            .as_ref()
+            .map_or(Ok(false), PacketFilter::has_matched)
+    }
 }

@@ -112,4 +112,9 @@ impl Fault for Partitioned {
         // With one link cut, either of the two may stay the leader.
         !matches!(self.from, From::One(_))
     }
+    fn has_bitten(&self, _: &Field) -> Result<bool> {
+        self.filter
+            .as_ref()
+            .map_or(Ok(false), PacketFilter::has_matched)
+    }
 }

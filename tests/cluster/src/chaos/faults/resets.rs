@@ -46,4 +46,9 @@ impl Fault for Reset {
     fn heal(&mut self, _: &mut Field) -> Result<()> {
         self.detour.take().map_or(Ok(()), Detour::close)
     }
+    fn has_bitten(&self, _: &Field) -> Result<bool> {
+        self.detour
+            .as_ref()
+            .map_or(Ok(false), Detour::has_been_taken)
+    }
 }
