@@ -253,9 +253,13 @@ impl<'a> Walk<'a> {
 
     /// The next sound batch behind a bad place: where the bad one says that it ends, else wherever one is found.
     fn search(&mut self, bad: u64, from: i64) -> io::Result<Option<(u64, i64)>> {
+        // A file's name may be the last offset that there is: nothing is behind that.
+        let Some(later) = from.checked_add(1) else {
+            return Ok(None);
+        };
         if let Found::Batch(header) = self.scanner.header(bad)? {
             let behind = bad + header.size_bytes() as u64;
-            if let Ok(header) = self.judge(behind, from + 1)? {
+            if let Ok(header) = self.judge(behind, later)? {
                 return Ok(Some((behind, header.base_offset)));
             }
         }
@@ -270,7 +274,7 @@ impl<'a> Walk<'a> {
                 .enumerate()
                 .filter(|(_, b)| **b == MAGIC as u8)
             {
-                if let Some(header) = self.sound_at(at + i as u64, from + 1)? {
+                if let Some(header) = self.sound_at(at + i as u64, later)? {
                     return Ok(Some((at + i as u64, header.base_offset)));
                 }
             }
