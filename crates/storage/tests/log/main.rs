@@ -1,4 +1,4 @@
-//! The log as its owner sees it, on a disk in memory that crashes, fails and fills up.
+//! The log as its owner sees it, on a disk in memory that crashes, fails and fills up, and after its power has failed or its files were damaged.
 
 mod compaction;
 mod crash;
@@ -7,4 +7,5 @@ mod faults;
 mod house;
 mod read;
 mod real;
+mod recovery;
 mod turns;

@@ -11,18 +11,14 @@ use storage::Disk;
 use storage::memory::MemoryDisk;
 
 use self::image::Image;
-use self::power::Power;
 use super::log::{Limits, Log};
 use super::machine::{Machine, Published};
 use super::storage_tests::env_on;
 use super::types::{Entry, LogId, StorageError, Vote};
 use engine::metadata::Command;
 
-#[path = "../../../../crates/storage/tests/recovery/image.rs"]
-#[allow(dead_code, reason = "it has more than is needed here")]
+#[path = "../../../../crates/storage/tests/log/recovery/image.rs"]
 mod image;
-#[path = "../../../../crates/storage/tests/recovery/power.rs"]
-mod power;
 
 const DIR: &str = "/metadata";
 /// A file holds a few entries.
@@ -224,20 +220,20 @@ async fn a_power_loss_at_any_operation_forgets_nothing_that_was_promised() {
     for seed in 0..12 {
         for operations in 0.. {
             let disk = MemoryDisk::new();
-            let power = Power::failing_after(&disk, operations);
-            let Ok(mut life) = begin(&(Arc::new(power.clone()) as Arc<dyn Disk>)) else {
+            disk.fail_power_after(operations);
+            let Ok(mut life) = begin(&(Arc::new(disk.clone()) as Arc<dyn Disk>)) else {
                 continue;
             };
             let ended = live(&mut life).await;
-            assert!(ended.is_ok() || !power.is_on(), "{ended:?}");
-            let mut dice = (seed << 32) + operations as u64;
+            assert!(ended.is_ok() || !disk.has_power(), "{ended:?}");
+            let mut dice = (seed << 32) + operations;
             disk.crash(dice);
             for operations in 0.. {
-                let power = Power::failing_after(&disk, operations);
-                let Err(error) = open(&(Arc::new(power.clone()) as Arc<dyn Disk>)) else {
+                disk.fail_power_after(operations);
+                let Err(error) = open(&(Arc::new(disk.clone()) as Arc<dyn Disk>)) else {
                     break;
                 };
-                assert!(!power.is_on(), "the recovery fails: {error}");
+                assert!(!disk.has_power(), "the recovery fails: {error}");
                 dice += 1;
                 disk.crash(dice);
             }

@@ -49,9 +49,26 @@ impl Fault {
 pub(super) struct Faults {
     pub rules: Vec<Fault>,
     pub capacity_bytes: Option<u64>,
+    /// How many changes take place before the power fails; -1 when it has.
+    pub changes_left: Option<i64>,
 }
 
 impl Faults {
+    /// To be asked before anything is changed: whether the power is still there.
+    pub fn change(&mut self) -> io::Result<()> {
+        match &mut self.changes_left {
+            None => Ok(()),
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                Ok(())
+            }
+            Some(left) => {
+                *left = -1;
+                Err(io::Error::other("the power has failed"))
+            }
+        }
+    }
+
     pub fn check(&mut self, operation: Operation, path: &Path) -> io::Result<()> {
         let text = path.to_string_lossy();
         let matching = |rule: &&mut Fault| rule.operation == operation && text.contains(&rule.path);

@@ -57,6 +57,7 @@ impl File for MemoryFile {
     }
 
     fn append(&self, bufs: &mut [IoSlice<'_>]) -> io::Result<()> {
+        self.shared.faults.lock().change()?;
         let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
         let fault = self.check(Operation::Write);
         let room = self.room(bytes.len());
@@ -78,12 +79,14 @@ impl File for MemoryFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
+        self.shared.faults.lock().change()?;
         self.check(Operation::Write)?;
         self.node.lock().truncate(len as usize);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.shared.faults.lock().change()?;
         self.check(Operation::Sync)?;
         self.node.lock().sync();
         Ok(())

@@ -68,6 +68,18 @@ impl MemoryDisk {
         self.shared.faults.lock().capacity_bytes = capacity_bytes;
     }
 
+    /// So many changes (writes, fsyncs, names) take place until the power fails, and none after that, until
+    /// [`MemoryDisk::crash`] says what is left.
+    pub fn fail_power_after(&self, changes: u64) {
+        self.shared.faults.lock().changes_left = Some(changes as i64);
+    }
+
+    /// Whether no change was refused for want of power.
+    pub fn has_power(&self) -> bool {
+        let left = self.shared.faults.lock().changes_left;
+        left.is_none_or(|left| left >= 0)
+    }
+
     pub fn used_bytes(&self) -> u64 {
         self.shared.root.lock().used_bytes()
     }
@@ -106,6 +118,7 @@ impl MemoryDisk {
     }
 
     fn remove(&self, path: &Path, dir_wanted: bool) -> io::Result<()> {
+        self.shared.faults.lock().change()?;
         if dir_wanted != matches!(self.node(path)?, Node::Dir(_)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -132,6 +145,7 @@ impl Disk for MemoryDisk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.shared.faults.lock().change()?;
         self.shared.faults.lock().check(Operation::Write, path)?;
         if let Ok(Node::File(file)) = self.node(path) {
             file.lock().truncate(0);
@@ -146,6 +160,7 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.shared.faults.lock().change()?;
         self.shared.faults.lock().check(Operation::Write, from)?;
         let node = self.node(from)?;
         let (from_dir, from_name) = self.parent(from)?;
@@ -165,6 +180,7 @@ impl Disk for MemoryDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.shared.faults.lock().change()?;
         let mut dir = self.shared.root.clone();
         for name in names(path) {
             let existing = dir.lock().children.get(&name).cloned();
@@ -206,6 +222,7 @@ impl Disk for MemoryDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.shared.faults.lock().change()?;
         self.shared.faults.lock().check(Operation::Sync, dir)?;
         self.dir(dir)?.lock().sync();
         Ok(())

@@ -7,8 +7,7 @@ use storage::memory::MemoryDisk;
 use storage::{Disk, Log};
 use wire::batch::Batch;
 
-use crate::life::{Facts, Life, Step, batches_after, checkpoint, config, open, prepare};
-use crate::power::Power;
+use super::life::{Facts, Life, Step, batches_after, checkpoint, config, open, prepare};
 use Step::*;
 
 /// Each kind of step after each other kind that matters to it.
@@ -60,15 +59,15 @@ const SCRIPT: [Step; 44] = [
 ];
 
 /// Lives until the power fails; gives what is known then, and whether it failed.
-fn live(disk: &MemoryDisk, operations: i64) -> (Facts, bool) {
-    let power = Power::failing_after(disk, operations);
-    let Ok(mut life) = Life::begin(Arc::new(power.clone())) else {
-        assert!(!power.is_on(), "a new log can be opened");
+fn live(disk: &MemoryDisk, operations: u64) -> (Facts, bool) {
+    disk.fail_power_after(operations);
+    let Ok(mut life) = Life::begin(Arc::new(disk.clone())) else {
+        assert!(!disk.has_power(), "a new log can be opened");
         return (Facts::default(), true);
     };
     for step in SCRIPT {
         if let Err(error) = life.go_on(step) {
-            assert!(!power.is_on(), "{step:?} failed: {error}");
+            assert!(!disk.has_power(), "{step:?} failed: {error}");
             return (life.facts, true);
         }
     }
@@ -78,11 +77,11 @@ fn live(disk: &MemoryDisk, operations: i64) -> (Facts, bool) {
 /// Recovers, with the power failing at each operation of it in turn, and goes on.
 fn recover(disk: &MemoryDisk, facts: &Facts, seed: u64) {
     for operations in 0.. {
-        let power = Power::failing_after(disk, operations);
-        let opened = open(&(Arc::new(power.clone()) as Arc<dyn Disk>), config());
+        disk.fail_power_after(operations);
+        let opened = open(&(Arc::new(disk.clone()) as Arc<dyn Disk>), config());
         let Err(error) = opened else { break };
-        assert!(!power.is_on(), "the recovery fails: {error}");
-        disk.crash(seed ^ operations as u64);
+        assert!(!disk.has_power(), "the recovery fails: {error}");
+        disk.crash(seed ^ operations);
     }
     disk.crash(seed);
     let on: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -120,7 +119,7 @@ fn cut_short_everywhere(seeds: std::ops::Range<u64>) {
             let disk = MemoryDisk::new();
             prepare(&disk);
             let (facts, failed) = live(&disk, operations);
-            let dice = seed.wrapping_mul(1 << 32) + operations as u64;
+            let dice = seed.wrapping_mul(1 << 32) + operations;
             let recovered = catch_unwind(AssertUnwindSafe(|| {
                 disk.crash(dice);
                 recover(&disk, &facts, dice);

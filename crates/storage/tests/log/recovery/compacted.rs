@@ -7,8 +7,8 @@ use storage::memory::MemoryDisk;
 use storage::{Disk, Error, Log, LogConfig};
 use wire::record::{self, BatchBuilder};
 
-use crate::life::{checkpoint, config, open, prepare, read_all};
-use crate::power::Power;
+use super::life::{checkpoint, config, open, prepare};
+use crate::house::read_all;
 
 fn compacting() -> LogConfig {
     LogConfig {
@@ -120,20 +120,20 @@ fn a_power_loss_at_any_operation_of_a_compaction_keeps_the_newest_of_each_key() 
         for operations in 0.. {
             let disk = MemoryDisk::new();
             prepare(&disk);
-            let power = Power::failing_after(&disk, operations);
+            disk.fail_power_after(operations);
             let mut facts = Facts::default();
-            let ended = live(&(Arc::new(power.clone()) as Arc<dyn Disk>), &mut facts);
+            let ended = live(&(Arc::new(disk.clone()) as Arc<dyn Disk>), &mut facts);
             if let Err(error) = &ended {
-                assert!(!power.is_on(), "{error}");
+                assert!(!disk.has_power(), "{error}");
             }
-            let dice = (seed << 32) + operations as u64;
+            let dice = (seed << 32) + operations;
             disk.crash(dice);
             for operations in 0.. {
-                let power = Power::failing_after(&disk, operations);
-                let opened = open(&(Arc::new(power.clone()) as Arc<dyn Disk>), compacting());
+                disk.fail_power_after(operations);
+                let opened = open(&(Arc::new(disk.clone()) as Arc<dyn Disk>), compacting());
                 let Err(error) = opened else { break };
-                assert!(!power.is_on(), "the recovery fails: {error}");
-                disk.crash(dice ^ operations as u64);
+                assert!(!disk.has_power(), "the recovery fails: {error}");
+                disk.crash(dice ^ operations);
             }
             disk.crash(dice + 1);
             let on: Arc<dyn Disk> = Arc::new(disk.clone());

@@ -6,5 +6,4 @@ mod every_operation;
 mod image;
 mod life;
 mod lines;
-mod power;
 mod small_files;

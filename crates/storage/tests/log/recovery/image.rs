@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use storage::disk::{Entry, read_file};
-use storage::{Disk, File, RealDisk};
+use storage::{Disk, File};
 
 type Content = Arc<Vec<u8>>;
 
@@ -41,18 +41,6 @@ impl Image {
         let file = |content: &Content| Arc::new(ImageFile(Mutex::new(content.clone())));
         let files = self.0.iter().map(|(path, c)| (path.clone(), file(c)));
         Arc::new(ImageDisk(Mutex::new(files.collect())))
-    }
-
-    /// Writes the same below a real directory.
-    pub fn write(&self, home: &Path) {
-        for (path, content) in &self.0 {
-            let path = home.join(path.strip_prefix("/").expect("is absolute"));
-            RealDisk
-                .create_dir_all(path.parent().expect("has one"))
-                .expect("creates");
-            let file = RealDisk.create(&path).expect("creates");
-            file.append(&mut [IoSlice::new(content)]).expect("writes");
-        }
     }
 }
 

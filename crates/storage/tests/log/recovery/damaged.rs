@@ -8,8 +8,8 @@ use storage::{CacheBudget, Disk, Error, Log, LogConfig, OpenState, RealDisk, Rec
 use wire::batch::Batch;
 use wire::record::BatchBuilder;
 
-use crate::image::Image;
-use crate::life::{DIR, HOME, checkpoint, open, prepare};
+use super::image::Image;
+use super::life::{DIR, HOME, checkpoint, open, prepare};
 
 /// What is damaged, byte for byte.
 const TAIL_BYTES: usize = 64 << 10;
@@ -261,7 +261,7 @@ fn the_same_on_real_files() {
         let mut image = prepared.image.clone();
         let byte = prepared.positions[batch - prepared.first] + at;
         image.file(&prepared.path)[byte] ^= 0x10;
-        image.write(home.path());
+        write(&image, home.path());
         let start = OpenState {
             recovery_point: DURABLE,
             ..OpenState::default()
@@ -278,5 +278,15 @@ fn the_same_on_real_files() {
         check(&log, &prepared.batches, hit);
         drop(log);
         RealDisk.remove_dir_all(&dir).expect("removes");
+    }
+}
+
+/// Writes the same below a real directory.
+fn write(image: &Image, home: &Path) {
+    for (path, content) in &image.0 {
+        let path = home.join(path.strip_prefix("/").expect("is absolute"));
+        let parent = path.parent().expect("has one");
+        std::fs::create_dir_all(parent).expect("creates");
+        std::fs::write(&path, content.as_slice()).expect("writes");
     }
 }

@@ -11,9 +11,10 @@ use storage::memory::MemoryDisk;
 use storage::{CacheBudget, Disk, Log, LogConfig, OpenState, ProducerEntry};
 use wire::batch::Batch;
 
-use crate::image::Image;
-use crate::life::{self, DIR, HOME, checkpoint, prepare, read_all};
-use crate::lines;
+use super::image::Image;
+use super::life::{self, DIR, HOME, checkpoint, prepare};
+use super::lines;
+use crate::house::read_all;
 
 const START: i64 = 21;
 

@@ -12,6 +12,8 @@ use storage::{CacheBudget, Disk, Error, Log, LogConfig, OpenState, Recovery};
 use wire::batch::Batch;
 use wire::record::BatchBuilder;
 
+use crate::house::read_all;
+
 pub const HOME: &str = "/logs";
 pub const DIR: &str = "/logs/topic-0";
 
@@ -241,23 +243,6 @@ impl Life {
         assert_eq!(recovery.next_offset, self.facts.end);
         self.log = log;
         Ok(())
-    }
-}
-
-/// All batches of the log, read one at a time.
-pub fn read_all(log: &Log) -> Vec<Batch> {
-    let mut batches = Vec::new();
-    let mut from = log.log_start();
-    loop {
-        let plan = log.read(from, i64::MAX, 1, true).expect("in range");
-        let bytes = plan.run().expect("reads").to_bytes();
-        if bytes.is_empty() {
-            return batches;
-        }
-        let read = Batch::parse(bytes).expect("exactly one whole batch");
-        read.verify_crc().expect("a whole batch");
-        from = read.header.next_offset();
-        batches.push(read);
     }
 }
 
