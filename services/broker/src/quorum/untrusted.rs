@@ -24,13 +24,13 @@ pub const LAYOUTS: [&str; 8] = [
     "entry", "head", "vote", "identity", "image", "snapshot", "request", "answer",
 ];
 
-/// Reads what is of this layout, in whatever version, and writes it in the present one; none if it cannot be read.
-pub fn rewritten(layout: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-    fn again<T: Layout>(bytes: &[u8]) -> Option<Vec<u8>> {
-        let value = codec::decode::<T>(bytes).ok()?;
-        Some(codec::encode(&value).expect("what was decoded can be encoded"))
+/// Reads what is of this layout, in whatever version, and writes it in the present one; none if there is no such layout.
+pub(super) fn rewrite(layout: &str, bytes: &[u8]) -> Option<Result<Vec<u8>, codec::Error>> {
+    fn again<T: Layout>(bytes: &[u8]) -> Result<Vec<u8>, codec::Error> {
+        let value = codec::decode::<T>(bytes)?;
+        Ok(codec::encode(&value).expect("what was decoded can be encoded"))
     }
-    match layout {
+    Some(match layout {
         "entry" => again::<Entry>(bytes),
         "head" => again::<Head>(bytes),
         "vote" => again::<Vote>(bytes),
@@ -39,8 +39,13 @@ pub fn rewritten(layout: &str, bytes: &[u8]) -> Option<Vec<u8>> {
         "snapshot" => again::<Stored>(bytes),
         "request" => again::<Request>(bytes),
         "answer" => again::<Answer>(bytes),
-        _ => None,
-    }
+        _ => return None,
+    })
+}
+
+/// The same; none also if it cannot be read.
+pub fn rewritten(layout: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    rewrite(layout, bytes)?.ok()
 }
 
 /// Reads frames until they end, and gives how many could be read as a request or as an answer.

@@ -16,9 +16,9 @@ use wire::Uuid;
 use super::codec::{self, Error, Layout, PROGRAM, Writer};
 use super::log::segment::Head;
 use super::machine::{Stored, decode_image, encode_image};
-use super::message::{Answer, Request};
 use super::open::Identity;
 use super::types::{Entry, LogId, Member, SnapshotMeta, StoredMembership, Vote};
+use super::untrusted;
 
 const GOLDEN: &str = include_str!("golden.txt");
 const ADVICE: &str = "the bytes of a released version never change: raise VERSION in the Layout, read the older \
@@ -235,23 +235,11 @@ fn golden() -> BTreeMap<(String, u8, String), String> {
     all
 }
 
-fn again<T: Layout>(bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    Ok(without_writer(codec::encode(&codec::decode::<T>(bytes)?)?))
-}
-
-/// Reads what is of this layout, in whatever version, and writes it in the present one.
+/// Reads what is of this layout, in whatever version, and writes it in the present one, as if no program had.
 fn rewritten(layout: &str, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-    match layout {
-        "entry" => again::<Entry>(bytes),
-        "head" => again::<Head>(bytes),
-        "vote" => again::<Vote>(bytes),
-        "identity" => again::<Identity>(bytes),
-        "image" => again::<StoredImage>(bytes),
-        "snapshot" => again::<Stored>(bytes),
-        "request" => again::<Request>(bytes),
-        "answer" => again::<Answer>(bytes),
-        other => panic!("there is no layout {other}"),
-    }
+    let written = untrusted::rewrite(layout, bytes);
+    let written = written.unwrap_or_else(|| panic!("there is no layout {layout}"));
+    written.map(without_writer)
 }
 
 #[test]
