@@ -1,14 +1,12 @@
-//! The faults: one file per kind.
+//! The faults: one file per kind, and one for the three that a proxy makes.
 
 mod full_disk;
 mod kill;
-mod latency;
 mod memory;
 mod one_way;
 mod partition;
 mod pause;
-mod resets;
-mod silence;
+mod proxied;
 mod slow_disk;
 mod stop;
 mod storm;
@@ -60,9 +58,9 @@ pub fn make(blow: &Blow) -> Box<dyn Fault> {
         Kind::Storm => Box::new(storm::Storm::new(victim, &mut dice)),
         Kind::Partition => Box::new(partition::Partitioned::new(victim, &mut dice)),
         Kind::OneWay => Box::new(one_way::OneWay::new(victim, &mut dice)),
-        Kind::Latency => Box::new(latency::Late::new(victim, &mut dice)),
-        Kind::Resets => Box::new(resets::Reset::new(victim, &mut dice)),
-        Kind::Silence => Box::new(silence::Silent::new(victim, &mut dice)),
+        Kind::Latency => Box::new(proxied::Proxied::late(victim, &mut dice)),
+        Kind::Resets => Box::new(proxied::Proxied::reset(victim, &mut dice)),
+        Kind::Silence => Box::new(proxied::Proxied::silent(victim, &mut dice)),
         Kind::FullDisk => Box::new(full_disk::Full::new(victim, &mut dice)),
         Kind::Unreadable => Box::new(unreadable::Unreadable::new(victim, &mut dice)),
         Kind::SlowDisk => Box::new(slow_disk::Slow::new(victim, &mut dice)),
