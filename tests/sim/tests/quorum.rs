@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sim::clients::until_some;
-use sim::{Client, Cluster, Settings, Trace, broker_name, seed_or};
-use wire::messages::create_topics_request::CreatableTopic;
-use wire::messages::{CreateTopicsRequest, MetadataRequest, MetadataResponse};
-use wire::{ErrorCode, Str};
+use sim::operations::topics;
+use sim::{Client, Cluster, Settings, Topic, Trace, broker_name, seed_or};
+use wire::messages::{MetadataRequest, MetadataResponse};
 
 const ALL: [i32; 3] = [1, 2, 3];
 const ROUNDS: usize = 6;
@@ -160,26 +159,13 @@ async fn whole(all: &[i32]) -> anyhow::Result<()> {
 }
 
 async fn create(via: &[i32], name: &str) -> anyhow::Result<()> {
-    until_some(via, "create a topic", async |client| {
-        let topic = CreatableTopic {
-            name: Str::copy_from(name),
-            num_partitions: 3,
-            replication_factor: 3,
-            ..CreatableTopic::default()
-        };
-        let topics = vec![topic];
-        let request = CreateTopicsRequest {
-            topics,
-            timeout_ms: 5000,
-            ..CreateTopicsRequest::default()
-        };
-        let answer = client.call(request, 7).await?;
-        match ErrorCode::from_code(answer.topics[0].error_code) {
-            Some(ErrorCode::None | ErrorCode::TopicAlreadyExists) => Ok(()),
-            other => bail!("{other:?}"),
-        }
-    })
-    .await
+    let topic = Topic {
+        name: name.into(),
+        partitions: 3,
+        replicas: 3,
+        configs: Vec::new(),
+    };
+    topics::create(via, &topic).await
 }
 
 fn traced(seed: u64) -> Vec<String> {

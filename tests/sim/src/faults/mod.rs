@@ -59,7 +59,7 @@ impl Kind {
         Kind::SlowDisk,
     ];
 
-    /// Begins it. A broker that does not run cannot be hurt.
+    /// Begins it, if it does anything. A broker that does not run cannot be hurt.
     pub fn begin(self, cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) -> bool {
         if !cluster.is_up(victim) || cluster.down().contains(&victim) {
             return false;
@@ -73,7 +73,7 @@ impl Kind {
             Kind::Mute => network::mute(cluster, victim),
             Kind::Delayed => network::delay(cluster, victim),
             Kind::SlowNetwork => cluster.set_latency(Duration::from_millis(200)),
-            Kind::Resets => network::reset(cluster, victim, dice),
+            Kind::Resets => return network::reset(cluster, victim, dice) > 0,
             Kind::ClockJump => process::jump(cluster, victim, dice),
             Kind::FullDisk => disk::fill(cluster, victim, dice),
             Kind::FailedSync => disk::fail_sync(cluster, victim),

@@ -56,10 +56,10 @@ pub fn heal(cluster: &mut Cluster<'_>, victim: i32) {
     }
 }
 
-/// About half of its connections are reset.
-pub fn reset(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) {
+/// About half of its connections are reset; gives their number.
+pub fn reset(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) -> usize {
     cluster
         .host(victim)
         .connections()
-        .reset(|| dice.random_bool(0.5));
+        .reset(|| dice.random_bool(0.5))
 }

@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_millis(200);
 
 /// Makes the topics, looks on while things go wrong, and reads everything when they have ended.
 pub async fn run(scene: Scene) -> anyhow::Result<()> {
-    topics::create(&scene).await?;
+    topics::create_all(&scene).await?;
     let mut session = Session::new(&scene.brokers);
     wait_whole(&scene, &mut session).await?;
     scene.enter(Stage::Harm);

@@ -9,27 +9,40 @@ use crate::Scene;
 use crate::clients::until_some;
 use crate::plan::Topic;
 
-/// Waits for all brokers and makes every topic.
-pub async fn create(scene: &Scene) -> anyhow::Result<()> {
+/// Waits until all brokers are there and makes every topic of a life.
+pub async fn create_all(scene: &Scene) -> anyhow::Result<()> {
+    until_some(&scene.brokers, "see all brokers", async |client| {
+        let metadata = client.call(MetadataRequest::default(), 12).await?;
+        let count = metadata.brokers.len();
+        ensure!(count == scene.brokers.len(), "{count} brokers");
+        Ok(())
+    })
+    .await?;
     for topic in scene.topics.iter() {
-        until_some(&scene.brokers, "create a topic", async |client| {
-            let metadata = client.call(MetadataRequest::default(), 12).await?;
-            let count = metadata.brokers.len();
-            ensure!(count == scene.brokers.len(), "{count} brokers");
-            let request = CreateTopicsRequest {
-                topics: vec![creatable(topic)],
-                timeout_ms: 5000,
-                ..CreateTopicsRequest::default()
-            };
-            let answer = client.call(request, 7).await?;
-            match ErrorCode::from_code(answer.topics[0].error_code) {
-                Some(ErrorCode::None | ErrorCode::TopicAlreadyExists) => Ok(()),
-                other => bail!("{other:?}"),
-            }
-        })
-        .await?;
+        create(&scene.brokers, topic).await?;
     }
     Ok(())
+}
+
+/// Makes a topic through any of these brokers.
+///
+/// # Panics
+/// If the topic is one that no cluster makes: waiting would not help.
+pub async fn create(brokers: &[i32], topic: &Topic) -> anyhow::Result<()> {
+    until_some(brokers, "create a topic", async |client| {
+        let request = CreateTopicsRequest {
+            topics: vec![creatable(topic)],
+            timeout_ms: 5000,
+            ..CreateTopicsRequest::default()
+        };
+        let answer = client.call(request, 7).await?;
+        match ErrorCode::from_code(answer.topics[0].error_code) {
+            Some(ErrorCode::None | ErrorCode::TopicAlreadyExists) => Ok(()),
+            Some(ErrorCode::InvalidConfig) => panic!("{topic:?}: {:?}", answer.topics[0]),
+            other => bail!("{other:?}"),
+        }
+    })
+    .await
 }
 
 fn creatable(topic: &Topic) -> CreatableTopic {
