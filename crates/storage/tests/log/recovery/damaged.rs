@@ -1,6 +1,7 @@
 //! Every byte of the end of a log is cut off or changed, and what is found then is what can be found: all that was
 //! durable but for the batch that was hit, and of the rest all before it.
 
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 
 use storage::memory::MemoryDisk;
@@ -286,7 +287,9 @@ fn write(image: &Image, home: &Path) {
     for (path, content) in &image.0 {
         let path = home.join(path.strip_prefix("/").expect("is absolute"));
         let parent = path.parent().expect("has one");
-        std::fs::create_dir_all(parent).expect("creates");
-        std::fs::write(&path, content.as_slice()).expect("writes");
+        RealDisk.create_dir_all(parent).expect("creates");
+        let file = RealDisk.create(&path).expect("creates");
+        let content = IoSlice::new(content);
+        file.append(&mut [content]).expect("writes");
     }
 }
