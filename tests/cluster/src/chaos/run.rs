@@ -73,27 +73,20 @@ impl Run {
         let mut load = Workload::start(&place, &self.field.cluster.bootstrap(), java.as_ref())?;
         let addresses = self.field.cluster.nodes.iter().map(|node| node.address);
         let watch = Watch::start(addresses.collect());
-        self.goes_on(&mut load)?;
         let kinds = Kind::wanted_in(options.duration);
-        self.began = Instant::now();
-        for step in Schedule::new(options.seed, kinds, BROKERS, CONSUMERS) {
-            if self.began.elapsed() >= options.duration || self.field.pace.is_stopped() {
-                break;
-            }
-            self.step(&step, &mut load)?;
-        }
+        let hurt = self.hurt(options, kinds, &mut load);
         self.summary.seconds = self.began.elapsed().as_secs();
         self.summary.count(&load.histories);
         if self.field.pace.is_stopped() {
-            return Ok(());
+            return hurt;
         }
+        self.note(hurt);
         self.say(
             "the faults are over: the last records, a full read, a comparison of the replicas",
         );
-        load.end_producers(&self.field.pace)?;
-        self.field.wait_whole()?;
-        self.read_to_the_end(&mut load)?;
-        load.end_consumers(&self.field.pace)?;
+        // Whatever is wrong by now, the checker hears what the clients have to say.
+        let ended = self.end(&mut load);
+        self.note(ended);
         load.histories.read()?;
         let sight = watch.finish();
         self.summary.led = sight.led;
@@ -101,6 +94,36 @@ impl Run {
         self.summary
             .conclude(&load.histories, &evidence, &self.losses, kinds);
         Ok(())
+    }
+
+    /// One fault after the other, until the time is over or something is wrong.
+    fn hurt(&mut self, options: &Options, kinds: &[Kind], load: &mut Workload) -> Result<()> {
+        self.goes_on(load)?;
+        self.began = Instant::now();
+        for step in Schedule::new(options.seed, kinds, BROKERS, CONSUMERS) {
+            if self.began.elapsed() >= options.duration || self.field.pace.is_stopped() {
+                break;
+            }
+            self.step(&step, load)?;
+        }
+        Ok(())
+    }
+
+    /// Has all clients end, with everything acknowledged and read.
+    fn end(&mut self, load: &mut Workload) -> Result<()> {
+        self.field.wait_whole()?;
+        let produced = load.end_producers(&self.field.pace);
+        self.note(produced);
+        self.read_to_the_end(load)?;
+        load.end_consumers(&self.field.pace)
+    }
+
+    /// An error that is an anomaly of the cluster as long as nothing else is known of it.
+    fn note(&mut self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            self.say(&format!("{error:#}"));
+            self.summary.others.push(format!("{error:#}"));
+        }
     }
 
     /// The Java producer; a run without it does not count.

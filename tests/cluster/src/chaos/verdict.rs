@@ -201,7 +201,8 @@ impl Reader<'_> {
                     producer: producer()?,
                     n: *counter,
                 },
-                offset: Some(*offset),
+                // Below 0 where the answer has not told it: of a repetition, or of a batch that a later answer speaks for.
+                offset: (*offset >= 0).then_some(*offset),
             },
             Told::GivenUp { to, counter, why } => What::Refused {
                 at: at(to),

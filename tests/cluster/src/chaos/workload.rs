@@ -237,8 +237,9 @@ impl Workload {
     /// Has the producers end, once all they have sent is acknowledged.
     pub fn end_producers(&mut self, pace: &Pace) -> Result<()> {
         self.producers.iter_mut().for_each(Client::ask);
-        let mut all = self.producers.iter_mut();
-        all.try_for_each(|producer| producer.wait(pace))
+        let ended = self.producers.iter_mut().map(|client| client.wait(pace));
+        // All are waited for, whatever has become of the first.
+        ended.collect::<Vec<_>>().into_iter().collect()
     }
 
     pub fn end_consumers(&mut self, pace: &Pace) -> Result<()> {
