@@ -29,7 +29,7 @@ pub struct Topic {
 }
 
 /// A partition as one broker's metadata shows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     pub index: i32,
     /// `None` where there is no leader.
@@ -169,19 +169,37 @@ impl Cluster {
         })
     }
 
-    /// Waits until every partition has a leader and all its replicas in the ISR.
+    /// Waits until every partition has a leader and all its replicas in the ISR, and each replica knows: a broker that
+    /// was cut off shows for a while what it knew before, and leads in its own eyes.
     pub fn wait_in_sync(&mut self, name: &str) -> Result<()> {
         self.until(&format!("every replica of {name} is in sync"), |cluster| {
             let topic = cluster.topic(name)?;
-            if let Some(lacking) = topic
+            let mut replicas: Vec<i32> = topic
                 .partitions
                 .iter()
-                .find(|p| p.leader.is_none() || p.isr.len() < p.replicas.len())
-            {
-                bail!("{lacking:?}");
+                .flat_map(|p| p.replicas.iter().copied())
+                .collect();
+            replicas.sort_unstable();
+            replicas.dedup();
+            for replica in &replicas {
+                cluster.check_in_sync(name, *replica, &topic.partitions)?;
             }
-            Ok(!topic.partitions.is_empty())
+            Ok(!replicas.is_empty())
         })
+    }
+
+    /// Whether `asked` shows these very partitions, all in sync.
+    fn check_in_sync(&mut self, name: &str, asked: i32, known: &[Partition]) -> Result<()> {
+        let shown = self.topic_at(Some(asked), name)?.partitions;
+        ensure!(
+            shown == known,
+            "broker {asked} shows {shown:?}, another {known:?}"
+        );
+        let lacking = shown
+            .iter()
+            .find(|p| p.leader.is_none() || p.isr.len() < p.replicas.len());
+        ensure!(lacking.is_none(), "broker {asked} shows {lacking:?}");
+        Ok(())
     }
 
     /// The active controller, as a running broker names it.
