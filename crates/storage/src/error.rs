@@ -37,6 +37,9 @@ pub enum Error {
         offset: i64,
         reason: String,
     },
+    /// What another replica has of a damaged range cannot take its place.
+    #[error("what another replica has at offset {offset} does not fit: {reason}")]
+    Unfit { offset: i64, reason: String },
     /// The caller's batches do not continue the log.
     #[error("batch at offset {base_offset} does not continue the log, which ends at {log_end}")]
     NotNext { base_offset: i64, log_end: i64 },

@@ -17,6 +17,7 @@ mod poison;
 mod producers;
 mod segment;
 mod space;
+mod swap;
 
 pub use cache::CacheBudget;
 pub use compaction::{CleanPlan, Cleaned, Dirtiness};
@@ -24,8 +25,8 @@ pub use config::LogConfig;
 pub use disk::{Disk, File, RealDisk, memory};
 pub use error::Error;
 pub use log::{
-    ColdRead, Cut, DeletedSegments, FlushPlan, Flushed, Log, OpenState, ReadPlan, Recovery, Scrub,
-    TimestampLookup, TimestampOffset,
+    ColdRead, Cut, DeletedSegments, FlushPlan, Flushed, Log, OpenState, ReadPlan, Recovery, Repair,
+    Repaired, Scrub, TimestampLookup, TimestampOffset,
 };
 pub use poison::Poison;
 pub use producers::ProducerEntry;

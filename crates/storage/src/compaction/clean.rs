@@ -4,10 +4,10 @@ use wire::batch::{Batch, BatchHeader};
 
 use super::map::OffsetMap;
 use super::rewrite::{self, RawRecord};
-use super::swap::CLEANED;
 use super::{CleanPlan, Cleaned, Group, Source};
 use crate::segment::Segment;
 use crate::segment::scan::{Found, Scanner};
+use crate::swap::{self, CLEANED};
 use crate::{Error, disk};
 
 /// Bytes that gather before they are written.
@@ -149,7 +149,7 @@ impl CleanPlan {
     fn give_up(&self, groups: &[Group], base: i64) {
         let bases = groups.iter().map(|g| g.segment.base_offset).chain([base]);
         for base in bases {
-            for path in super::swap::paths(&self.dir, base, CLEANED) {
+            for path in swap::paths(&self.dir, base, CLEANED) {
                 let _ = disk::remove_if_there(&*self.disk, &path);
             }
         }

@@ -1,11 +1,10 @@
 //! Puts cleaned segments in the place of the old ones.
 
-use super::swap::{CLEANED, SWAP, paths, swapped};
 use super::{Cleaned, Group};
 use crate::Error;
 use crate::disk::remove_if_there;
 use crate::log::{DeletedSegments, Log};
-use crate::segment::{INDEX, LOG, TIMEINDEX, file_path};
+use crate::swap::{CLEANED, Replaced, paths};
 
 impl Log {
     /// Swaps the files. Segments that were truncated or deleted meanwhile are left as they are. The caller removes the
@@ -33,7 +32,12 @@ impl Log {
             });
             match first {
                 Some(first) if unchanged => {
-                    self.swap(first, group, &mut deleted)
+                    let replaced = Replaced {
+                        first,
+                        bases: &group.bases,
+                        suffix: CLEANED,
+                    };
+                    self.swap(&replaced, group.segment, &mut deleted)
                         .map_err(|e| poison.by(e))?;
                 }
                 _ => self.discard(&[group])?,
@@ -47,37 +51,5 @@ impl Log {
         bases
             .flat_map(|base| paths(&self.dir, base, CLEANED))
             .try_for_each(|path| remove_if_there(&*self.disk, &path))
-    }
-
-    fn swap(
-        &mut self,
-        first: usize,
-        group: Group,
-        deleted: &mut DeletedSegments,
-    ) -> Result<(), Error> {
-        let base = group.segment.base_offset;
-        let disk = self.disk.clone();
-        let rename = |from: &std::path::Path, to: &std::path::Path| {
-            disk.rename(from, to)
-                .map_err(|e| Error::io("rename", from, e))
-        };
-        // The log comes last: with it the swap is decided.
-        let files = [INDEX, TIMEINDEX, LOG].map(|extension| file_path(&self.dir, base, extension));
-        for path in &files {
-            rename(&swapped(path, CLEANED), &swapped(path, SWAP))?;
-        }
-        self.sync_dir()?;
-        for old in &group.bases {
-            self.mark_replaced(*old, *old == base, deleted)?;
-        }
-        for path in &files {
-            rename(&swapped(path, SWAP), path)?;
-        }
-        self.sync_dir()?;
-        let mut segment = group.segment;
-        segment.moved_to(&self.dir);
-        self.segments
-            .splice(first..first + group.bases.len(), [segment]);
-        Ok(())
     }
 }

@@ -7,7 +7,6 @@ mod clean;
 mod install;
 mod map;
 mod rewrite;
-mod swap;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,8 +16,6 @@ use crate::disk::{Disk, File};
 use crate::log::Log;
 use crate::segment::Segment;
 use crate::{Error, LogConfig, Poison};
-
-pub(crate) use swap::finish_swaps;
 
 /// How much of a log is not compacted yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

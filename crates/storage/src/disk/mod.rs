@@ -52,6 +52,8 @@ pub trait File: Send + Sync {
     fn truncate(&self, len: u64) -> io::Result<()>;
     /// Makes the content durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Has the next read of `len` bytes at `offset` be one of the disk, where the system keeps a copy of what is there.
+    fn forget_cached(&self, _offset: u64, _len: u64) {}
 }
 
 /// A name in a directory.

@@ -8,6 +8,7 @@ mod lookup;
 mod open;
 mod opening;
 mod read;
+mod repair;
 mod retention;
 mod scrub;
 mod truncate;
@@ -29,6 +30,7 @@ pub use flush::{FlushPlan, Flushed};
 pub use lookup::{TimestampLookup, TimestampOffset};
 pub use open::{Cut, OpenState, Recovery};
 pub use read::{ColdRead, ReadPlan};
+pub use repair::{Repair, Repaired};
 pub use retention::DeletedSegments;
 pub use scrub::Scrub;
 

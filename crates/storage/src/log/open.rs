@@ -16,7 +16,7 @@ use crate::disk::{Disk, read_file, remove_if_there};
 use crate::producers::{self, ProducerEntry, ProducerTable};
 use crate::segment::walk::{Damage, Step, Walk};
 use crate::segment::{SNAPSHOT, file_path};
-use crate::{Error, Poison, Space, checkpoint, compaction};
+use crate::{Error, Poison, Space, checkpoint, swap};
 
 /// What is known of a log before it is opened.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,7 @@ impl Log {
         if !disk.exists(dir) {
             create_dir(&*disk, dir)?;
         }
-        compaction::finish_swaps(&*disk, dir)?;
+        swap::finish_swaps(&*disk, dir)?;
         let mut opening = Opening {
             truncation: Truncation::read(&*disk, dir)?,
             disk,

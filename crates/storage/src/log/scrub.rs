@@ -1,4 +1,4 @@
-//! Reading closed segments again, slowly, to find what the disk has changed since they were written.
+//! Reading segments again, slowly, to find what the disk has changed since they were written.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::Error;
 use crate::disk::File;
 use crate::segment::walk::{Damage, Step, Walk};
 
-/// One closed segment under scrutiny; runs without the log's lock, a part at a time.
+/// One segment under scrutiny; runs without the log's lock, a part at a time.
 pub struct Scrub {
     path: PathBuf,
     file: Arc<dyn File>,
@@ -23,18 +23,15 @@ pub struct Scrub {
 }
 
 impl Log {
-    /// First offsets of the segments that are closed and durable: what a scrub reads.
-    pub fn closed_segments(&self) -> Vec<i64> {
-        let closed = 0..self.segments.len() - 1;
-        closed
-            .filter(|i| self.segment_end(*i) <= self.recovery_point)
-            .map(|i| self.segments[i].base_offset)
-            .collect()
+    /// First offsets of the segments of which something is durable: what a scrub reads.
+    pub fn durable_segments(&self) -> Vec<i64> {
+        let bases = self.segments.iter().map(|s| s.base_offset);
+        bases.filter(|base| *base < self.recovery_point).collect()
     }
 
-    /// Readies the reading of the closed segment that begins at `base`; `None` if there is none.
+    /// Readies the reading of the segment that begins at `base`, as far as it goes now; `None` if there is none.
     pub fn scrub(&self, base: i64) -> Result<Option<Scrub>, Error> {
-        let Some(i) = self.closed(base) else {
+        let Some(i) = self.segment_at(base) else {
             return Ok(None);
         };
         let segment = &self.segments[i];
@@ -52,17 +49,22 @@ impl Log {
         }))
     }
 
-    fn closed(&self, base: i64) -> Option<usize> {
-        let i = self.segments.iter().position(|s| s.base_offset == base)?;
-        (i + 1 < self.segments.len()).then_some(i)
+    /// Which segment begins at `base`.
+    pub(super) fn segment_at(&self, base: i64) -> Option<usize> {
+        self.segments.iter().position(|s| s.base_offset == base)
+    }
+
+    /// Whether segment `i` still is the file that somebody has read without the lock, and has not been cut since.
+    pub(super) fn is_same(&self, i: usize, file: &Arc<dyn File>, generation: u64) -> bool {
+        let now = self.segments[i].file(&*self.disk);
+        self.flush.generation() == generation && now.is_ok_and(|now| Arc::ptr_eq(&now, file))
     }
 
     /// Takes note of what a scrub has found, unless the segment has been replaced or cut meanwhile. Returns what was not
     /// known before.
     pub fn on_scrubbed(&mut self, scrub: &Scrub) -> Vec<Damage> {
-        let same = self.closed(scrub.base).filter(|i| {
-            self.segments[*i].size == scrub.size && self.flush.generation() == scrub.generation
-        });
+        let segment = self.segment_at(scrub.base);
+        let same = segment.filter(|i| self.is_same(*i, &scrub.file, scrub.generation));
         let Some(i) = same else {
             return Vec::new();
         };
@@ -73,10 +75,9 @@ impl Log {
         new.cloned().collect()
     }
 
-    /// The closed segment that holds `offset`, where a read has failed.
-    pub fn closed_segment_of(&self, offset: i64) -> Option<i64> {
-        let base = self.segments[self.segment_of(offset)].base_offset;
-        self.closed(base).map(|_| base)
+    /// Where the segment begins that holds `offset`, at which a read has failed.
+    pub fn segment_base(&self, offset: i64) -> i64 {
+        self.segments[self.segment_of(offset)].base_offset
     }
 }
 
@@ -84,6 +85,7 @@ impl Scrub {
     /// Reads on for about `bytes`; blocks. Returns how many were read, none when the end is reached.
     pub fn advance(&mut self, bytes: u64) -> Result<u64, Error> {
         let began = self.position;
+        self.file.forget_cached(began, bytes);
         let walk = Walk::new(&*self.file, self.size, self.base, self.end);
         let mut walk = walk.from(self.position, self.next);
         while walk.position() - began < bytes {
@@ -91,7 +93,7 @@ impl Scrub {
             match step {
                 Step::Batch(position, header) => {
                     let epoch = header.partition_leader_epoch;
-                    if let Some(wrong) = self.contradiction(header.base_offset, epoch) {
+                    if let Some(wrong) = contradiction(&self.epochs, header.base_offset, epoch) {
                         let damage = Damage::of_batch(position, &header, wrong);
                         self.damage.push(damage);
                     }
@@ -103,16 +105,11 @@ impl Scrub {
         (self.position, self.next) = (walk.position(), walk.next());
         Ok(self.position - began)
     }
+}
 
-    /// No CRC covers the leader epoch, but the log remembers where each begins.
-    fn contradiction(&self, offset: i64, epoch: i32) -> Option<String> {
-        let at = self.epochs.partition_point(|(_, start)| *start <= offset);
-        let (known, _) = self.epochs.get(at.checked_sub(1)?)?;
-        (*known != epoch).then(|| format!("leader epoch {epoch} instead of {known}"))
-    }
-
-    /// Whether something is wrong.
-    pub fn found_damage(&self) -> bool {
-        !self.damage.is_empty()
-    }
+/// No CRC covers the leader epoch, but the log remembers where each begins.
+pub(super) fn contradiction(epochs: &[(i32, i64)], offset: i64, epoch: i32) -> Option<String> {
+    let at = epochs.partition_point(|(_, start)| *start <= offset);
+    let (known, _) = epochs.get(at.checked_sub(1)?)?;
+    (*known != epoch).then(|| format!("leader epoch {epoch} instead of {known}"))
 }

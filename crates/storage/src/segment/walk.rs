@@ -36,6 +36,14 @@ impl Damage {
         self.from <= other.from && self.to >= other.to
     }
 
+    /// The same, not beyond where the next segment begins.
+    pub(crate) fn until(&self, to: i64) -> Damage {
+        Damage {
+            to: self.to.min(to),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn position(&self) -> u64 {
         self.position
     }

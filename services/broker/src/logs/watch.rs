@@ -168,4 +168,8 @@ impl File for WatchedFile {
             .observe(self.in_flight.env.now().duration_since(began));
         synced
     }
+
+    fn forget_cached(&self, offset: u64, len: u64) {
+        self.inner.forget_cached(offset, len);
+    }
 }

@@ -172,4 +172,8 @@ impl File for SlowFile {
         wait(&self.delays.sync);
         self.file.sync_data()
     }
+
+    fn forget_cached(&self, offset: u64, len: u64) {
+        self.file.forget_cached(offset, len);
+    }
 }

@@ -80,6 +80,18 @@ impl MemoryDisk {
         left.is_none_or(|left| left >= 0)
     }
 
+    /// The medium changes the bits of `mask` in a byte of a file, durable or not.
+    pub fn flip(&self, path: &Path, at: usize, mask: u8) -> io::Result<()> {
+        match self.node(path)? {
+            Node::File(file) => match file.lock().data.get_mut(at) {
+                Some(byte) => *byte ^= mask,
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
+            },
+            Node::Dir(_) => return Err(io::ErrorKind::IsADirectory.into()),
+        }
+        Ok(())
+    }
+
     pub fn used_bytes(&self) -> u64 {
         self.shared.root.lock().used_bytes()
     }

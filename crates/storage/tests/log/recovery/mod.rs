@@ -6,4 +6,5 @@ mod every_operation;
 mod image;
 mod life;
 mod lines;
+mod repaired;
 mod small_files;
