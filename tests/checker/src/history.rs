@@ -120,6 +120,8 @@ pub enum What {
         sent_us: u64,
         offset: i64,
     },
+    /// ListOffsets was answered for the earliest offset.
+    Earliest { at: Place, offset: i64 },
     /// All that there is to read, after everything is healed and nothing is produced any more.
     FinalRead {
         at: Place,
@@ -195,6 +197,10 @@ pub enum What {
     },
     /// From now on what lies below may be gone: retention or a deletion has taken it.
     Start { at: Place, log_start: i64 },
+    /// From now on, what has been sent longer ago than this may be gone: retention takes it when it likes.
+    Retention { at: Place, keeps_us: u64 },
+    /// Its topic is being deleted: nothing is promised of it any more, and nobody has to read it at the end.
+    Deleted { at: Place },
     /// Somebody has asked for an unclean election of it, or its settings allow one: committed records may be gone.
     MayLose { at: Place, why: String },
     /// Its log is compacted: of each key only the newest record needs be there.

@@ -14,6 +14,7 @@ pub enum Kind {
     Phantom,
     RefusedButThere,
     InconsistentOffsets,
+    GoneTooSoon,
     MissedRead,
     StaleRead,
     AbortedRead,

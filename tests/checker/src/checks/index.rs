@@ -43,6 +43,12 @@ pub struct Partition<'a> {
     pub reads: Vec<(usize, i64, i64, &'a [Seen])>,
     /// Below it everything may be gone.
     pub start: i64,
+    /// What was sent longer ago may be gone as well.
+    pub keeps_us: Option<u64>,
+    /// Its topic is gone.
+    pub deleted: bool,
+    /// Log starts that somebody was told before the end.
+    pub starts: Vec<(usize, i64)>,
     /// Why committed records may be gone.
     pub may_lose: Option<&'a str>,
     /// Only the newest record of each key needs be there.
@@ -96,9 +102,15 @@ impl<'a> Index<'a> {
                 from,
                 next,
                 records,
+                log_start,
                 ..
+            } => {
+                let read = (number, *from, *next, records.as_slice());
+                let partition = self.partition(at);
+                partition.reads.push(read);
+                partition.starts.push((number, *log_start));
             }
-            | What::Polled {
+            What::Polled {
                 at,
                 from,
                 next,
@@ -125,15 +137,35 @@ impl<'a> Index<'a> {
                 let partition = self.partition(at);
                 partition.start = partition.start.max(*log_start);
             }
+            What::Earliest { at, offset } => self.partition(at).starts.push((number, *offset)),
+            What::Retention { at, keeps_us } => {
+                let partition = self.partition(at);
+                let before = partition.keeps_us.unwrap_or(u64::MAX);
+                partition.keeps_us = Some(before.min(*keeps_us));
+            }
+            What::Deleted { at } => self.partition(at).deleted = true,
             What::Compacted { at } => self.partition(at).compacted = true,
             What::MayLose { at, why } => self.partition(at).may_lose = Some(why),
             _ => {}
         }
     }
 
-    /// Below it everything may be gone.
+    /// Where somebody may go on who finds that what comes next is gone, at most.
     pub fn start(&self, at: &Place) -> i64 {
-        self.partitions.get(at).map_or(0, |p| p.start)
+        let Some(partition) = self.partitions.get(at) else {
+            return 0;
+        };
+        let told = partition.starts.iter().map(|(_, start)| *start).max();
+        let told = told.filter(|_| partition.keeps_us.is_some());
+        partition.start.max(told.unwrap_or(0))
+    }
+
+    /// Whether retention may have taken a record by the time of an event.
+    pub fn is_aged(&self, partition: &Partition<'_>, written: &Written, event: usize) -> bool {
+        let (Some(keeps_us), Some(sent)) = (partition.keeps_us, written.sent) else {
+            return false;
+        };
+        self.events[event].at_us > self.events[sent].at_us.saturating_add(keeps_us)
     }
 
     fn partition(&mut self, at: &'a Place) -> &mut Partition<'a> {

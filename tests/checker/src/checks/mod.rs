@@ -10,6 +10,7 @@ mod metadata;
 mod polls;
 mod reads;
 mod stale;
+mod starts;
 mod transactions;
 mod writes;
 
@@ -25,6 +26,7 @@ pub fn check(events: &[Event]) -> Report {
         writes::look,
         reads::look,
         stale::look,
+        starts::look,
         transactions::look,
         latest::look,
         polls::look,

@@ -1,7 +1,7 @@
 //! Invariants 1 and 5: what was acknowledged is there, once, in order, and nothing else is.
 //!
 //! - Lost write: a record acknowledged with acks=all is not in the last full read, nor below its log start where the
-//!   history tells that the log's start has moved, nor may compaction have removed it. With acks=1 a leader may take its acknowledgement with it.
+//!   history tells that the log's start has moved or that it is old enough for retention, nor may compaction have removed it. With acks=1 a leader may take its acknowledgement with it.
 //! - Duplicate: a record of an idempotent producer is there twice.
 //! - Reordered: two records of an idempotent producer lie in another order than they were sent in.
 //! - Phantom: a record that nobody has sent.
@@ -19,7 +19,9 @@ pub fn look(index: &Index<'_>) -> Vec<Anomaly> {
     let mut found = Vec::new();
     for (at, partition) in &index.partitions {
         let Some(last) = &partition.last_read else {
-            found.extend(never_read(at, partition));
+            if !partition.deleted {
+                found.extend(never_read(at, partition));
+            }
             continue;
         };
         let mut add = |kind, what: String, events: Vec<Option<usize>>| {
@@ -34,7 +36,7 @@ pub fn look(index: &Index<'_>) -> Vec<Anomaly> {
             });
         };
         let offsets = offsets(last);
-        lost(partition, last, &offsets, &mut add);
+        lost(index, partition, last, &offsets, &mut add);
         twice(partition, &offsets, &mut add);
         reordered(partition, last, &mut add);
         unwanted(partition, last, &offsets, &mut add);
@@ -66,6 +68,7 @@ fn offsets(last: &Final<'_>) -> BTreeMap<RecordId, Vec<i64>> {
 }
 
 fn lost(
+    index: &Index<'_>,
     partition: &Partition<'_>,
     last: &Final<'_>,
     offsets: &BTreeMap<RecordId, Vec<i64>>,
@@ -76,12 +79,14 @@ fn lost(
             continue;
         }
         let allowed_below = partition.start.min(last.log_start);
+        let aged = last.log_start > 0 && index.is_aged(partition, written, last.event);
         match (offsets.get(record), written.acked_offset) {
             // A newer record of its key may be there instead.
             (None, _) if partition.compacted => {}
             (None, Some(offset)) if offset < allowed_below => {}
+            (None, Some(offset)) if offset < last.log_start && aged => {}
             // Its offset is not known: it may be what retention has taken.
-            (None, None) if allowed_below > 0 => {}
+            (None, None) if allowed_below > 0 || aged => {}
             (None, offset) => add(
                 Kind::LostWrite,
                 format!("{record}, acknowledged at {offset:?}, is not there"),

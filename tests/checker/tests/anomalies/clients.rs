@@ -1,6 +1,7 @@
 //! What clients, groups and replicas were told.
 
 use checker::Kind;
+use checker::history::What;
 
 use crate::events::*;
 
@@ -134,4 +135,5 @@ fn replicas_differ() {
 fn never_read() {
     rejects(Kind::NeverRead, vec![sent(0), acked(0, 0)]);
     accepts(vec![sent(0)]);
+    accepts(vec![sent(0), acked(0, 0), What::Deleted { at: at() }]);
 }

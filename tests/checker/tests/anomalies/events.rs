@@ -164,6 +164,15 @@ pub fn start(log_start: i64) -> What {
     }
 }
 
+/// What is older than so many microseconds may go.
+pub fn retention(keeps_us: u64) -> What {
+    What::Retention { at: at(), keeps_us }
+}
+
+pub fn earliest(offset: i64) -> What {
+    What::Earliest { at: at(), offset }
+}
+
 pub fn may_lose() -> What {
     What::MayLose {
         at: at(),

@@ -25,6 +25,16 @@ fn skipped_poll() {
         Kind::SkippedPoll,
         vec![start(4), polled(0, 3), polled(5, 6)],
     );
+    // Where it is known that retention takes something, a reader may go on where it was told that the log starts.
+    accepts(vec![retention(0), polled(0, 3), earliest(5), polled(5, 6)]);
+    rejects(
+        Kind::SkippedPoll,
+        vec![retention(0), polled(0, 3), earliest(4), polled(5, 6)],
+    );
+    rejects(
+        Kind::SkippedPoll,
+        vec![polled(0, 3), earliest(5), polled(5, 6)],
+    );
     // An unclean election may have left less than was polled.
     accepts(vec![may_lose(), polled(0, 3), polled(2, 4)]);
 }

@@ -36,6 +36,52 @@ fn a_log_start_that_nobody_has_moved_hides_no_loss() {
 }
 
 #[test]
+fn retention_takes_what_is_old_and_nothing_else() {
+    // Sent at 20, and read at the end at 40.
+    let kept = |keeps_us, last| vec![retention(keeps_us), sent(0), acked(0, 0), last];
+    accepts(kept(19, last(1, 1, &[])));
+    rejects(Kind::LostWrite, kept(20, last(1, 1, &[])));
+    // Old, and not below the log's start.
+    rejects(Kind::LostWrite, kept(0, last(0, 0, &[])));
+    let untold = vec![retention(0), sent(0), acked(0, None), last(1, 1, &[])];
+    accepts(untold);
+}
+
+#[test]
+fn gone_too_soon() {
+    // Sent at 20 or 10, told at 40 or 30. By the end of each the record is old enough, or there.
+    let then = |keeps_us| vec![retention(keeps_us), sent(0), acked(0, 0), earliest(1)];
+    let end = || last(1, 1, &[]);
+    rejects(
+        Kind::GoneTooSoon,
+        then(25).into_iter().chain([end()]).collect(),
+    );
+    accepts(then(15).into_iter().chain([end()]).collect());
+    let there = last(0, 1, &[(0, p(1, 0))]);
+    let told = |moved: Vec<What>| {
+        let all = moved.into_iter().chain([sent(0), acked(0, 0), earliest(1)]);
+        all.chain([there.clone()]).collect::<Vec<_>>()
+    };
+    rejects(Kind::GoneTooSoon, told(vec![]));
+    accepts(told(vec![start(1)]));
+    accepts(told(vec![may_lose()]));
+    // A reader is told as well.
+    let mut read = vec![sent(0), acked(0, 0)];
+    read.push(What::Fetched {
+        at: at(),
+        leader_epoch: None,
+        sent_us: 25,
+        from: 1,
+        next: 1,
+        high_watermark: 1,
+        log_start: 1,
+        records: Vec::new(),
+    });
+    read.push(there.clone());
+    rejects(Kind::GoneTooSoon, read);
+}
+
+#[test]
 fn acks_of_the_leader_alone_may_be_lost() {
     let of_leader = What::Sent {
         at: at(),
