@@ -18,7 +18,7 @@ mod scene;
 mod world;
 
 pub use clients::Client;
-pub use plan::{Harm, Plan, Topic};
+pub use plan::{Group, Harm, Plan, Topic};
 pub use scene::{Scene, Stage};
 pub use world::{Cluster, Host, Settings, Trace, broker_name};
 

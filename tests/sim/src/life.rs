@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 use crate::faults::Kind;
-use crate::operations::{audit, consume, elect, produce, reassign};
+use crate::operations::{audit, consume, elect, groups, produce, reassign};
 use crate::plan::HARM_MS;
 use crate::{Cluster, Harm, Plan, Scene, Settings, Stage, Trace};
 
@@ -41,7 +41,7 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
         brokers: plan.brokers,
         properties: plan.properties.clone(),
     });
-    let scene = Scene::new(cluster.brokers(), plan.topics.clone());
+    let scene = Scene::new(cluster.brokers(), plan.topics.clone(), plan.groups.clone());
     let ends = Ends::default();
     people(plan, &mut cluster, &scene, &ends);
     let ran = run(plan, &mut cluster, &scene, trace);
@@ -88,6 +88,16 @@ fn people(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, ends: &Ends) {
             begun(&of).await;
             consume::run(of, name, dice).await
         });
+    }
+    for group in &plan.groups {
+        for number in 0..group.members {
+            let (of, dice) = (scene.clone(), dice());
+            let member = groups::Member::new(scene, group, number, dice);
+            start(cluster, ends, &group.member(number), async move {
+                begun(&of).await;
+                member.run().await
+            });
+        }
     }
     if plan.moves {
         let (of, dice) = (scene.clone(), dice());

@@ -18,6 +18,22 @@ pub struct Topic {
     pub configs: Vec<(String, String)>,
 }
 
+/// A consumer group of the workload: it reads every topic.
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub name: String,
+    pub members: u32,
+    /// How many of them have a name of their own (KIP-345).
+    pub statics: u32,
+}
+
+impl Group {
+    /// The name of a member, from 0 on.
+    pub fn member(&self, number: u32) -> String {
+        format!("{}-member-{number}", self.name)
+    }
+}
+
 /// Something that goes wrong for a while.
 #[derive(Clone, Debug)]
 pub struct Harm {
@@ -40,6 +56,7 @@ pub struct Plan {
     /// Producers with acks=1, which give a record up when it is refused.
     pub careless: u32,
     pub consumers: u32,
+    pub groups: Vec<Group>,
     /// Whether replicas are moved and leaders elected on purpose.
     pub moves: bool,
     pub elections: bool,
@@ -80,6 +97,9 @@ impl Plan {
             producers: dice.random_range(1..=3),
             careless: dice.random_range(0..=1),
             consumers: dice.random_range(1..=2),
+            groups: (0..dice.random_range(0..=2))
+                .map(|n| group(n, &mut dice))
+                .collect(),
             moves: dice.random_bool(0.3),
             elections: dice.random_bool(0.3),
             harms,
@@ -92,6 +112,15 @@ impl Plan {
             harms,
             ..self.clone()
         }
+    }
+}
+
+fn group(number: u32, dice: &mut StdRng) -> Group {
+    let members = dice.random_range(1..=3);
+    Group {
+        name: format!("readers-{number}"),
+        members,
+        statics: dice.random_range(0..=members),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sim::faults::Kind;
 use sim::life::live;
-use sim::{Harm, Plan, Trace, seed_or};
+use sim::{Group, Harm, Plan, Trace, seed_or};
 
 /// Seeds of the short run, of which each is another life.
 const SEEDS: u64 = 12;
@@ -62,6 +62,28 @@ fn each_kind_of_fault_is_survived_by_itself() {
             assert!(happened, "{kind:?}: no {wanted}");
         }
     }
+}
+
+#[test]
+fn a_group_goes_on_while_brokers_and_members_come_and_go() {
+    let group = Group {
+        name: "readers".into(),
+        members: 3,
+        statics: 1,
+    };
+    let plan = Plan {
+        groups: vec![group],
+        ..Plan::of(seed_or(5))
+    };
+    let harms = (1..=3).map(|id| harm(id as u64 * 3_000 - 2_000, Kind::Kill, id));
+    let plan = plan.with_harms(harms.collect());
+    let trace = Trace::default();
+    let outcome = trace.record(|| live(&plan, &trace));
+    let counts = outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    let (polled, committed) = (counts.polled, counts.committed);
+    assert!(polled > 0 && committed > 0, "{counts:?}");
+    // Each joined, and again when another came or went.
+    assert!(counts.assigned > 6, "{counts:?}");
 }
 
 #[test]

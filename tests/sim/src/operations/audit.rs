@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::consume::fetch;
 use super::{LIVENESS, topics};
-use crate::clients::Session;
+use crate::clients::{Group, Session};
+use crate::scene::now_us;
 use crate::{Scene, Stage};
 
 const NAME: &str = "auditor";
@@ -30,15 +31,58 @@ pub async fn run(scene: Scene) -> anyhow::Result<()> {
         sleep(REST).await;
     }
     let healed = Instant::now();
+    let since = Duration::from_micros(now_us());
     while scene.busy.load(Ordering::Relaxed) > 0 {
         sleep(REST).await;
         // Each tells by itself what it waits for.
         ensure!(healed.elapsed() < LIVENESS * 2, "a producer does not end");
     }
     wait_whole(&scene, &mut session).await?;
+    for group in scene.groups.iter() {
+        while let Some(why) = scene.unrest(group, since) {
+            let waited = healed.elapsed();
+            ensure!(
+                waited < LIVENESS,
+                "{} is not stable after {waited:?}: {why}",
+                group.name
+            );
+            sleep(REST).await;
+        }
+    }
     for topic in scene.topics.iter() {
         for index in 0..topic.partitions {
             read_all(&scene, &mut session, Place::new(&topic.name, index)).await?;
+        }
+    }
+    scene.enter(Stage::Over);
+    for group in scene.groups.iter() {
+        look_at_commits(&scene, &group.name).await?;
+    }
+    Ok(())
+}
+
+/// What a group has committed is told at the end, too.
+async fn look_at_commits(scene: &Scene, name: &str) -> anyhow::Result<()> {
+    let mut group = Group::new(name, &scene.brokers);
+    let begun = Instant::now();
+    for at in scene.places() {
+        loop {
+            let sent_us = now_us();
+            match group.committed(&at).await {
+                Ok(offset) => {
+                    let group = name.to_string();
+                    let what = What::CommittedSeen {
+                        group,
+                        at,
+                        offset,
+                        sent_us,
+                    };
+                    scene.record(NAME, what);
+                    break;
+                }
+                Err(why) => ensure!(begun.elapsed() < LIVENESS, "{name}, {at}: {why}"),
+            }
+            sleep(REST).await;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod consume;
 pub mod elect;
+pub mod groups;
 pub mod produce;
 pub mod reassign;
 pub mod topics;

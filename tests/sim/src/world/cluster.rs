@@ -206,6 +206,8 @@ fn properties(id: i32) -> BTreeMap<String, String> {
         ("log.min.free.bytes", "0".to_string()),
         ("offsets.topic.num.partitions", "3".to_string()),
         ("broker.session.timeout.ms", "3000".to_string()),
+        ("group.min.session.timeout.ms", "1000".to_string()),
+        ("group.initial.rebalance.delay.ms", "300".to_string()),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_string(), value))
