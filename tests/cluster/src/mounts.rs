@@ -76,6 +76,13 @@ impl Mount {
     /// The device works again, with what had reached it. Nobody may use the file system meanwhile.
     pub fn replace(&self) -> Result<()> {
         run("umount", &[], &self.place)?;
+        if let Some(image) = &self.image {
+            // A process of another test that was started into a network namespace meanwhile may hold the mount, and with
+            // it the dead device, which the same file would be given again.
+            let copy = image.with_extension("copy");
+            fs::copy(image, &copy)?;
+            fs::rename(&copy, image)?;
+        }
         self.mount()
     }
 
