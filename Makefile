@@ -77,8 +77,13 @@ chaos: ## Three real brokers hurt in every way: DURATION=10m SEED=7 FORMAT=text|
 	@cargo build --locked -q --workspace --bins
 	@target/debug/chaos --duration $(or $(DURATION),10m) --seed $(or $(SEED),7) --format $(or $(FORMAT),text)
 
-sim: ## Simulated lives: SEEDS=500 FIRST=1; SEED=7 replays one
-	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
+sim: ## Simulated lives: SEEDS=500 FIRST=1 JOBS=2; SEED=7 replays one, with TRACE=1 all of it
+	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q --config tests/sim/profile.toml -p sim
+
+.PHONY: sim-long
+sim-long: ## As many lives as wanted; an interrupted run goes on: SEEDS=10000 FIRST=1 RESULTS=target/sim-long.jsonl
+	@SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),1) RESULTS=$(or $(RESULTS),target/sim-long.jsonl) \
+		cargo run --locked -q --config tests/sim/profile.toml -p sim
 
 .PHONY: fuzz
 fuzz: ## Any bytes to every decoder and to whole connections, guided by coverage: DURATION=10m TARGET=name

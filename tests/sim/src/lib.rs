@@ -3,12 +3,13 @@
 //! Three or five real brokers run in one thread on a simulated network (turmoil), with simulated clocks and
 //! in-memory disks that lose or tear what was not synced when the power fails. Everything comes from one seed:
 //! [`Plan::of`] draws what is built, what clients do and what goes wrong, [`life::live`] lives it, and `checker` judges
-//! what the clients saw. `SEED=7 cargo run -p sim` replays seed 7, and a test runs one seed twice and
+//! what the clients saw. `make sim SEED=7` replays seed 7, and a test runs one seed twice and
 //! compares the traces line by line.
 //!
 //! No build flag is needed to seed tokio's own random choices: every `select!` that a broker reaches is biased, and
 //! what several of its tasks wait for is watched by `broker::env::watch`, which wakes them in a fixed order.
 
+pub mod batch;
 pub mod clients;
 pub mod faults;
 pub mod life;

@@ -1,6 +1,7 @@
 //! One life: clients work while harms come and go; then everything is healed, all of it is read, and the history judged.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use rand::{RngCore, SeedableRng};
 use crate::faults::Kind;
 use crate::operations::{audit, consume, elect, groups, produce, reassign};
 use crate::plan::HARM_MS;
+use crate::world::noticed;
 use crate::{Cluster, Harm, Plan, Scene, Settings, Stage, Trace};
 
 /// Anomalies and log lines that a failure is told with.
@@ -44,7 +46,8 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
     let scene = Scene::new(cluster.brokers(), plan.topics.clone(), plan.groups.clone());
     let ends = Ends::default();
     people(plan, &mut cluster, &scene, &ends);
-    let ran = run(plan, &mut cluster, &scene, trace);
+    let (ran, panics) =
+        noticed(|| catch_unwind(AssertUnwindSafe(|| run(plan, &mut cluster, &scene, trace))));
     let failed = |why: String| {
         Failure(format!(
             "seed {}: {why}\nharms: {:?}\n{}",
@@ -53,7 +56,11 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
             trace.tail(TAIL)
         ))
     };
-    ran.map_err(failed)?;
+    if let Some(panic) = panics.first() {
+        return Err(failed(panic.clone()));
+    }
+    ran.unwrap_or_else(|_| Err("a panic without a word".into()))
+        .map_err(failed)?;
     if let Some(why) = ends.lock().first() {
         return Err(failed(why.clone()));
     }

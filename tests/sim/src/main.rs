@@ -1,11 +1,22 @@
-//! `make sim SEEDS=500 FIRST=1`: many simulated lives, one seed each. A life that fails is made as small as it can be and
-//! told with its seed; `SEED=n cargo run -p sim` replays it, and with `TRACE=1` tells all of it.
+//! `make sim SEEDS=500 FIRST=1 JOBS=2`: many simulated lives, one seed each. A life that fails is made as small as it can
+//! be and told with its seed; `make sim SEED=7` replays it, and with `TRACE=1` tells all of it. With RESULTS=file each
+//! outcome is written down, and a run that was interrupted goes on from there. With UNTIL_FAILURE=1 the first failure is
+//! the last, and is not made smaller.
 
+use std::io::{self, stdin, stdout};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
-use checker::Counts;
-use sim::life::{Failure, live};
-use sim::{Plan, Trace, seed_or};
+use sim::batch::{News, Outcome, Progress, Results, Workers, lived, serve};
+use sim::{Plan, seed_or};
+
+/// A life that takes so long is named: nothing else tells of one that does not end.
+const LONG: Duration = Duration::from_secs(120);
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name)
@@ -14,59 +25,98 @@ fn number(name: &str, default: u64) -> u64 {
         .unwrap_or(default)
 }
 
-fn lived(plan: &Plan) -> (Result<Counts, Failure>, Trace) {
-    let trace = Trace::default();
-    let outcome = trace.record(|| live(plan, &trace));
-    (outcome, trace)
-}
-
-/// Leaves out harms as long as the life still fails.
-fn shrunk(plan: &Plan, failure: Failure) -> (Plan, Failure) {
-    let (mut plan, mut failure) = (plan.clone(), failure);
-    let mut at = 0;
-    while at < plan.harms.len() {
-        let mut fewer = plan.harms.clone();
-        fewer.remove(at);
-        let smaller = plan.with_harms(fewer);
-        match lived(&smaller).0 {
-            Ok(_) => at += 1,
-            Err(still) => (plan, failure) = (smaller, still),
-        }
-    }
-    (plan, failure)
+fn until_failure() -> bool {
+    std::env::var_os("UNTIL_FAILURE").is_some()
 }
 
 fn main() -> ExitCode {
-    let one = std::env::var_os("SEED").is_some();
-    let (first, seeds) = match one {
-        true => (seed_or(1), 1),
-        false => (number("FIRST", 1), number("SEEDS", 20)),
-    };
-    let (mut failed, mut acked, mut read) = (0, 0, 0);
-    for seed in first..first.saturating_add(seeds) {
-        let plan = Plan::of(seed);
-        let (outcome, trace) = lived(&plan);
-        if one && std::env::var_os("TRACE").is_some() {
-            println!("{plan:#?}\n{}", trace.lines().join("\n"));
-        }
-        match outcome {
-            Ok(counts) => {
-                acked += counts.acked;
-                read += counts.read;
-            }
-            Err(failure) => {
-                failed += 1;
-                eprintln!("{failure}\nmaking it smaller");
-                let (plan, failure) = shrunk(&plan, failure);
-                eprintln!(
-                    "{failure}\n{} harms are enough\nreplay with: SEED={seed} cargo run -p sim\n",
-                    plan.harms.len()
-                );
-            }
+    if std::env::args().nth(1).as_deref() == Some("worker") {
+        return ended(serve(stdin().lock(), stdout().lock(), !until_failure()));
+    }
+    if std::env::var_os("SEED").is_some() {
+        return one(seed_or(1));
+    }
+    match many(number("FIRST", 1), number("SEEDS", 20)) {
+        Ok(verdict) => verdict,
+        Err(error) => ended(Err(error)),
+    }
+}
+
+fn ended(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sim: {error}");
+            ExitCode::FAILURE
         }
     }
+}
+
+fn one(seed: u64) -> ExitCode {
+    if std::env::var_os("TRACE").is_some() {
+        let plan = Plan::of(seed);
+        let (_, trace) = lived(&plan);
+        println!("{plan:#?}\n{}", trace.lines().join("\n"));
+    }
+    let outcome = Outcome::of(seed, true);
+    if let Some(failure) = &outcome.failure {
+        eprintln!("{failure}\n");
+    }
+    verdict([&outcome].into_iter())
+}
+
+fn many(first: u64, seeds: u64) -> io::Result<ExitCode> {
+    let mut results = match std::env::var_os("RESULTS") {
+        Some(path) => Results::open(Path::new(&path))?,
+        None => Results::default(),
+    };
+    let all = first..first.saturating_add(seeds);
+    let wanted: Vec<u64> = all.clone().filter(|seed| !results.has(*seed)).collect();
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let jobs = number("JOBS", cores).min(wanted.len() as u64);
+    let mut progress = Progress::new(wanted.len() as u64);
+    let mut under_way = Vec::new();
+    let (enough, stop) = (Arc::new(AtomicBool::new(false)), until_failure());
+    let over = enough.clone();
+    let seeds = wanted.into_iter().take_while(move |_| !over.load(Relaxed));
+    let news = Workers::new(std::env::current_exe()?, jobs as usize).live(seeds);
+    loop {
+        match news.recv_timeout(LONG) {
+            Ok(News::Began { seed }) => under_way.push(seed),
+            Ok(News::Ended(outcome)) => {
+                under_way.retain(|seed| *seed != outcome.seed);
+                if let Some(failure) = &outcome.failure {
+                    progress.clear();
+                    eprintln!("{failure}\n");
+                    enough.store(stop, Relaxed);
+                }
+                progress.step(outcome.failure.is_some());
+                results.add(outcome)?;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                progress.clear();
+                eprintln!("for long under way: seeds {under_way:?}");
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    progress.clear();
+    Ok(verdict(results.among(all)))
+}
+
+/// The closing lines. A batch in which nothing was done has not passed.
+fn verdict<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> ExitCode {
+    let (mut passed, mut failed, mut acked, mut read) = (0, 0, 0, 0);
+    for outcome in outcomes {
+        match outcome.failure {
+            None => passed += 1,
+            Some(_) => failed += 1,
+        }
+        acked += outcome.acked;
+        read += outcome.read;
+    }
     println!("acknowledged {acked}, read {read}");
-    println!("sim: {} passed, {failed} failed", seeds - failed);
+    println!("sim: {passed} passed, {failed} failed");
     match failed == 0 && acked > 0 && read > 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -4,8 +4,10 @@
 mod cluster;
 mod host;
 mod network;
+mod panics;
 mod trace;
 
 pub use cluster::{Cluster, PORT, Settings, broker_name};
 pub use host::Host;
+pub use panics::noticed;
 pub use trace::Trace;

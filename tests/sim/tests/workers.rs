@@ -1,0 +1,79 @@
+//! Batches of lives: workers of their own live the same lives, and a run that was interrupted goes on.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use sim::batch::{News, Outcome, Results, Workers};
+use sim::seed_or;
+
+fn outcomes(jobs: usize, seeds: Vec<u64>) -> Vec<Outcome> {
+    let news = Workers::new(env!("CARGO_BIN_EXE_sim").into(), jobs).live(seeds.into_iter());
+    let ended = news.into_iter().filter_map(|news| match news {
+        News::Ended(outcome) => Some(outcome),
+        News::Began { .. } => None,
+    });
+    let mut all: Vec<Outcome> = ended.collect();
+    all.sort_by_key(|outcome| outcome.seed);
+    all
+}
+
+#[test]
+fn a_seed_is_the_same_life_in_every_worker_and_after_any_other() {
+    let (first, second) = (seed_or(30), seed_or(30) + 1);
+    let beside = outcomes(2, vec![first, second]);
+    let behind = outcomes(1, vec![second, first]);
+    assert_eq!(beside, behind);
+    for outcome in beside {
+        assert_eq!(outcome.failure, None);
+        assert!(outcome.acked > 0 && outcome.read > 0, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_dies_over_a_seed_fails_it_and_no_other_one() {
+    let program = Path::new("/bin/false");
+    let news = Workers::new(program.into(), 2).live(1..=3);
+    let failures = news.into_iter().filter_map(|news| match news {
+        News::Ended(outcome) => Some(outcome.failure.unwrap_or_default()),
+        News::Began { .. } => None,
+    });
+    let failures: Vec<String> = failures.collect();
+    assert_eq!(failures.len(), 3);
+    for failure in failures {
+        assert!(failure.contains("the worker"), "{failure}");
+        assert!(failure.contains("replay with: make sim SEED="), "{failure}");
+    }
+}
+
+fn outcome(seed: u64, failure: Option<&str>) -> Outcome {
+    Outcome {
+        seed,
+        acked: seed * 2,
+        read: seed * 3,
+        trace: "00ff".into(),
+        failure: failure.map(str::to_string),
+    }
+}
+
+#[test]
+fn what_has_passed_is_not_lived_again_and_what_has_failed_is() -> io::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("deeper/results.jsonl");
+    let mut results = Results::open(&path)?;
+    results.add(outcome(1, None))?;
+    results.add(outcome(2, Some("lost\na record")))?;
+    results.add(outcome(3, None))?;
+    drop(results);
+    // Killed in the middle of a line.
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path)?;
+    file.write_all(b"{\"seed\":4,\"ack")?;
+    let mut results = Results::open(&path)?;
+    let has = [1, 2, 3, 4].map(|seed| results.has(seed));
+    assert_eq!(has, [true, false, true, false]);
+    results.add(outcome(2, None))?;
+    let of = |results: &Results, range| results.among(range).cloned().collect::<Vec<_>>();
+    let wanted = [1, 2, 3].map(|seed| outcome(seed, None));
+    assert_eq!(of(&results, 1..9), wanted);
+    assert_eq!(of(&Results::open(&path)?, 2..3), wanted[1..2]);
+    Ok(())
+}
