@@ -246,6 +246,7 @@ impl Broker {
             endpoints: self.advertised(bound),
             cluster_id: logs.cluster_id(),
             clean_epoch: logs.clean_epoch(),
+            memory: logs.memory(),
             stall: Arc::new(move || stalled.stall()),
         };
         let epoch = self.quorum.join(joining).await?;

@@ -20,7 +20,12 @@ impl Image {
         match command {
             Command::NameCluster { cluster_id } => Ok(self.name_cluster(cluster_id)),
             Command::SetUncleanDefault { enabled } => Ok(self.set_unclean_default(*enabled)),
-            Command::RegisterBroker(registration) => self.register_broker(registration),
+            Command::SetMinInsyncDefault { replicas } => Ok(self.set_min_insync_default(*replicas)),
+            Command::RegisterBroker(registration) => self.register_broker(registration, None),
+            Command::RegisterWithMemory {
+                registration,
+                memory,
+            } => self.register_broker(registration, Some(*memory)),
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(*broker, *epoch),
             Command::FenceBroker { broker, epoch } => self.fence_broker(*broker, *epoch),
             Command::ShutDownBroker { broker, epoch } => self.shut_down_broker(*broker, *epoch),
@@ -66,7 +71,13 @@ impl Image {
 
     fn set_unclean_default(&mut self, enabled: bool) -> Outcome {
         self.unclean_by_default = enabled;
-        self.settle_leaderless(None);
+        self.settle_config(None);
+        Outcome::Done
+    }
+
+    fn set_min_insync_default(&mut self, replicas: u16) -> Outcome {
+        self.min_insync_default = replicas;
+        self.settle_config(None);
         Outcome::Done
     }
 

@@ -2,21 +2,27 @@
 
 use std::sync::Arc;
 
+use wire::Uuid;
+
 use super::{BrokerState, Image, Outcome, Registration, Rejection};
 use crate::ids::{BrokerEpoch, BrokerId};
 
 impl Image {
     /// Takes in a broker's new incarnation, fenced until it has caught up with the log.
     ///
-    /// What an earlier incarnation left in its logs is unknown (a crash may have torn the tail), so the new one
-    /// leaves every ISR that has another member, and leads nothing, before anything else happens (KIP-966's
-    /// concern). A repeated registration of the same incarnation changes nothing.
-    pub(super) fn register_broker(&mut self, new: &Registration) -> Result<Outcome, Rejection> {
+    /// `memory` names what its machine keeps written pages in. If the earlier incarnation has not stopped cleanly, and
+    /// that memory is another one or unknown, records that it had are gone: the new one leaves every ISR and ELR in
+    /// this same write (KIP-966). A repeated registration of the same incarnation changes nothing.
+    pub(super) fn register_broker(
+        &mut self,
+        new: &Registration,
+        memory: Option<Uuid>,
+    ) -> Result<Outcome, Rejection> {
         self.check_cluster(new)?;
         let before = self.broker(new.broker).cloned();
-        let clean = before
-            .as_ref()
-            .is_none_or(|b| new.clean_epoch == Some(b.epoch));
+        let clean = before.as_ref().is_none_or(|b| {
+            new.clean_epoch == Some(b.epoch) || (memory.is_some() && b.memory == memory)
+        });
         if let Some(same) = before.filter(|b| b.incarnation == new.incarnation) {
             return Ok(Outcome::Registered {
                 epoch: same.epoch,
@@ -41,10 +47,14 @@ impl Image {
             shutting_down: false,
             stalled: false,
             leaving: false,
+            memory,
         };
         Arc::make_mut(&mut self.brokers).insert(new.broker, Arc::new(state));
         Arc::make_mut(&mut self.answers).remove(&new.broker);
-        self.settle_broker(new.broker);
+        match clean {
+            true => self.settle_broker(new.broker),
+            false => self.settle_unclean(new.broker),
+        }
         Ok(Outcome::Registered { epoch, clean })
     }
 

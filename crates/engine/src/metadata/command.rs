@@ -27,7 +27,7 @@ pub enum Command {
     },
     /// What `unclean.leader.election.enable` is where nobody has set it: the controller's own configuration.
     SetUncleanDefault { enabled: bool },
-    /// A broker's process has started.
+    /// A broker's process has started, on a machine that does not tell whether it has lost its memory meanwhile.
     RegisterBroker(Registration),
     /// The broker has caught up with the metadata log and may serve.
     UnfenceBroker {
@@ -91,6 +91,15 @@ pub enum Command {
     UnregisterBroker { broker: BrokerId },
     /// Gives leaderless partitions a leader that may lack committed records (KIP-460).
     ElectUnclean { partitions: Vec<PartitionId> },
+    /// What `min.insync.replicas` is where nobody has set it: the controller's own configuration.
+    SetMinInsyncDefault { replicas: u16 },
+    /// A broker's process has started.
+    RegisterWithMemory {
+        registration: Registration,
+        /// Names the memory of its machine: see [`super::BrokerState::memory`].
+        #[serde(with = "stored::uuid")]
+        memory: Uuid,
+    },
 }
 
 /// One partition's part of [`Command::AlterReassignments`].
@@ -222,7 +231,8 @@ pub enum ConfigEdit {
 pub enum Outcome {
     /// Nothing more to tell.
     Done,
-    /// The broker's epoch from now on, and whether its predecessor had stopped cleanly.
+    /// The broker's epoch from now on, and whether it has all that its predecessor had: that one had stopped cleanly,
+    /// or the machine's memory has outlived it.
     Registered { epoch: BrokerEpoch, clean: bool },
     /// The broker still leads this many partitions, which nobody else can lead.
     ShuttingDown { remaining_leaderships: u32 },

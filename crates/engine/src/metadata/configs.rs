@@ -32,7 +32,10 @@ impl Image {
         } else {
             all.insert(change.resource.clone(), Arc::new(configs));
         }
-        self.settle_leaderless(topic);
+        if let Some(topic) = topic {
+            self.note_flushing(topic);
+        }
+        self.settle_config(topic);
         Ok(())
     }
 }

@@ -1,4 +1,8 @@
 //! Who leads a partition, and who stays in its ISR, when brokers come and go.
+//!
+//! Who has all that is committed (KIP-966): the ISR, and the eligible leader replicas, which have left it since it fell below
+//! `min.insync.replicas`. A leader whose ISR is below commits nothing, so they miss nothing. Whoever loses its memory
+//! leaves both in the write that registers it, before anybody is elected.
 
 use std::sync::Arc;
 
@@ -11,45 +15,106 @@ const UNCLEAN: &str = "unclean.leader.election.enable";
 impl Image {
     /// Settles every partition that `broker` has a replica of, after the broker's state has changed.
     pub(super) fn settle_broker(&mut self, broker: BrokerId) {
-        self.settle_where(|_, p| p.has_replica(broker));
+        self.settle_where(|_, p| p.has_replica(broker), None);
     }
 
-    /// Settles the leaderless partitions of one topic, or of all: their config may have become more lenient.
-    pub(super) fn settle_leaderless(&mut self, topic: Option<wire::Uuid>) {
-        self.settle_where(|id, p| p.leader.is_none() && topic.is_none_or(|t| t == id.topic));
+    /// The same for one that has lost what it had only in memory.
+    pub(super) fn settle_unclean(&mut self, broker: BrokerId) {
+        self.settle_where(|_, p| p.has_replica(broker), Some(broker));
     }
 
-    fn settle_where(&mut self, wanted: impl Fn(PartitionId, &PartitionState) -> bool) {
+    /// Settles those partitions of one topic, or of all, for which a changed config may decide otherwise: it lets more
+    /// replicas lead, or fewer be an ISR.
+    pub(super) fn settle_config(&mut self, topic: Option<wire::Uuid>) {
+        let depends = |p: &PartitionState| {
+            p.leader.is_none() || !p.elr.is_empty() || !p.last_known_elr.is_empty()
+        };
+        let wanted =
+            |id: PartitionId, p: &PartitionState| topic.is_none_or(|t| t == id.topic) && depends(p);
+        self.settle_where(wanted, None);
+    }
+
+    fn settle_where(
+        &mut self,
+        wanted: impl Fn(PartitionId, &PartitionState) -> bool,
+        unclean: Option<BrokerId>,
+    ) {
         let changed: Vec<_> = self
             .partitions()
             .filter(|(id, p)| wanted(*id, p))
-            .filter_map(|(id, p)| self.settled(id, p).map(|next| (id, next)))
+            .filter_map(|(id, p)| self.settled(id, p, unclean).map(|next| (id, next)))
             .collect();
         for (id, state) in changed {
             self.set_partition(id, state);
         }
     }
 
-    /// The state that a partition should have given its brokers' states; none if it has it already.
-    pub(super) fn settled(&self, id: PartitionId, now: &PartitionState) -> Option<PartitionState> {
+    /// The state that a partition should have given its brokers' states, of which one may have lost its memory; none if
+    /// it has that state already.
+    pub(super) fn settled(
+        &self,
+        id: PartitionId,
+        now: &PartitionState,
+        unclean: Option<BrokerId>,
+    ) -> Option<PartitionState> {
         let mut next = now.clone();
-        next.isr = self.remaining_isr(now);
-        next.leader = self.leader_among(now, &next.isr);
-        if next.leader.is_none() && self.allows_unclean_election(id) {
-            next.leader = self.first_active(now.original());
-            next.isr = next.leader.map_or(next.isr, |leader| vec![leader]);
+        if let Some(lost) = unclean.filter(|broker| self.loses_records(id, now, *broker)) {
+            next = next.without_member(lost);
         }
-        finish(now, self.completed(next))
+        let remaining = self.remaining_isr(&next);
+        next = next.with_isr(remaining);
+        next.leader = self.leader_among(&next, &next.isr);
+        if next.leader.is_none() {
+            next = self.led_by_eligible(next);
+        }
+        if next.leader.is_none() && self.allows_unclean_election(id) {
+            next = self.led_uncleanly(next);
+        }
+        self.finish(id, now, self.completed(next))
     }
 
-    /// Who would lead although it may lack records. Never by itself one that a reassignment is only filling: that would
-    /// not lose a few records but nearly all, and end the move, with which those who have them delete their logs.
-    fn first_active(&self, replicas: Vec<BrokerId>) -> Option<BrokerId> {
-        replicas.into_iter().find(|b| self.is_active(*b))
+    /// Led by one of those who have left the ISR with all that is committed, if one is alive.
+    fn led_by_eligible(&self, next: PartitionState) -> PartitionState {
+        match self.leader_among(&next, &next.elr) {
+            Some(leader) => PartitionState {
+                leader: Some(leader),
+                ..next.with_isr(vec![leader])
+            },
+            None => next,
+        }
     }
 
-    /// The ISR without those who should not be waited for. Its last member stays, whatever its state: it alone
-    /// has every committed record.
+    /// Led by one that may lack committed records, if one is alive.
+    fn led_uncleanly(&self, next: PartitionState) -> PartitionState {
+        match self.unclean_leader(&next) {
+            Some(leader) => next.begun_anew_by(leader),
+            None => next,
+        }
+    }
+
+    /// Whether a broker that has lost its memory may lack committed records of a partition. Not where each of them was on
+    /// its disk before it counted. And where nobody else has a replica, nobody has more: it stays, as there is nothing
+    /// to wait for.
+    fn loses_records(&self, id: PartitionId, now: &PartitionState, broker: BrokerId) -> bool {
+        let flushed = self.topic_by_id(id.topic).is_some_and(|t| t.flushed);
+        let alone = now.original() == [broker]
+            && now
+                .replicas
+                .iter()
+                .all(|b| *b == broker || !now.is_eligible(*b));
+        !flushed && !alone
+    }
+
+    /// Who leads where nobody does who has all that is committed: who had it last, then anybody. Never by itself one that
+    /// a reassignment is only filling: that would not lose a few records but nearly all, and end the move, with which
+    /// those who have them delete their logs.
+    fn unclean_leader(&self, now: &PartitionState) -> Option<BrokerId> {
+        let original = now.original();
+        let last = now.last_known_elr.iter().filter(|b| original.contains(b));
+        last.chain(&original).copied().find(|b| self.is_active(*b))
+    }
+
+    /// The ISR without those who should not be waited for.
     fn remaining_isr(&self, now: &PartitionState) -> Vec<BrokerId> {
         let only = |keep: &dyn Fn(BrokerId) -> bool| -> Vec<BrokerId> {
             now.isr.iter().copied().filter(|b| keep(*b)).collect()
@@ -59,12 +124,7 @@ impl Image {
         if !well.is_empty() {
             return well;
         }
-        let unfenced = only(&|b| self.is_unfenced(b));
-        if unfenced.is_empty() {
-            now.isr.clone()
-        } else {
-            unfenced
-        }
+        only(&|b| self.is_unfenced(b))
     }
 
     /// Keeps the leader if it is fit, else takes the first fit member of the ISR in the order of the assignment.
@@ -111,16 +171,13 @@ impl Image {
             return Err(Rejection::ElectionNotNeeded);
         }
         // Whoever asks for it may even have one that is only being filled, if there is no other.
+        let filled = || now.adding.iter().copied().find(|b| self.is_active(*b));
         let leader = self
-            .first_active(now.original())
-            .or_else(|| self.first_active(now.adding.clone()))
+            .unclean_leader(&now)
+            .or_else(filled)
             .ok_or(Rejection::EligibleLeadersNotAvailable)?;
-        let next = PartitionState {
-            leader: Some(leader),
-            isr: vec![leader],
-            ..(*now).clone()
-        };
-        if let Some(next) = finish(&now, self.completed(next)) {
+        let next = (*now).clone().begun_anew_by(leader);
+        if let Some(next) = self.finish(id, &now, self.completed(next)) {
             self.set_partition(id, next);
         }
         Ok(())
@@ -154,17 +211,42 @@ impl Image {
             leader: Some(preferred),
             ..(*now).clone()
         };
-        if let Some(next) = finish(&now, next) {
+        if let Some(next) = self.finish(id, &now, next) {
             self.set_partition(id, next);
         }
         Ok(())
+    }
+
+    /// Sets what follows for the ELR and the epochs of a changed state; none if nothing has changed.
+    pub(super) fn finish(
+        &self,
+        id: PartitionId,
+        now: &PartitionState,
+        mut next: PartitionState,
+    ) -> Option<PartitionState> {
+        // Whoever is not in an ISR that commits may miss what it commits.
+        let least = next.min_isr(self.min_insync_replicas(id));
+        if next.isr.len() >= least {
+            next.elr.clear();
+            next.last_known_elr.clear();
+        }
+        next.trim_elr();
+        if next == *now {
+            return None;
+        }
+        let loses_a_replica = now.replicas.iter().any(|b| !next.has_replica(*b));
+        if next.leader != now.leader || loses_a_replica {
+            next.leader_epoch = now.leader_epoch.next();
+        }
+        next.partition_epoch = now.partition_epoch.next();
+        Some(next)
     }
 }
 
 /// How many partitions have got another leader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Elections {
-    /// From the ISR.
+    /// From the ISR or the ELR.
     pub clean: u64,
     /// From outside of it, at the price of records.
     pub unclean: u64,
@@ -187,7 +269,7 @@ impl Image {
                 let Some(leader) = now.leader.filter(|leader| then.leader != Some(*leader)) else {
                     continue;
                 };
-                match may_let_in || then.is_in_sync(leader) {
+                match may_let_in || then.is_eligible(leader) {
                     true => elections.clean += 1,
                     false => elections.unclean += 1,
                 }
@@ -195,17 +277,4 @@ impl Image {
         }
         elections
     }
-}
-
-/// Sets the epochs of a changed state; none if nothing has changed.
-pub(super) fn finish(now: &PartitionState, mut next: PartitionState) -> Option<PartitionState> {
-    if next == *now {
-        return None;
-    }
-    let loses_a_replica = now.replicas.iter().any(|b| !next.has_replica(*b));
-    if next.leader != now.leader || loses_a_replica {
-        next.leader_epoch = now.leader_epoch.next();
-    }
-    next.partition_epoch = now.partition_epoch.next();
-    Some(next)
 }

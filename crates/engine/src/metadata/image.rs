@@ -19,6 +19,8 @@ pub struct Image {
     pub(super) cluster_id: Option<Str>,
     pub(super) next_producer_id: i64,
     pub(super) unclean_by_default: bool,
+    /// 0 as long as nobody has said.
+    pub(super) min_insync_default: u16,
     pub(super) brokers: Arc<BTreeMap<BrokerId, Arc<BrokerState>>>,
     pub(super) topics: Arc<BTreeMap<Uuid, Arc<TopicState>>>,
     pub(super) names: Arc<BTreeMap<Str, Uuid>>,
@@ -48,6 +50,11 @@ impl Image {
     /// What `unclean.leader.election.enable` is where nobody has set it.
     pub fn unclean_by_default(&self) -> bool {
         self.unclean_by_default
+    }
+
+    /// What `min.insync.replicas` is where nobody has set it; none before the first controller has said so.
+    pub fn min_insync_default(&self) -> Option<u16> {
+        Some(self.min_insync_default).filter(|replicas| *replicas > 0)
     }
 
     /// The same metadata, published with what is known of the active controller.

@@ -67,7 +67,7 @@ impl Image {
         if !p.is_in_sync(broker) {
             return false;
         }
-        let least = p.min_isr(self.min_insync_replicas(id, min_insync_replicas));
+        let least = p.min_isr(self.min_insync_or(id, min_insync_replicas));
         let others = p.isr.len() - 1;
         // One that has stopped may come back, and one that only wants to stop will go.
         let may_be_in_sync = |b: &BrokerState| b.fenced || b.shutting_down || !b.leaving;
@@ -80,7 +80,7 @@ impl Image {
     pub fn suffering(&self, broker: BrokerId, min_insync_replicas: u16) -> Vec<PartitionId> {
         self.partitions()
             .filter(|(id, p)| {
-                let least = p.min_isr(self.min_insync_replicas(*id, min_insync_replicas));
+                let least = p.min_isr(self.min_insync_or(*id, min_insync_replicas));
                 let others = p.isr.iter().filter(|b| **b != broker).count();
                 p.has_replica(broker) && others < least
             })
@@ -88,13 +88,19 @@ impl Image {
             .collect()
     }
 
-    /// `min.insync.replicas` of a partition's topic; `default` counts where nobody has set it.
-    fn min_insync_replicas(&self, id: PartitionId, default: u16) -> usize {
+    /// `min.insync.replicas` of a partition's topic, not bounded by its replicas.
+    pub fn min_insync_replicas(&self, id: PartitionId) -> usize {
+        self.min_insync_or(id, 1)
+    }
+
+    /// The same; `default` counts where nobody has set it, and no controller has said what it is then.
+    fn min_insync_or(&self, id: PartitionId, default: u16) -> usize {
         let topic = self.topic_by_id(id.topic);
         let of_topic =
             topic.and_then(|t| self.config(&Resource::Topic(t.name.to_string()), MIN_ISR));
         let set = of_topic.or_else(|| self.config(&Resource::AllBrokers, MIN_ISR));
         let set = set.and_then(|value| value.parse().ok());
+        let default = self.min_insync_default().unwrap_or(default);
         set.unwrap_or_else(|| usize::from(default))
     }
 

@@ -34,7 +34,7 @@ pub use image::Image;
 pub use placement::{Assignment, DRAINED};
 pub use proposal::{MAX_OPEN_PROPOSALS, Proposal, ProposalId, needs_layout_3};
 pub use rejection::Rejection;
-pub use snapshot::{Snapshot, SnapshotV1, SnapshotV2};
+pub use snapshot::{Snapshot, SnapshotV1, SnapshotV2, SnapshotV3};
 pub use state::{BrokerState, Endpoint, PartitionState, TopicState};
 
 /// How many producer ids one block has, as in Kafka.

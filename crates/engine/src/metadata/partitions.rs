@@ -1,6 +1,5 @@
 //! ISR changes on a leader's wish (KIP-497), checked against each member's broker epoch (KIP-903).
 
-use super::election::finish;
 use super::{
     AlteredPartition, Image, IsrMember, Outcome, PartitionChange, PartitionState, Rejection,
 };
@@ -45,18 +44,17 @@ impl Image {
             .copied()
             .filter(|b| change.isr.iter().any(|m| m.broker == *b))
             .collect();
-        let mut next = PartitionState {
-            isr,
-            ..(*now).clone()
-        };
+        let mut next = (*now).clone().with_isr(isr);
         // Any accepted change ends the partition epoch, one that changes nothing too: a delayed copy of an earlier
         // wish of the same epoch can then not be granted any more.
-        next = finish(&now, next).unwrap_or_else(|| PartitionState {
-            partition_epoch: now.partition_epoch.next(),
-            ..(*now).clone()
-        });
+        next = self
+            .finish(id, &now, next)
+            .unwrap_or_else(|| PartitionState {
+                partition_epoch: now.partition_epoch.next(),
+                ..(*now).clone()
+            });
         // A leader that should not lead could only go on until the ISR had another member.
-        if let Some(better) = self.settled(id, &next) {
+        if let Some(better) = self.settled(id, &next, None) {
             next = better;
         }
         let answer = AlteredPartition {

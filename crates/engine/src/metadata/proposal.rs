@@ -137,4 +137,21 @@ impl Command {
                 | Command::ElectUnclean { .. }
         )
     }
+
+    /// The same for the third layout.
+    pub fn needs_layout_4(&self) -> bool {
+        matches!(
+            self,
+            Command::SetMinInsyncDefault { .. } | Command::RegisterWithMemory { .. }
+        )
+    }
+
+    /// The oldest layout of entries that has it.
+    pub fn layout(&self) -> u8 {
+        match (self.needs_layout_3(), self.needs_layout_4()) {
+            (_, true) => 4,
+            (true, false) => 3,
+            (false, false) => 2,
+        }
+    }
 }

@@ -9,7 +9,6 @@
 //! are no fewer than `min.insync.replicas` asks for. Both are one atomic write with the leader's epoch ended, so that
 //! nothing that a leader knows of a replica outlives that replica's log.
 
-use super::election::finish;
 use super::state::without;
 use super::{Image, Outcome, PartitionState, Reassignment, Rejection};
 use crate::ids::BrokerId;
@@ -51,10 +50,10 @@ impl Image {
             ..next
         };
         next.leader = self.leader_among(&next, &next.isr);
-        let Some(next) = finish(&now, next) else {
+        let Some(next) = self.finish(id, &now, next) else {
             return Ok(());
         };
-        let next = self.settled(id, &next).unwrap_or(next);
+        let next = self.settled(id, &next, None).unwrap_or(next);
         self.set_partition(id, next);
         Ok(())
     }
@@ -136,7 +135,8 @@ fn moved(now: &PartitionState, target: Vec<BrokerId>) -> PartitionState {
     }
 }
 
-/// The members of the ISR that `next` has replicas of, in its order; refused where they are too few.
+/// The members of the ISR that `next` has replicas of, in its order; refused where they are too few, and somebody goes
+/// who has what is committed.
 fn kept_in_sync(
     now: &PartitionState,
     next: &PartitionState,
@@ -149,7 +149,8 @@ fn kept_in_sync(
         .filter(|b| next.has_replica(*b))
         .collect();
     let least = next.min_isr(usize::from(wish.min_insync_replicas));
-    if kept.len() == now.isr.len() || kept.len() >= least {
+    let goes = |b: &&BrokerId| now.is_eligible(**b) && !next.has_replica(**b);
+    if !now.replicas.iter().any(|b| goes(&b)) || kept.len() >= least {
         return Ok(kept);
     }
     Err(Rejection::InvalidAssignment(format!(

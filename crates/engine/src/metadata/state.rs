@@ -48,6 +48,10 @@ pub struct BrokerState {
     /// It wants to stop: it leads nothing that another can lead and joins no ISR, but stays in those where it is needed.
     #[serde(skip)]
     pub leaving: bool,
+    /// Names the memory in which its machine keeps what it has written and not yet fsynced, where it can tell: a process
+    /// that registers with another name finds on its disk only what had been fsynced.
+    #[serde(skip)]
+    pub memory: Option<Uuid>,
 }
 
 impl BrokerState {
@@ -80,6 +84,9 @@ pub struct TopicState {
     pub name: Str,
     /// Partition 0 and so on.
     pub partitions: Vec<Arc<PartitionState>>,
+    /// It was made with `flush.messages=1` and has had it ever since: whatever a replica has said to have is on its disk.
+    #[serde(skip)]
+    pub flushed: bool,
 }
 
 impl TopicState {
@@ -107,9 +114,9 @@ impl TopicState {
 pub struct PartitionState {
     /// The assignment; the first is the preferred leader. While replicas move: the target, then those to be removed.
     pub replicas: Vec<BrokerId>,
-    /// The in-sync replicas: never empty, always among `replicas`.
+    /// The in-sync replicas, among `replicas`. Empty only while there is no leader.
     pub isr: Vec<BrokerId>,
-    /// None while no member of the ISR is alive.
+    /// None while nobody is alive who has all that is committed.
     pub leader: Option<BrokerId>,
     /// Grows by one with each change of `leader`, also to none, and with each removal of a replica: what a leader knows
     /// of a replica that goes and comes back must not outlive its log.
@@ -122,6 +129,14 @@ pub struct PartitionState {
     /// Replicas that a reassignment removes then: the end of `replicas`.
     #[serde(skip)]
     pub removing: Vec<BrokerId>,
+    /// The eligible leader replicas (KIP-966): not in the ISR, but with all that is committed. They left it when it fell
+    /// below `min.insync.replicas`, since when nothing is committed; so there are none while it is not below.
+    #[serde(skip)]
+    pub elr: Vec<BrokerId>,
+    /// Who was in the ISR or the ELR since then and is in neither, the last one first: it has lost its memory, and with it
+    /// perhaps what is committed. Whoever asks for an unclean election gets the first of these that is alive.
+    #[serde(skip)]
+    pub last_known_elr: Vec<BrokerId>,
 }
 
 impl PartitionState {
@@ -158,6 +173,53 @@ impl PartitionState {
     /// Whether a replica is in the ISR.
     pub fn is_in_sync(&self, broker: BrokerId) -> bool {
         self.isr.contains(&broker)
+    }
+
+    /// Whether a replica has all that is committed: it may lead.
+    pub fn is_eligible(&self, broker: BrokerId) -> bool {
+        self.is_in_sync(broker) || self.elr.contains(&broker)
+    }
+
+    /// With another ISR. Who leaves it has all that it had.
+    #[must_use]
+    pub(super) fn with_isr(mut self, isr: Vec<BrokerId>) -> PartitionState {
+        let eligible = |b: &BrokerId| self.is_eligible(*b) && !isr.contains(b);
+        self.elr = self.replicas.iter().copied().filter(eligible).collect();
+        self.isr = isr;
+        self
+    }
+
+    /// Without one that may lack by now what is committed.
+    #[must_use]
+    pub(super) fn without_member(mut self, lost: BrokerId) -> PartitionState {
+        if self.is_eligible(lost) {
+            self.isr.retain(|b| *b != lost);
+            self.elr.retain(|b| *b != lost);
+            self.last_known_elr.insert(0, lost);
+        }
+        self
+    }
+
+    /// Led by one that may lack what is committed: what it has is committed from now on.
+    #[must_use]
+    pub(super) fn begun_anew_by(self, leader: BrokerId) -> PartitionState {
+        PartitionState {
+            leader: Some(leader),
+            isr: vec![leader],
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            ..self
+        }
+    }
+
+    /// Nobody stands in the ISR and the ELR at once, and nobody in them without a replica.
+    pub(super) fn trim_elr(&mut self) {
+        let (replicas, isr) = (&self.replicas, &self.isr);
+        self.elr
+            .retain(|b| replicas.contains(b) && !isr.contains(b));
+        let elr = &self.elr;
+        let known = |b: &BrokerId| replicas.contains(b) && !isr.contains(b) && !elr.contains(b);
+        self.last_known_elr.retain(known);
     }
 
     /// Whether a broker hosts a replica.

@@ -2,6 +2,7 @@
 
 mod alter;
 mod elections;
+mod eligible;
 mod fencing;
 mod invariants;
 mod leaving;
@@ -12,8 +13,9 @@ mod topics;
 use wire::{Str, Uuid};
 
 use super::{
-    AlteredPartition, Assignment, Command, Endpoint, Image, IsrMember, NewTopic, Outcome,
-    PartitionChange, PartitionId, PartitionState, Registration, Rejection,
+    AlteredPartition, Assignment, Command, ConfigChange, ConfigEdit, Endpoint, Image, IsrMember,
+    NewTopic, Outcome, PartitionChange, PartitionId, PartitionState, Registration, Rejection,
+    Resource,
 };
 use crate::ids::{BrokerEpoch, BrokerId};
 
@@ -53,7 +55,21 @@ impl Cluster {
     }
 
     fn register(&mut self, id: i32, clean_epoch: Option<BrokerEpoch>) -> (BrokerEpoch, bool) {
-        let registration = Registration {
+        let registration = self.registration(id, clean_epoch);
+        self.registered(Command::RegisterBroker(registration))
+    }
+
+    /// On a machine whose memory is the one of this name.
+    fn register_with(&mut self, id: i32, memory: u128) -> (BrokerEpoch, bool) {
+        let registration = self.registration(id, None);
+        self.registered(Command::RegisterWithMemory {
+            registration,
+            memory: Uuid::from(memory),
+        })
+    }
+
+    fn registration(&self, id: i32, clean_epoch: Option<BrokerEpoch>) -> Registration {
+        Registration {
             broker: BrokerId(id),
             incarnation: Uuid::from(u128::from(self.index) + 1_000),
             directory: Uuid::from(id as u128),
@@ -65,8 +81,11 @@ impl Cluster {
                 port: 9092,
             }],
             rack: None,
-        };
-        match self.done(Command::RegisterBroker(registration)) {
+        }
+    }
+
+    fn registered(&mut self, command: Command) -> (BrokerEpoch, bool) {
+        match self.done(command) {
             Outcome::Registered { epoch, clean } => (epoch, clean),
             other => panic!("a registration answers {other:?}"),
         }
@@ -97,6 +116,17 @@ impl Cluster {
         self.done(Command::UnfenceBroker {
             broker: BrokerId(id),
             epoch,
+        });
+    }
+
+    fn set_config(&mut self, topic: &str, key: &str, value: &str) {
+        let edit = (key.to_owned(), ConfigEdit::Set(value.into()));
+        let change = ConfigChange {
+            resource: Resource::Topic(topic.into()),
+            edits: vec![edit],
+        };
+        self.done(Command::AlterConfigs {
+            changes: vec![change],
         });
     }
 

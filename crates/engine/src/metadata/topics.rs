@@ -15,6 +15,10 @@ use crate::ids::{BrokerId, LeaderEpoch, PartitionEpoch};
 /// The longest name of a topic, in bytes: with "-" and a partition's number it must be a file name.
 const MAX_NAME_LENGTH: usize = 249;
 
+/// The config, and its value, with which whatever a replica has is on its disk.
+const FLUSH: &str = "flush.messages";
+const EACH: &str = "1";
+
 impl Image {
     pub(super) fn create_topics(&mut self, topics: &[NewTopic]) -> Result<Outcome, Rejection> {
         let asked = topics.iter().map(|t| match &t.assignment {
@@ -66,6 +70,10 @@ impl Image {
             id: new.id,
             name: new.name.clone(),
             partitions,
+            flushed: new
+                .configs
+                .iter()
+                .any(|(key, value)| key == FLUSH && value == EACH),
         };
         counted.add(&topic);
         let answer = created(&topic);
@@ -160,7 +168,20 @@ impl Image {
             partition_epoch: PartitionEpoch(0),
             adding: Vec::new(),
             removing: Vec::new(),
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
         }))
+    }
+
+    /// A topic's configs have been edited. One that gets the setting later has records from before.
+    pub(super) fn note_flushing(&mut self, id: Uuid) {
+        let topic = self.topic_by_id(id).filter(|t| t.flushed);
+        let resource = topic.map(|t| Resource::Topic(t.name.to_string()));
+        if resource.is_some_and(|topic| self.config(&topic, FLUSH) != Some(EACH))
+            && let Some(topic) = Arc::make_mut(&mut self.topics).get_mut(&id)
+        {
+            Arc::make_mut(topic).flushed = false;
+        }
     }
 
     pub(super) fn delete_topics(&mut self, topics: &[TopicId]) -> Outcome {

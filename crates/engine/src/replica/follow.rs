@@ -265,6 +265,8 @@ mod tests {
             partition_epoch: PartitionEpoch(3),
             adding: vec![],
             removing: vec![],
+            elr: vec![],
+            last_known_elr: vec![],
         };
         replica.on_metadata(&state, 0);
         let asked = replica.fetch_position().expect("it follows");

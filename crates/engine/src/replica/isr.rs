@@ -92,8 +92,8 @@ impl Replica {
                 Some(_) => {}
             }
         }
-        // An ISR below the minimum commits nothing, so leaving it would gain nothing; and it would take away who has
-        // what is committed, should this leader lose power now (KIP-966).
+        // An ISR below the minimum commits nothing, so leaving it would gain nothing: who left would be eligible still
+        // (KIP-966).
         laggards.sort_by_key(|(id, end)| (*end, std::cmp::Reverse(*id)));
         while wanted.len() < self.min_isr(leader)
             && let Some((id, _)) = laggards.pop()

@@ -172,10 +172,11 @@ impl Replica {
         }
     }
 
-    /// Takes in a changed configuration. A high watermark that has been shown stays.
-    pub fn on_options(&mut self, options: Options, now_ms: u64) {
+    /// Takes in a changed configuration, to be followed by [`Replica::on_metadata`] and [`Replica::on_active_brokers`] of the
+    /// same metadata. Nothing is committed in between: a smaller `min.insync.replicas` says nothing about an ISR of which
+    /// it is not known yet that it is over, and whose members are not eligible any more.
+    pub fn on_options(&mut self, options: Options) {
         self.options = options;
-        self.advance_high_watermark(now_ms);
     }
 
     /// Everything below `offset` has been fsynced.

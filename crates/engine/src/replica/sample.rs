@@ -27,5 +27,7 @@ pub fn state(replicas: &[i32], isr: &[i32], partition_epoch: i32) -> PartitionSt
         partition_epoch: PartitionEpoch(partition_epoch),
         adding: vec![],
         removing: vec![],
+        elr: vec![],
+        last_known_elr: vec![],
     }
 }

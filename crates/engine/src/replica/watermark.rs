@@ -45,7 +45,8 @@ impl Replica {
     }
 
     /// Moves a leader's high watermark to where every member of the maximal ISR is. An ISR below the minimum commits
-    /// nothing (KIP-966), so what is committed is always on as many replicas as the topic asks for.
+    /// nothing (KIP-966), so what is committed is always on as many replicas as the topic asks for, and whoever has left
+    /// such an ISR misses nothing.
     pub(super) fn advance_high_watermark(&mut self, now_ms: u64) {
         let Role::Leader(leader) = &self.role else {
             return;

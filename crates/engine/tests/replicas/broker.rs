@@ -21,6 +21,8 @@ pub struct Broker {
     pub life: Option<Life>,
     /// It has lost records that it had, and the controller does not know yet.
     pub tainted: bool,
+    /// How often its machine has lost its memory.
+    pub memory: u32,
     pub incarnations: u8,
     pub flush_each: bool,
 }

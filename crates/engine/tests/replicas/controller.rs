@@ -5,6 +5,7 @@ use engine::metadata::{
     AlteredPartition, Assignment, Command, Endpoint, Image, NewTopic, Outcome, PartitionChange,
     PartitionId, PartitionState, Registration, Rejection,
 };
+use engine::replica::Options;
 use wire::{Str, Uuid};
 
 pub const TOPIC: Uuid = Uuid([7; 16]);
@@ -20,12 +21,16 @@ pub struct Controller {
 
 impl Controller {
     /// All brokers registered, and the partition on the first three.
-    pub fn new(brokers: &[BrokerId]) -> Controller {
+    pub fn new(brokers: &[BrokerId], options: Options) -> Controller {
         let mut controller = Controller {
             history: vec![Image::default()],
         };
+        let minimum = Command::SetMinInsyncDefault {
+            replicas: options.min_insync_replicas as u16,
+        };
+        controller.apply(&minimum).expect("a default can be set");
         for (n, broker) in brokers.iter().enumerate() {
-            let epoch = controller.register(*broker, Uuid([n as u8 + 1; 16]));
+            let epoch = controller.register(*broker, Uuid([n as u8 + 1; 16]), 0);
             controller
                 .apply(&Command::UnfenceBroker {
                     broker: *broker,
@@ -37,7 +42,10 @@ impl Controller {
             name: Str::copy_from("t"),
             id: TOPIC,
             assignment: Assignment::Given(vec![brokers[..3].to_vec()]),
-            configs: Vec::new(),
+            configs: match options.flush_each {
+                true => vec![("flush.messages".into(), "1".into())],
+                false => Vec::new(),
+            },
         };
         controller
             .apply(&Command::CreateTopics {
@@ -72,7 +80,8 @@ impl Controller {
         outcome
     }
 
-    pub fn register(&mut self, broker: BrokerId, incarnation: Uuid) -> BrokerEpoch {
+    /// `memory` is the number of times that the broker's machine has lost its memory.
+    pub fn register(&mut self, broker: BrokerId, incarnation: Uuid, memory: u32) -> BrokerEpoch {
         let registration = Registration {
             broker,
             incarnation,
@@ -86,7 +95,10 @@ impl Controller {
             }],
             rack: None,
         };
-        match self.apply(&Command::RegisterBroker(registration)) {
+        match self.apply(&Command::RegisterWithMemory {
+            registration,
+            memory: Uuid::from(u128::from(memory)),
+        }) {
             Ok(Outcome::Registered { epoch, .. }) => epoch,
             other => panic!("a registration is always accepted, not {other:?}"),
         }

@@ -31,13 +31,11 @@ impl World {
         }
         let unsynced = self.brokers[at].disk.unsynced();
         let loses = unsynced > 0 && self.rng.random_bool(0.5);
-        if !self.may_crash(at, loses) {
-            return;
-        }
-        if loses {
+        if loses && self.may_lose_memory(at) {
             let kept = self.rng.random_range(0..unsynced);
             self.brokers[at].disk.lose_tail(kept);
             self.brokers[at].tainted = true;
+            self.brokers[at].memory += 1;
         }
         self.brokers[at].life = None;
     }
@@ -51,27 +49,23 @@ impl World {
         self.unfence(at);
     }
 
-    /// Without `flush.messages=1` one broker may lose what it had not synced, not all that have a record. So as long as
-    /// one has lost something that the controller does not know of, the last whole member of the ISR must live.
-    pub fn may_crash(&self, at: usize, loses: bool) -> bool {
+    /// Without `flush.messages=1` any broker may lose what it had not synced, not all that have a record: of the ISR and
+    /// the ELR one must keep its memory, and its replica too if replicas are moving away. An ISR that could commit must
+    /// not consist of those who have lost theirs and whom nobody has missed yet, as whoever leaves it is not eligible.
+    fn may_lose_memory(&self, at: usize) -> bool {
         if self.options.flush_each {
             return true;
         }
-        let isr = &self.controller.partition().isr;
-        let in_isr = |n: &usize| isr.contains(&self.brokers[*n].id);
-        let is_tainted = |n: usize| self.brokers[n].tainted || (loses && n == at);
-        let all = 0..self.brokers.len();
-        // Also one outside of the ISR: its leader may have asked for it before it crashed.
-        let any_tainted = all.clone().any(is_tainted);
-        // One that has yet to register again will leave the ISR when it does.
-        let serves = |n: usize| {
-            self.brokers[n]
-                .life
-                .as_ref()
-                .is_some_and(|life| life.epoch.is_some())
+        let (image, state) = (self.controller.image(), self.controller.partition());
+        let target = state.target();
+        let lost = |n: usize| n == at || self.brokers[n].tainted;
+        let keeps = |n: usize| {
+            let id = self.brokers[n].id;
+            !lost(n) && state.is_eligible(id) && target.contains(&id)
         };
-        let mut members = all.filter(in_isr);
-        !any_tainted || members.any(|n| n != at && !is_tainted(n) && serves(n))
+        let all = 0..self.brokers.len();
+        let unnoticed = |n: &usize| lost(*n) && image.is_unfenced(self.brokers[*n].id);
+        all.clone().any(keeps) && all.filter(unnoticed).count() < self.options.min_insync_replicas
     }
 
     pub fn restart_or_register(&mut self, at: usize) {
@@ -85,7 +79,7 @@ impl World {
         let Some(life) = &mut broker.life else { return };
         if life.epoch.is_none() {
             let incarnation = World::incarnation_id(id, life.incarnation);
-            life.epoch = Some(self.controller.register(id, incarnation));
+            life.epoch = Some(self.controller.register(id, incarnation, broker.memory));
             broker.tainted = false;
         }
     }
@@ -104,10 +98,6 @@ impl World {
 
     /// The controller has not heard of a broker, which may be dead or merely slow.
     fn fence(&mut self, at: usize) {
-        let dead = self.brokers[at].life.is_none();
-        if !dead && !self.may_crash(at, false) {
-            return;
-        }
         let id = self.brokers[at].id;
         if let Some(epoch) = self.controller.image().broker(id).map(|b| b.epoch) {
             let _ = self
@@ -148,7 +138,11 @@ impl World {
                 return;
             }
         }
-        panic!("a healed cluster does not come to rest: {}", self.summary());
+        panic!(
+            "a healed cluster does not come to rest: {:?} {}",
+            self.controller.partition(),
+            self.summary()
+        );
     }
 
     /// An answer that was lost on the way never comes.

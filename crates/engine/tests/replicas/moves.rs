@@ -52,7 +52,7 @@ impl World {
     }
 
     fn alter(&mut self, target: Option<Vec<BrokerId>>) {
-        // See may_crash: the last whole member of the ISR must not go either.
+        // The last who has what is committed must not go.
         let tainted = self.brokers.iter().any(|broker| broker.tainted);
         if tainted && !self.options.flush_each {
             return;
@@ -75,9 +75,6 @@ impl World {
         let Some(epoch) = broker.life.as_ref().and_then(|life| life.epoch) else {
             return;
         };
-        if broker.tainted || !self.may_crash(at, false) {
-            return;
-        }
         let id = self.brokers[at].id;
         let at_once = self.rng.random_bool(0.2);
         let left = self.controller.apply(&Command::LeaveBroker {
@@ -98,7 +95,7 @@ impl World {
             let id = self.brokers[at].id;
             let image = self.controller.image();
             let leaving = image.broker(id).is_some_and(|b| b.leaving);
-            if leaving && self.brokers[at].life.is_some() && self.may_crash(at, false) {
+            if leaving && self.brokers[at].life.is_some() {
                 self.brokers[at].disk.sync();
                 self.brokers[at].life = None;
             }

@@ -50,7 +50,7 @@ impl World {
         };
         let brokers = if rng.random_bool(0.5) { 3 } else { 5 };
         let ids: Vec<_> = (1..=brokers).map(BrokerId).collect();
-        let controller = Controller::new(&ids);
+        let controller = Controller::new(&ids, options);
         let mut world = World {
             wildness: rng.random_range(1..12),
             controller_delay: rng.random_range(0..95),
@@ -76,6 +76,7 @@ impl World {
                 disk: Default::default(),
                 life: None,
                 tainted: false,
+                memory: 0,
                 incarnations: 0,
                 flush_each: options.flush_each,
             };

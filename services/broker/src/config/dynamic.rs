@@ -17,7 +17,11 @@ use super::{Config, TopicDefaults};
 /// Limits of connections, the other settings that change than the defaults of topics.
 const LIMITS: &[&str] = &["max.connections", "max.connections.per.ip"];
 /// The controller reads them, which is no broker of its own.
-pub const FOR_ALL_ONLY: &[&str] = &["unclean.leader.election.enable", DRAINED];
+pub const FOR_ALL_ONLY: &[&str] = &[
+    "unclean.leader.election.enable",
+    "min.insync.replicas",
+    DRAINED,
+];
 
 /// Brokers that get no new replicas, of which the controller keeps account: nothing that a file could set.
 static DRAINED_BROKERS: Key = Key {

@@ -81,6 +81,10 @@ pub trait Outside: Send + Sync + 'static {
     fn random_u64(&self) -> u64;
     /// The disk that holds the log directories.
     fn disk(&self) -> Arc<dyn storage::Disk>;
+    /// Another one each time that the machine begins with empty memory; none where the system does not tell.
+    fn boot_id(&self) -> Option<String> {
+        None
+    }
     /// Where spans go; by default none are wanted.
     fn spans(&self) -> Arc<dyn SpanSink> {
         Arc::new(NoSpans)
@@ -214,6 +218,11 @@ impl Env {
     /// Where spans go.
     pub fn spans(&self) -> Arc<dyn SpanSink> {
         self.outside.spans()
+    }
+
+    /// Another one each time that the machine begins with empty memory; none where the system does not tell.
+    pub fn boot_id(&self) -> Option<String> {
+        self.outside.boot_id()
     }
 
     /// The disk that holds the log directories.

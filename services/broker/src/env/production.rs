@@ -172,6 +172,11 @@ impl Outside for System {
         self.spans.clone()
     }
 
+    fn boot_id(&self) -> Option<String> {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(id.trim().to_string()).filter(|id| !id.is_empty())
+    }
+
     fn disk(&self) -> Arc<dyn storage::Disk> {
         self.disk.clone()
     }

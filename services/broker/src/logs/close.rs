@@ -35,6 +35,9 @@ impl Logs {
         let mark = CleanShutdown {
             broker_epoch: broker_epoch.map_or(-1, |epoch| epoch.0),
         };
+        if self.directories.iter().any(|d| d.poison.reason().is_some()) {
+            self.forget_memory().await;
+        }
         for (place, (directory, closed)) in self.directories.iter().zip(closed).enumerate() {
             let whole = closed && unclaimed && !unopened.contains(&place);
             if whole && directory.poison.reason().is_none() {

@@ -5,6 +5,7 @@ mod checkpoints;
 mod cleaner;
 mod close;
 mod directory;
+mod memory;
 mod recover;
 mod source;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use storage::{CacheBudget, Disk, Log};
 use telemetry::metrics::Histogram;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use wire::Str;
+use wire::{Str, Uuid};
 
 use crate::config::Config;
 use crate::env::{Env, Pool};
@@ -67,6 +68,8 @@ pub struct Logs {
     in_flight: Arc<InFlight>,
     directories: Vec<Arc<Directory>>,
     state: Mutex<State>,
+    /// The name of the memory that is written into before it is flushed.
+    memory: Option<Uuid>,
     /// Woken when a directory goes out of service.
     failed: Notify,
     /// Taken alone by who takes an unclaimed log away, and together by all who open logs: replicas come back.
@@ -106,7 +109,9 @@ impl Logs {
         for directory in join_all(open).await {
             directories.push(Arc::new(directory?));
         }
+        let paths = config.log.dirs.clone();
         let logs = Logs {
+            memory: memory::named(&env, &disk, paths).await,
             budget: CacheBudget::new(config.log.cache_bytes as u64),
             state: Mutex::default(),
             failed: Notify::new(),
@@ -139,6 +144,18 @@ impl Logs {
             .map(|d| d.clean.map(|clean| clean.broker_epoch));
         let lowest = epochs.min().flatten().filter(|epoch| *epoch >= 0);
         lowest.map(BrokerEpoch)
+    }
+
+    /// Names the memory in which this machine keeps what is written and not flushed: see [`memory`].
+    pub fn memory(&self) -> Option<Uuid> {
+        self.memory
+    }
+
+    /// The next process must not rely on what this one has left in the memory.
+    async fn forget_memory(&self) {
+        let (disk, directories) = (self.disk.clone(), self.config.log.dirs.clone());
+        let forget = move || memory::forget(&*disk, &directories);
+        self.env.blocking(Pool::Read, forget).await;
     }
 
     /// The age of the oldest append, read or fsync that has not ended. A directory that is full or out of service counts

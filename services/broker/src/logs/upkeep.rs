@@ -94,7 +94,7 @@ impl Logs {
             for directory in &self.directories {
                 self.watch_space(directory).await;
             }
-            self.close_failed(&partitions);
+            self.close_failed(&partitions).await;
             self.remove_doomed().await;
         }
     }
@@ -131,7 +131,7 @@ impl Logs {
     }
 
     /// Stops serving what is in a directory that a failed write or fsync has taken out of service.
-    fn close_failed(&self, partitions: &Partitions) {
+    async fn close_failed(&self, partitions: &Partitions) {
         let held = self.by_directory(partitions);
         for (directory, held) in self.directories.iter().zip(held) {
             let Some(reason) = directory.poison.reason() else {
@@ -142,6 +142,7 @@ impl Logs {
                     dir = %directory.path.display(), reason, partitions = held.len(),
                     "the log directory is out of service until the broker is restarted"
                 );
+                self.forget_memory().await;
                 self.failed.notify_waiters();
             }
             held.iter().for_each(|(_, partition)| partition.close());

@@ -66,6 +66,13 @@ pub struct Partition {
     fetcher: Mutex<Option<Arc<Notify>>>,
 }
 
+/// A topic configuration that has changed.
+pub(crate) struct Changed<'a> {
+    config: &'a Arc<TopicConfig>,
+    lag_max_ms: u64,
+    log: storage::LogConfig,
+}
+
 /// What the lock holds.
 struct State {
     replica: Replica,
@@ -95,10 +102,24 @@ impl Partition {
         self.id
     }
 
-    /// Follows the metadata of this partition.
-    pub(crate) fn on_metadata(&self, state: &PartitionState, image: &Image) -> Transition {
+    /// Follows the metadata of this partition, and the configuration of its topic where that has changed: both at once,
+    /// since whether an ISR may commit depends on both.
+    pub(crate) fn on_metadata(
+        &self,
+        state: &PartitionState,
+        image: &Image,
+        changed: Option<Changed<'_>>,
+    ) -> Transition {
         let now_ms = self.env.elapsed_ms();
+        if let Some(changed) = &changed {
+            self.config.store(changed.config.clone());
+        }
         let transition = self.change(|s| {
+            if let Some(changed) = changed {
+                s.log.set_config(changed.log);
+                s.replica
+                    .on_options(convert::options(changed.config, changed.lag_max_ms));
+            }
             let before = s.isr_size();
             let transition = s.replica.on_metadata(state, now_ms);
             self.count_isr(before, s.isr_size());
@@ -156,23 +177,6 @@ impl Partition {
         let patience_ms = i64::try_from(s.log.config().producer_expiration_ms).unwrap_or(i64::MAX);
         s.replica
             .expire_producers(now_ms.saturating_sub(patience_ms));
-    }
-
-    /// Takes in a changed topic configuration.
-    pub(crate) fn on_config(
-        &self,
-        config: &Arc<TopicConfig>,
-        lag_max_ms: u64,
-        log: storage::LogConfig,
-    ) {
-        let now_ms = self.env.elapsed_ms();
-        self.config.store(config.clone());
-        self.change(|s| {
-            s.log.set_config(log);
-            s.replica
-                .on_options(convert::options(config, lag_max_ms), now_ms);
-        });
-        self.flush_if_due();
     }
 
     /// Stops serving: the broker stops, or the log is out of service.

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use storage::{Log, LogConfig};
 use wire::{Str, Uuid};
 
-use super::{Due, Partition, State, convert};
+use super::{Changed, Due, Partition, State, convert};
 use crate::config::dynamic::Layers;
 use crate::config::{Config, TopicConfig};
 use crate::env::{BoxFuture, Env, watch};
@@ -136,7 +136,8 @@ impl Partitions {
         self.remove_gone(&image).await;
         self.open_new(&image).await;
         let brokers_changed = !same_brokers(&before, &image);
-        let defaults = Layers::of(&before, self.me) != Layers::of(&image, self.me);
+        let defaults = Layers::of(&before, self.me) != Layers::of(&image, self.me)
+            || before.min_insync_default() != image.min_insync_default();
         for topic in image.topics() {
             let config = self.config_if_changed(&before, &image, topic, defaults);
             for (index, state) in topic.iter().filter(|(_, p)| p.has_replica(self.me)) {
@@ -147,15 +148,16 @@ impl Partitions {
                 let Some(partition) = self.get(id) else {
                     continue;
                 };
-                if let Some(config) = &config {
-                    let log = self.log_config(id, config);
-                    partition.on_config(config, self.lag_max_ms(), log);
-                }
+                let changed = config.as_ref().map(|config| Changed {
+                    config,
+                    lag_max_ms: self.lag_max_ms(),
+                    log: self.log_config(id, config),
+                });
                 let unchanged = before
                     .partition(topic.id, index)
                     .is_some_and(|b| Arc::ptr_eq(b, state));
-                if !unchanged || brokers_changed || partition.is_new(state) {
-                    partition.on_metadata(state, &image);
+                if !unchanged || changed.is_some() || brokers_changed || partition.is_new(state) {
+                    partition.on_metadata(state, &image, changed);
                 }
             }
         }
@@ -295,7 +297,17 @@ impl Partitions {
     pub fn topic_config(&self, image: &Image, topic: &str) -> Arc<TopicConfig> {
         let nothing = BTreeMap::new();
         let set = image.topic_configs(topic).map_or(&nothing, |set| set);
-        Arc::new(self.config.topics_in(image).resolve(set))
+        let mut config = self.config.topics_in(image).resolve(set);
+        // What counts is what the controller counts by: who is eligible to lead depends on it.
+        if let (Some(topic), Some(_)) = (image.topic(topic), image.min_insync_default()) {
+            let id = PartitionId {
+                topic: topic.id,
+                index: 0,
+            };
+            config.min_insync_replicas =
+                i32::try_from(image.min_insync_replicas(id)).unwrap_or(i32::MAX);
+        }
+        Arc::new(config)
     }
 
     fn log_config(&self, id: PartitionId, topic: &TopicConfig) -> LogConfig {

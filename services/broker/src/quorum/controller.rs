@@ -12,6 +12,7 @@ use engine::ids::{BrokerEpoch, BrokerId};
 use engine::metadata::{BrokerState, Command, Outcome, Registration, Rejection};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
+use wire::Uuid;
 
 use super::message::{Answer, Heartbeat, Refusal, Reply};
 use super::node::{Node, broker_id, node_id};
@@ -159,6 +160,10 @@ impl Node {
         if image.unclean_by_default() != unclean {
             commands.push(Command::SetUncleanDefault { enabled: unclean });
         }
+        let replicas = u16::try_from(self.config.topics.min_insync_replicas()).unwrap_or(u16::MAX);
+        if image.min_insync_default() != Some(replicas) {
+            commands.push(Command::SetMinInsyncDefault { replicas });
+        }
         for command in commands {
             if let Err(error) = self.write(command).await {
                 tracing::warn!(%error, "the cluster could not be set up");
@@ -268,7 +273,11 @@ impl Node {
     }
 
     /// A broker's process has started.
-    pub async fn register(self: &Arc<Self>, registration: Registration) -> Answer {
+    pub async fn register(
+        self: &Arc<Self>,
+        registration: Registration,
+        memory: Option<Uuid>,
+    ) -> Answer {
         let (id, incarnation) = (registration.broker, registration.incarnation);
         if self.active_term().is_none() {
             return Err(Refusal::NotController {
@@ -283,9 +292,22 @@ impl Node {
         {
             return Err(Refusal::DuplicateBroker);
         }
-        match self.write(Command::RegisterBroker(registration)).await?? {
+        let command = match memory {
+            Some(memory) => Command::RegisterWithMemory {
+                registration,
+                memory,
+            },
+            None => Command::RegisterBroker(registration),
+        };
+        match self.write(command).await?? {
             Outcome::Registered { epoch, clean } => {
                 tracing::info!(broker = id.0, epoch = epoch.0, clean, "broker registered");
+                if !clean {
+                    tracing::warn!(
+                        broker = id.0,
+                        "it may have lost what it had not flushed: it leaves every ISR and ELR"
+                    );
+                }
                 Ok(Reply::Registered { epoch, clean })
             }
             _ => Err(Refusal::Rejected(Rejection::InvalidRequest(

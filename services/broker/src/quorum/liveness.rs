@@ -25,6 +25,8 @@ pub struct Joining {
     pub cluster_id: Option<Str>,
     /// The broker epoch in the clean-shutdown mark of every log directory; none if one has no mark.
     pub clean_epoch: Option<BrokerEpoch>,
+    /// Names the memory in which the machine keeps what is written and not yet flushed; none if it is not known.
+    pub memory: Option<Uuid>,
     /// Asked at each heartbeat.
     pub stall: StallProbe,
 }
@@ -49,7 +51,14 @@ impl Node {
         incarnation: Uuid,
         deadline: Duration,
     ) -> Result<BrokerEpoch, Error> {
-        let request = Request::Register(self.registration(joining, incarnation));
+        let registration = self.registration(joining, incarnation);
+        let request = match joining.memory {
+            Some(Uuid(memory)) => Request::RegisterWithMemory {
+                registration,
+                memory,
+            },
+            None => Request::Register(registration),
+        };
         let until = self.env.now() + deadline;
         loop {
             let left = until.saturating_duration_since(self.env.now());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use engine::ids::BrokerId;
 use engine::metadata::{
-    Elections, Image, Proposal, Snapshot as StoredImage, SnapshotV1, SnapshotV2,
+    Elections, Image, Proposal, Snapshot as StoredImage, SnapshotV1, SnapshotV2, SnapshotV3,
 };
 use openraft::storage::RaftStateMachine;
 use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
@@ -148,8 +148,8 @@ codec::same_since_version_1! { Stored, "metadata snapshot"; }
 
 impl Layout for StoredImage {
     const NAME: &'static str = "image of the metadata";
-    /// The third has replicas that move and brokers that leave.
-    const VERSION: u8 = 3;
+    /// The third has replicas that move and brokers that leave, the fourth has ELRs.
+    const VERSION: u8 = 4;
 
     fn version(&self) -> u8 {
         self.layout()
@@ -159,6 +159,7 @@ impl Layout for StoredImage {
         match version {
             1 => Some(codec::decode_body::<Self, SnapshotV1>(version, body).map(Self::from)),
             2 => Some(codec::decode_body::<Self, SnapshotV2>(version, body).map(Self::from)),
+            3 => Some(codec::decode_body::<Self, SnapshotV3>(version, body).map(Self::from)),
             _ => None,
         }
     }

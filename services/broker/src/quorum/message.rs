@@ -38,6 +38,11 @@ pub enum Request {
     Canvass(Canvass),
     /// To the active controller: how far are the voters and the observers?
     DescribeQuorum,
+    /// To the active controller: a broker has started, on a machine whose memory has this name.
+    RegisterWithMemory {
+        registration: Registration,
+        memory: [u8; 16],
+    },
 }
 
 /// A voter's question before it runs for the office (Raft's pre-vote).
@@ -147,47 +152,51 @@ pub type Answer = Result<Reply, Refusal>;
 
 impl Layout for Request {
     const NAME: &'static str = "request of another node";
-    /// The third has further commands.
-    const VERSION: u8 = 3;
+    /// The third and the fourth have further commands and requests.
+    const VERSION: u8 = 4;
 
     fn version(&self) -> u8 {
-        let is_new = match self {
-            Request::Propose(proposal) => proposal.command.needs_layout_3(),
+        match self {
+            Request::Propose(proposal) => proposal.command.layout(),
             Request::Raft(RaftCall {
                 body: RaftBody::Append(rpc),
                 ..
-            }) => rpc.entries.iter().any(entry::needs_layout_3),
-            Request::DescribeQuorum => true,
-            _ => false,
-        };
-        if is_new { 3 } else { 2 }
+            }) => rpc.entries.iter().map(entry::layout).max().unwrap_or(2),
+            Request::DescribeQuorum => 3,
+            Request::RegisterWithMemory { .. } => 4,
+            _ => 2,
+        }
     }
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
         // The first was never released.
-        (version == 2).then(|| codec::decode_body::<Self, Self>(version, body))
+        (2..=3)
+            .contains(&version)
+            .then(|| codec::decode_body::<Self, Self>(version, body))
     }
 }
 
 impl Layout for Answer {
     const NAME: &'static str = "answer of another node";
-    /// The third has further commands, outcomes and refusals.
-    const VERSION: u8 = 3;
+    /// The third and the fourth have further commands, the third also outcomes and refusals.
+    const VERSION: u8 = 4;
 
     fn version(&self) -> u8 {
-        let is_new = match self {
-            Ok(Reply::Proposed(outcome)) => needs_layout_3(outcome),
-            Ok(Reply::Described(_)) => true,
+        match self {
+            Ok(Reply::Proposed(outcome)) if needs_layout_3(outcome) => 3,
+            Ok(Reply::Described(_)) => 3,
             Ok(Reply::Entries(entries, _)) => {
-                let mut proposals = entries.iter().filter_map(|(_, proposal)| proposal.as_ref());
-                proposals.any(|proposal| proposal.command.needs_layout_3())
+                let proposals = entries.iter().filter_map(|(_, proposal)| proposal.as_ref());
+                let layouts = proposals.map(|proposal| proposal.command.layout());
+                layouts.max().unwrap_or(2)
             }
-            _ => false,
-        };
-        if is_new { 3 } else { 2 }
+            _ => 2,
+        }
     }
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
-        (version == 2).then(|| codec::decode_body::<Self, Self>(version, body))
+        (2..=3)
+            .contains(&version)
+            .then(|| codec::decode_body::<Self, Self>(version, body))
     }
 }

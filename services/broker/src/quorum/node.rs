@@ -12,6 +12,7 @@ use openraft::error::{ClientWriteError, RaftError};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
+use wire::Uuid;
 
 use super::absence::Unanswered;
 
@@ -188,7 +189,11 @@ impl Node {
             Request::Identify => Ok(Reply::Identity(self.identity())),
             Request::Raft(call) => self.answer_raft(call, connection).await,
             Request::Propose(proposal) => Ok(Reply::Proposed(self.write(proposal).await?)),
-            Request::Register(registration) => self.register(registration).await,
+            Request::Register(registration) => self.register(registration, None).await,
+            Request::RegisterWithMemory {
+                registration,
+                memory,
+            } => self.register(registration, Some(Uuid(memory))).await,
             Request::Heartbeat(heartbeat) => self.heartbeat(heartbeat, connection).await,
             Request::Rejoin { node, member } => self.rejoin(node, member).await,
             Request::RunForOffice { term } => self.run_for_office(term),

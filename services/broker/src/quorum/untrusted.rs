@@ -8,6 +8,7 @@ use engine::metadata::{Image, Snapshot as StoredImage};
 use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, RaftLogReader};
 use tokio::io::AsyncRead;
+use wire::Uuid;
 
 use super::codec::{self, Layout};
 use super::frame;
@@ -72,6 +73,14 @@ pub fn applied(image: &Image, bytes: &[u8]) -> Option<Image> {
             Request::Register(registration) => {
                 engine::metadata::Command::RegisterBroker(registration).into()
             }
+            Request::RegisterWithMemory {
+                registration,
+                memory,
+            } => engine::metadata::Command::RegisterWithMemory {
+                registration,
+                memory: Uuid(memory),
+            }
+            .into(),
             _ => return None,
         },
     };

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::ids::LeaderEpoch;
-use crate::metadata::{ConfigChange, ConfigEdit, Resource};
 
 #[test]
 fn a_fenced_leader_is_replaced_from_the_isr_in_one_write() {
@@ -18,14 +17,15 @@ fn a_fenced_leader_is_replaced_from_the_isr_in_one_write() {
 }
 
 #[test]
-fn the_last_member_stays_in_the_isr_and_leads_again_when_it_returns() {
+fn the_last_member_of_the_isr_leads_again_when_it_returns() {
     let mut cluster = Cluster::of(3);
     let p = cluster.topic_on("t", &[1, 2, 3]);
     for id in [1, 2, 3] {
         cluster.fence(id);
     }
     let state = cluster.partition(p);
-    assert_eq!((state.leader, state.isr), (None, brokers(&[3])));
+    assert_eq!((state.leader, state.isr), (None, vec![]));
+    assert_eq!(state.elr, brokers(&[3]));
     cluster.unfence(1);
     assert_eq!(
         cluster.partition(p).leader,
@@ -42,7 +42,7 @@ fn the_last_member_stays_in_the_isr_and_leads_again_when_it_returns() {
 }
 
 #[test]
-fn a_new_incarnation_leaves_every_isr_that_has_another_member() {
+fn a_new_incarnation_leaves_every_isr() {
     let mut cluster = Cluster::of(2);
     let (shared, alone) = (
         cluster.topic_on("shared", &[1, 2]),
@@ -63,10 +63,15 @@ fn a_new_incarnation_leaves_every_isr_that_has_another_member() {
             cluster.partition(alone).leader,
             cluster.partition(alone).isr
         ),
-        (None, brokers(&[1]))
+        (None, vec![])
     );
     cluster.unfence(1);
-    assert_eq!(cluster.partition(alone).leader, Some(BrokerId(1)));
+    let state = cluster.partition(alone);
+    assert_eq!(
+        (state.leader, state.isr),
+        (Some(BrokerId(1)), brokers(&[1])),
+        "nobody else has a replica, so nobody has more"
+    );
 }
 
 #[test]
@@ -246,17 +251,7 @@ fn an_unclean_election_happens_only_where_the_config_says_so() {
     cluster.fence(1);
     cluster.unfence(2);
     assert_eq!(cluster.partition(p).leader, None);
-    let edit = (
-        "unclean.leader.election.enable".to_owned(),
-        ConfigEdit::Set("true".into()),
-    );
-    let change = ConfigChange {
-        resource: Resource::Topic("t".into()),
-        edits: vec![edit],
-    };
-    cluster.done(Command::AlterConfigs {
-        changes: vec![change],
-    });
+    cluster.set_config("t", "unclean.leader.election.enable", "true");
     assert_eq!(
         (cluster.partition(p).leader, cluster.partition(p).isr),
         (Some(BrokerId(2)), brokers(&[2]))
@@ -294,17 +289,7 @@ fn the_controllers_own_default_counts_where_nobody_has_set_it() {
         cluster.topic_on("lenient", &[1, 2]),
         cluster.topic_on("strict", &[1, 2]),
     );
-    let edit = (
-        "unclean.leader.election.enable".to_owned(),
-        ConfigEdit::Set("false".into()),
-    );
-    let change = ConfigChange {
-        resource: Resource::Topic("strict".into()),
-        edits: vec![edit],
-    };
-    cluster.done(Command::AlterConfigs {
-        changes: vec![change],
-    });
+    cluster.set_config("strict", "unclean.leader.election.enable", "false");
     cluster.fence(2);
     cluster.fence(1);
     cluster.unfence(2);

@@ -11,6 +11,11 @@ use crate::metadata::{Reassignment, Snapshot};
 #[derive(Clone, Debug)]
 enum Step {
     Register(i32),
+    /// On a machine with the memory of this name.
+    RegisterWith(i32, u128),
+    MinIsr(u16),
+    TopicMinIsr(usize, u16),
+    UncleanDefault(bool),
     Fence(i32),
     Unfence(i32),
     ShutDown(i32),
@@ -38,6 +43,10 @@ fn step() -> impl Strategy<Value = Step> {
     let broker = 1..=4i32;
     prop_oneof![
         1 => broker.clone().prop_map(Step::Register),
+        2 => (broker.clone(), 1..3u128).prop_map(|(b, memory)| Step::RegisterWith(b, memory)),
+        1 => (1..4u16).prop_map(Step::MinIsr),
+        1 => (any::<usize>(), 1..4u16).prop_map(|(pick, replicas)| Step::TopicMinIsr(pick, replicas)),
+        1 => prop::bool::weighted(0.2).prop_map(Step::UncleanDefault),
         1 => broker.clone().prop_map(Step::Fence),
         3 => broker.clone().prop_map(Step::Unfence),
         1 => broker.clone().prop_map(Step::ShutDown),
@@ -64,6 +73,21 @@ fn take(cluster: &mut Cluster, step: &Step) {
     let command = match step {
         Step::Register(id) => {
             cluster.register(*id, None);
+            return;
+        }
+        Step::RegisterWith(id, memory) => {
+            cluster.register_with(*id, *memory);
+            return;
+        }
+        Step::MinIsr(replicas) => Command::SetMinInsyncDefault {
+            replicas: *replicas,
+        },
+        Step::UncleanDefault(enabled) => Command::SetUncleanDefault { enabled: *enabled },
+        Step::TopicMinIsr(pick, replicas) => {
+            let topic = picked(cluster, *pick).and_then(|p| cluster.image.topic_by_id(p.topic));
+            if let Some(name) = topic.map(|t| t.name.to_string()) {
+                cluster.set_config(&name, "min.insync.replicas", &replicas.to_string());
+            }
             return;
         }
         Step::Fence(id) => Command::FenceBroker {
@@ -166,13 +190,18 @@ fn isr_wish(cluster: &Cluster, pick: usize, isr: &[i32], staleness: i32) -> Opti
 /// Who has led in which epoch, ever.
 type Leaders = BTreeMap<(PartitionId, LeaderEpoch), Option<BrokerId>>;
 
-fn check(before: &Image, after: &Image, leaders: &mut Leaders) {
+fn check(before: &Image, step: &Step, after: &Image, leaders: &mut Leaders) {
     for (id, p) in after.partitions() {
-        assert!(!p.isr.is_empty(), "an ISR is never empty: {id:?} {p:?}");
+        assert_eq!(
+            p.isr.is_empty(),
+            p.leader.is_none(),
+            "an ISR is empty only without a leader: {id:?} {p:?}"
+        );
         assert!(
             p.isr.iter().all(|b| p.has_replica(*b)),
             "an ISR has only replicas: {id:?} {p:?}"
         );
+        check_elr(after, id, p);
         if let Some(leader) = p.leader {
             assert!(p.is_in_sync(leader), "a leader is in the ISR: {id:?} {p:?}");
             assert!(
@@ -190,13 +219,7 @@ fn check(before: &Image, after: &Image, leaders: &mut Leaders) {
                 "each change has its epoch"
             );
             check_moves(old, p);
-            assert!(
-                p.leader.is_none()
-                    || p.leader == old.leader
-                    || p.leader
-                        .is_some_and(|l| old.is_in_sync(l) || p.is_in_sync(l)),
-                "leaders come from the ISR"
-            );
+            check_eligible(old, before, step, after, (id, p));
         }
     }
     for broker in before.brokers() {
@@ -208,6 +231,76 @@ fn check(before: &Image, after: &Image, leaders: &mut Leaders) {
             ),
         }
     }
+}
+
+/// Those that are eligible, and those that were, are replicas in no ISR that commits.
+fn check_elr(image: &Image, id: PartitionId, p: &PartitionState) {
+    let mut all: Vec<_> = p
+        .isr
+        .iter()
+        .chain(&p.elr)
+        .chain(&p.last_known_elr)
+        .collect();
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count, "nobody stands there twice: {p:?}");
+    assert!(all.iter().all(|b| p.has_replica(**b)), "{p:?}");
+    let commits = p.isr.len() >= p.min_isr(image.min_insync_replicas(id));
+    assert!(
+        !commits || (p.elr.is_empty() && p.last_known_elr.is_empty()),
+        "an ISR that commits leaves the others behind: {p:?}"
+    );
+}
+
+/// Nobody becomes eligible but by its leader's wish, or by an unclean election; nobody is forgotten who is eligible as
+/// long as nothing can be committed; and who may have lost its memory is not eligible any more.
+fn check_eligible(
+    old: &PartitionState,
+    before: &Image,
+    step: &Step,
+    after: &Image,
+    (id, p): (PartitionId, &PartitionState),
+) {
+    let lost = match step {
+        Step::Register(broker) => Some(*broker),
+        Step::RegisterWith(broker, memory) => {
+            let state = before.broker(BrokerId(*broker));
+            let memory = Some(Uuid::from(*memory));
+            Some(*broker).filter(|_| state.is_some_and(|b| b.memory != memory))
+        }
+        _ => None,
+    };
+    let lost = lost.map(BrokerId).filter(|_| old.original().len() > 1);
+    assert!(
+        !lost.is_some_and(|b| p.is_eligible(b)) || p.isr.len() == 1 && allows_unclean(after),
+        "{lost:?} may have lost records: {old:?} {p:?}"
+    );
+    let was_unclean = p.leader.is_some_and(|l| Some(l) != old.leader)
+        && p.isr.len() == 1
+        && !old.is_eligible(p.isr[0]);
+    if was_unclean {
+        let asked = matches!(step, Step::Unclean(_) | Step::UncleanDefault(true));
+        assert!(
+            asked || allows_unclean(after) || matches!(step, Step::AskIsr { .. }),
+            "leaders have what is committed: {step:?} {old:?} {p:?}"
+        );
+        return;
+    }
+    for broker in &p.replicas {
+        let (was, is) = (old.is_eligible(*broker), p.is_eligible(*broker));
+        let may_join = matches!(step, Step::AskIsr { .. }) && p.is_in_sync(*broker);
+        assert!(was || !is || may_join, "{broker}: {step:?} {old:?} {p:?}");
+        let commits = p.isr.len() >= p.min_isr(after.min_insync_replicas(id));
+        assert!(
+            is || !was || commits || Some(*broker) == lost,
+            "{broker} is forgotten: {step:?} {old:?} {p:?}"
+        );
+    }
+}
+
+fn allows_unclean(image: &Image) -> bool {
+    image.unclean_by_default()
 }
 
 /// Replicas go only where those that stay have what is committed, and their leader hears of it by its epoch.
@@ -223,8 +316,9 @@ fn check_moves(old: &PartitionState, p: &PartitionState) {
     if !gone.is_empty() {
         assert!(p.leader_epoch > old.leader_epoch, "{old:?} {p:?}");
         let kept = old.isr.iter().filter(|b| p.has_replica(**b)).count();
+        let had_nothing = gone.iter().all(|b| !old.is_eligible(**b));
         assert!(
-            kept == old.isr.len() || kept >= p.min_isr(2) || p.isr.len() == p.replicas.len(),
+            had_nothing || kept >= p.min_isr(2) || p.isr.len() == p.replicas.len(),
             "{old:?} {p:?}"
         );
     }
@@ -240,7 +334,7 @@ proptest! {
         for step in &steps {
             let before = cluster.image.clone();
             take(&mut cluster, step);
-            check(&before, &cluster.image, &mut leaders);
+            check(&before, step, &cluster.image, &mut leaders);
         }
         let restored = Image::from(Snapshot::from(&cluster.image));
         prop_assert_eq!(restored, cluster.image, "a snapshot holds all of it");

@@ -1,7 +1,7 @@
 //! Brokers that stop in order, together or one by one, and brokers that are forgotten.
 
 use super::*;
-use crate::metadata::{ConfigChange, ConfigEdit, DRAINED, Resource, Snapshot};
+use crate::metadata::{DRAINED, Snapshot};
 
 /// How many partitions hold the broker; none where it has left.
 fn leave(cluster: &mut Cluster, id: i32) -> Option<u32> {
@@ -77,15 +77,7 @@ fn all_that_stop_together_do_not_wait_for_one_another() {
     for min_isr in ["1", "2", "3"] {
         let mut cluster = Cluster::of(3);
         cluster.topic_on("t", &[1, 2, 3]);
-        cluster.done(Command::AlterConfigs {
-            changes: vec![ConfigChange {
-                resource: Resource::Topic("t".into()),
-                edits: vec![(
-                    "min.insync.replicas".into(),
-                    ConfigEdit::Set(min_isr.into()),
-                )],
-            }],
-        });
+        cluster.set_config("t", "min.insync.replicas", min_isr);
         for id in [1, 2] {
             if leave(&mut cluster, id).is_none() {
                 cluster.fence(id);

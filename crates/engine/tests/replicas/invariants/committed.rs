@@ -2,7 +2,8 @@
 //!
 //! Committed is what any replica has had below its high watermark, and what has been acknowledged. It is on as many
 //! replicas as `min.insync.replicas` asks for when it becomes so, with `flush.messages=1` on disk. The newest leader must
-//! have all of it, wherever the one before has died; and so must every member of the ISR, since each may lead next.
+//! have all of it, wherever the one before has died; and so must every member of the ISR and of the ELR, since each may
+//! lead next.
 
 use std::collections::BTreeSet;
 
@@ -48,8 +49,8 @@ impl Committed {
             if broker.leads() == Some(state.leader_epoch) {
                 self.check_leader(broker);
             }
-            // What a crash took counts once the controller has heard of it: it then leaves the ISR.
-            if state.is_in_sync(broker.id) && !broker.tainted {
+            // What a crash took counts once the controller has heard of it: it then leaves the ISR and the ELR.
+            if state.is_eligible(broker.id) && !broker.tainted {
                 self.check_member(broker);
             }
         }
@@ -127,7 +128,7 @@ impl Committed {
         let has = broker.counted();
         assert!(
             has.starts_with(&self.batches),
-            "broker {} is in the ISR and may lead next, but has {} batches, not all {} that are committed",
+            "broker {} may lead next, but has {} batches, not all {} that are committed",
             broker.id,
             has.len(),
             self.batches.len()

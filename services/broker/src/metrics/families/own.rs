@@ -117,7 +117,7 @@ pub static SNAPSHOT_AGE: Family = Family::gauge(
 pub static ELECTIONS: Family = Family::counter(
     "millrace_controller_leader_elections_total",
     &["kind"],
-    "Partitions that got another leader, as this broker has seen: clean (from the ISR) or unclean",
+    "Partitions that got another leader, as this broker has seen: clean (from the ISR or the ELR) or unclean",
 )
 .unit("elections")
 .by(By::Controller);

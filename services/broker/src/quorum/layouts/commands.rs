@@ -115,6 +115,11 @@ pub fn all() -> Vec<Command> {
         Command::ElectUnclean {
             partitions: vec![partition],
         },
+        Command::SetMinInsyncDefault { replicas: 300 },
+        Command::RegisterWithMemory {
+            registration: registration(),
+            memory: Uuid([6; 16]),
+        },
     ]
 }
 
@@ -194,5 +199,7 @@ pub fn name(command: &Command) -> &'static str {
         Command::LeaveBroker { .. } => "LeaveBroker",
         Command::UnregisterBroker { .. } => "UnregisterBroker",
         Command::ElectUnclean { .. } => "ElectUnclean",
+        Command::SetMinInsyncDefault { .. } => "SetMinInsyncDefault",
+        Command::RegisterWithMemory { .. } => "RegisterWithMemory",
     }
 }

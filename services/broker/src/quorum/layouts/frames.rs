@@ -83,6 +83,17 @@ pub fn requests() -> Vec<Request> {
             leader_commit: Some(id(9)),
         })),
         Request::DescribeQuorum,
+        Request::Propose(Proposal::from(fourth_command())),
+        raft(RaftBody::Append(AppendEntriesRequest {
+            vote: vote(),
+            prev_log_id: Some(id(8)),
+            entries: vec![proposed(), fourth_entry()],
+            leader_commit: Some(id(9)),
+        })),
+        Request::RegisterWithMemory {
+            registration: registration(),
+            memory: [6; 16],
+        },
     ]
 }
 
@@ -134,6 +145,7 @@ pub fn answers() -> Vec<Answer> {
     answers.extend(third.map(Ok));
     let moved = Arc::new(Proposal::from(third_command()));
     answers.push(Ok(Reply::Entries(vec![(9, Some(moved))], Some(2))));
+    let eligible = Arc::new(Proposal::from(fourth_command()));
     let replica = |node| Replica {
         node,
         directory: [1; 16],
@@ -148,6 +160,7 @@ pub fn answers() -> Vec<Answer> {
         voters: vec![replica(300)],
         observers: vec![replica(4)],
     })));
+    answers.push(Ok(Reply::Entries(vec![(9, Some(eligible))], Some(2))));
     answers
 }
 
@@ -169,6 +182,17 @@ fn third_outcomes() -> Vec<Result<Outcome, Rejection>> {
             Rejection::EligibleLeadersNotAvailable,
         )])),
     ]
+}
+
+fn fourth_command() -> Command {
+    Command::SetMinInsyncDefault { replicas: 300 }
+}
+
+fn fourth_entry() -> Entry {
+    Entry {
+        log_id: id(9),
+        payload: EntryPayload::Normal(Proposal::from(fourth_command())),
+    }
 }
 
 fn third_command() -> Command {

@@ -145,6 +145,52 @@ fn moving() -> Image {
     moved
 }
 
+/// An image with eligible replicas and what they depend on, which came with version 4.
+fn eligible() -> Image {
+    let another = |broker, memory| Command::RegisterWithMemory {
+        registration: Registration {
+            broker: BrokerId(broker),
+            incarnation: Uuid([5; 16]),
+            ..commands::registration()
+        },
+        memory: Uuid([memory; 16]),
+    };
+    let on_two = |name: &'static str, id: u8, configs| NewTopic {
+        name: name.into(),
+        id: Uuid([id; 16]),
+        assignment: Assignment::Given(vec![vec![BrokerId(2), BrokerId(300)]]),
+        configs,
+    };
+    let flushed = vec![("flush.messages".into(), "1".into())];
+    let history = [
+        Command::SetMinInsyncDefault { replicas: 2 },
+        another(2, 6),
+        Command::UnfenceBroker {
+            broker: BrokerId(2),
+            epoch: BrokerEpoch(8),
+        },
+        Command::CreateTopics {
+            topics: vec![on_two("w", 10, vec![]), on_two("x", 11, flushed)],
+        },
+        another(300, 7),
+        Command::FenceBroker {
+            broker: BrokerId(2),
+            epoch: BrokerEpoch(8),
+        },
+    ];
+    let image = history.iter().fold(image(), |image, command| {
+        image.apply(command, image.index() + 1).0
+    });
+    assert!(image.partitions().any(|(_, p)| !p.elr.is_empty()));
+    assert!(
+        image
+            .partitions()
+            .any(|(_, p)| !p.last_known_elr.is_empty())
+    );
+    assert!(image.topics().any(|t| t.flushed));
+    image
+}
+
 struct Sample {
     layout: &'static str,
     version: u8,
@@ -195,6 +241,7 @@ fn samples() -> Vec<Sample> {
     all.push(sample("image", "image", &StoredImage::from(&image())));
     all.push(sample("image", "answers", &StoredImage::from(&answered())));
     all.push(sample("image", "moving", &StoredImage::from(&moving())));
+    all.push(sample("image", "eligible", &StoredImage::from(&eligible())));
     let stored = Stored {
         meta: snapshot_meta(),
         image: vec![1, 2, 3],
@@ -269,7 +316,7 @@ fn what_is_written_has_the_bytes_of_its_version() {
 #[test]
 fn every_command_has_a_sample() {
     let names: BTreeSet<_> = commands::all().iter().map(commands::name).collect();
-    assert_eq!(names.len(), 18, "give the new command a sample");
+    assert_eq!(names.len(), 20, "give the new command a sample");
 }
 
 #[test]
@@ -325,7 +372,7 @@ fn bytes_too_many_or_too_few_are_refused() {
 
 #[test]
 fn an_image_survives_being_stored() {
-    for image in [answered(), moving()] {
+    for image in [answered(), moving(), eligible()] {
         let stored = encode_image(&image).expect("encoded");
         assert_eq!(decode_image(&stored).expect("decoded"), image);
     }

@@ -10,25 +10,28 @@ use crate::quorum::types::{Entry, LogId, Member};
 
 impl Layout for Entry {
     const NAME: &'static str = "entry of the metadata log";
-    /// The third has further commands.
-    const VERSION: u8 = 3;
+    /// The third and the fourth have further commands.
+    const VERSION: u8 = 4;
 
     fn version(&self) -> u8 {
-        if needs_layout_3(self) { 3 } else { 2 }
+        layout(self)
     }
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<Entry, Error>> {
         match version {
             1 => Some(decode_body::<Entry, EntryV1>(version, body).map(Entry::from)),
-            2 => Some(decode_body::<Entry, Entry>(version, body)),
+            2 | 3 => Some(decode_body::<Entry, Entry>(version, body)),
             _ => None,
         }
     }
 }
 
-/// Whether the entry's command came with the third layout.
-pub fn needs_layout_3(entry: &Entry) -> bool {
-    matches!(&entry.payload, EntryPayload::Normal(proposal) if proposal.command.needs_layout_3())
+/// The oldest layout that has the entry's command.
+pub fn layout(entry: &Entry) -> u8 {
+    match &entry.payload {
+        EntryPayload::Normal(proposal) => proposal.command.layout(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 2,
+    }
 }
 
 /// The layout before commands became proposals.
