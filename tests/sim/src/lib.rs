@@ -13,6 +13,7 @@ pub mod batch;
 pub mod clients;
 pub mod faults;
 pub mod life;
+mod memory;
 pub mod operations;
 mod plan;
 mod scene;

@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 use crate::faults::Kind;
+use crate::memory::Losses;
 use crate::operations::{audit, consume, elect, groups, produce, reassign};
 use crate::plan::HARM_MS;
 use crate::world::noticed;
@@ -20,8 +21,6 @@ use crate::{Cluster, Harm, Plan, Scene, Settings, Stage, Trace};
 /// Anomalies and log lines that a failure is told with.
 const TOLD: usize = 5;
 const TAIL: usize = 30;
-/// Replicas that were in sync so lately are so still, if nothing has gone wrong since.
-const LATELY: Duration = Duration::from_millis(500);
 
 /// A life that did not end well.
 #[derive(Debug)]
@@ -168,8 +167,7 @@ struct Harms<'a> {
     begun: Option<Duration>,
     next: usize,
     active: Vec<&'a Harm>,
-    /// When a machine last had its power back.
-    power_back: Duration,
+    losses: Losses,
 }
 
 impl<'a> Harms<'a> {
@@ -182,7 +180,7 @@ impl<'a> Harms<'a> {
             begun: None,
             next: 0,
             active: Vec::new(),
-            power_back: Duration::ZERO,
+            losses: Losses::default(),
         }
     }
 
@@ -195,14 +193,15 @@ impl<'a> Harms<'a> {
         let (ended, active) = self.active.drain(..).partition(over);
         self.active = active;
         for harm in ended {
-            self.end(cluster, harm, now);
+            self.end(cluster, harm);
         }
         while let Some(harm) = self.plan.harms.get(self.next) {
             if harm.at_ms > at_ms || at_ms >= HARM_MS {
                 break;
             }
             self.next += 1;
-            if self.is_fair(harm, now) && harm.kind.begin(cluster, harm.victim, &mut self.dice) {
+            if self.is_fair(cluster, harm) && harm.kind.begin(cluster, harm.victim, &mut self.dice)
+            {
                 self.note(format!("{:?} of broker {}", harm.kind, harm.victim));
                 self.active.push(harm);
             }
@@ -212,23 +211,22 @@ impl<'a> Harms<'a> {
         }
     }
 
-    /// Power may fail at a second machine only when all replicas are in sync again: with the memory of two gone, records
-    /// that only they had in memory may be. As long as no replica outside of the ISR can be elected (KIP-966), it must not
-    /// fail either at one that may have become the last of an ISR.
-    fn is_fair(&self, harm: &Harm, now: Duration) -> bool {
-        if harm.kind != Kind::PowerLoss {
-            return true;
+    /// What takes a machine's memory may only happen where what is promised holds without it.
+    fn is_fair(&mut self, cluster: &mut Cluster<'_>, harm: &Harm) -> bool {
+        match harm.kind {
+            Kind::PowerLoss => self.losses.allow(cluster, harm.victim, false),
+            // What the disk has then nobody knows: it is found at the next start.
+            Kind::FailedSync => self.losses.allow(cluster, harm.victim, true),
+            _ => true,
         }
-        let whole = self.scene.whole();
-        self.active.is_empty() && whole > self.power_back && now - whole < LATELY
     }
 
-    fn end(&mut self, cluster: &mut Cluster<'_>, harm: &Harm, now: Duration) {
+    fn end(&mut self, cluster: &mut Cluster<'_>, harm: &Harm) {
         self.note(format!("{:?} of broker {} ends", harm.kind, harm.victim));
-        harm.kind.end(cluster, harm.victim);
-        if harm.kind == Kind::PowerLoss {
-            self.power_back = now;
+        if harm.kind == Kind::FailedSync {
+            self.losses.over(cluster, harm.victim);
         }
+        harm.kind.end(cluster, harm.victim);
     }
 
     /// Everything is well again, and every broker runs.

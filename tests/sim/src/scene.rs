@@ -35,8 +35,6 @@ struct Held {
 #[derive(Clone, Default)]
 pub struct Scene {
     stage: Arc<AtomicU8>,
-    /// When every replica of every topic was last seen in sync, in microseconds.
-    whole_us: Arc<AtomicU64>,
     /// Producers that have not ended.
     pub busy: Arc<AtomicU64>,
     members: Arc<Mutex<BTreeMap<(String, String), Held>>>,
@@ -67,16 +65,6 @@ impl Scene {
 
     pub fn enter(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Relaxed);
-    }
-
-    /// All replicas were in sync now.
-    pub fn saw_whole(&self) {
-        self.whole_us.store(now_us(), Ordering::Relaxed);
-    }
-
-    /// When all replicas were last seen in sync.
-    pub fn whole(&self) -> Duration {
-        Duration::from_micros(self.whole_us.load(Ordering::Relaxed))
     }
 
     /// Every partition there is.

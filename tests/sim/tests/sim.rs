@@ -1,5 +1,7 @@
 //! Simulated lives of a cluster.
 
+mod power;
+
 use sim::faults::Kind;
 use sim::life::live;
 use sim::{Group, Harm, Plan, Trace, seed_or};
@@ -37,7 +39,8 @@ fn felt(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::FailedSync => Some("cannot fsync"),
         Kind::FullDisk => Some("no space left"),
-        Kind::PowerLoss | Kind::Kill => Some("clean=false"),
+        Kind::PowerLoss => Some("clean=false"),
+        Kind::Kill => Some("message=recovered"),
         Kind::Stop => Some("leaderships handed over"),
         Kind::CutOff | Kind::Isolated | Kind::Mute | Kind::Delayed => Some("fencing"),
         Kind::SlowNetwork | Kind::Resets | Kind::ClockJump | Kind::SlowDisk => None,

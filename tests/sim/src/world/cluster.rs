@@ -173,6 +173,7 @@ async fn run(
             return Ok(());
         }
     };
+    host.serves(&server.broker().quorum);
     tokio::select! {
         biased;
         () = stop.notified() => {}

@@ -1,11 +1,12 @@
 //! One simulated machine, as a broker's `Outside`.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use broker::env::{BoxFuture, Env, Listener, Outside, Pool, Stream};
+use broker::quorum::Quorum;
 use broker::spans::{AppendSpan, NoSpans, SpanSink};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -24,6 +25,10 @@ pub struct Host {
     connections: Connections,
     /// How far its clock is ahead of the world's.
     skew_ms: Arc<AtomicI64>,
+    /// The metadata quorum's part in its process, while that serves.
+    quorum: Arc<Mutex<Weak<Quorum>>>,
+    /// How often it has lost its memory.
+    losses: Arc<AtomicU64>,
     /// How long its disk lets every piece of work on a pool wait.
     stall_ms: Arc<AtomicU64>,
 }
@@ -36,6 +41,8 @@ impl Host {
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
             connections: Connections::default(),
             skew_ms: Arc::default(),
+            quorum: Arc::default(),
+            losses: Arc::default(),
             stall_ms: Arc::default(),
         }
     }
@@ -54,6 +61,17 @@ impl Host {
     pub fn lose_power(&self) {
         let seed = self.random.lock().next_u64();
         self.disk.crash(seed);
+        self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its process serves.
+    pub fn serves(&self, quorum: &Arc<Quorum>) {
+        *self.quorum.lock() = Arc::downgrade(quorum);
+    }
+
+    /// The metadata quorum's part in its process, if that serves.
+    pub fn quorum(&self) -> Option<Arc<Quorum>> {
+        self.quorum.lock().upgrade()
     }
 
     /// Sets its clock, ahead of the world's by so much.
@@ -90,6 +108,10 @@ impl Outside for Host {
 
     fn random_u64(&self) -> u64 {
         self.random.lock().next_u64()
+    }
+
+    fn boot_id(&self) -> Option<String> {
+        Some(format!("boot-{}", self.losses.load(Ordering::Relaxed)))
     }
 
     fn disk(&self) -> Arc<dyn storage::Disk> {
