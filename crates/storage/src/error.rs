@@ -60,6 +60,15 @@ impl Error {
         }
     }
 
+    /// Where in a log the disk has changed something, if that is what has failed a read: an offset of its segment.
+    pub fn damaged_at(&self) -> Option<i64> {
+        match self {
+            Error::Damaged { offset, .. } => Some(*offset),
+            Error::Corrupt { path, .. } => path.file_stem()?.to_str()?.parse().ok(),
+            _ => None,
+        }
+    }
+
     pub fn corrupt(path: &Path, reason: impl Into<String>) -> Error {
         Error::Corrupt {
             path: path.to_path_buf(),

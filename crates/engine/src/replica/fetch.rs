@@ -15,6 +15,9 @@ pub enum Reader {
         id: BrokerId,
         broker_epoch: Option<BrokerEpoch>,
     },
+    /// Whoever asks for what is committed in just this replica, whether it leads or not: another one whose disk has changed
+    /// something, or a tool that compares replicas (replica id -2 in Kafka's protocol).
+    AnyReplica,
 }
 
 /// One partition of a Fetch.
@@ -49,6 +52,9 @@ impl Replica {
 
     /// Decides on a fetch. Changes nothing: a follower's progress is noted with [`Replica::on_follower_fetch`].
     pub fn plan_fetch(&self, query: &FetchQuery) -> Result<FetchPlan, Error> {
+        if query.reader == Reader::AnyReplica {
+            return self.plan_comparison(query);
+        }
         self.check_leader_epoch(query.leader_epoch)?;
         if let Reader::Follower { id, broker_epoch } = query.reader {
             self.check_follower(id, broker_epoch)?;
@@ -72,6 +78,24 @@ impl Replica {
         })
     }
 
+    /// A follower serves what it knows to be committed. A reader that names the leader epoch wants one that has heard of the
+    /// same leader.
+    fn plan_comparison(&self, query: &FetchQuery) -> Result<FetchPlan, Error> {
+        match query.leader_epoch {
+            Some(epoch) if epoch < self.leader_epoch => return Err(Error::FencedLeaderEpoch),
+            Some(epoch) if epoch > self.leader_epoch => return Err(Error::UnknownLeaderEpoch),
+            _ if matches!(self.role, Role::Idle) => return Err(Error::NotLeader),
+            _ => {}
+        }
+        if query.offset < self.log_start || query.offset > self.high_watermark {
+            return Err(Error::OffsetOutOfRange);
+        }
+        Ok(FetchPlan::Serve {
+            from: query.offset,
+            below: self.high_watermark,
+        })
+    }
+
     fn check_follower(&self, id: BrokerId, broker_epoch: Option<BrokerEpoch>) -> Result<(), Error> {
         let known = self
             .leader_or_refuse()?
@@ -88,7 +112,8 @@ impl Replica {
         match reader {
             Reader::Consumer {
                 read_committed: false,
-            } => self.high_watermark,
+            }
+            | Reader::AnyReplica => self.high_watermark,
             Reader::Consumer {
                 read_committed: true,
             } => self.last_stable_offset(),
@@ -146,5 +171,81 @@ impl Replica {
     ) -> Result<Option<EpochEnd>, Error> {
         self.check_leader_epoch(current)?;
         Ok(self.epochs.end_of(asked, self.log_end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::PartitionState;
+    use crate::replica::sample::state;
+    use crate::replica::{Opened, Options};
+
+    /// Ten records, eight of them known to be committed.
+    fn replica(told: Option<PartitionState>) -> Replica {
+        let options = Options {
+            min_insync_replicas: 2,
+            flush_each: false,
+            lag_max_ms: 1,
+        };
+        let log = Opened {
+            log_start: Offset(2),
+            log_end: Offset(10),
+            high_watermark: Offset(8),
+            ..Opened::default()
+        };
+        let mut replica = Replica::open(BrokerId(2), options, log);
+        if let Some(state) = told {
+            replica.on_metadata(&state, 0);
+        }
+        replica
+    }
+
+    fn ask(replica: &Replica, offset: i64, epoch: Option<i32>) -> Result<FetchPlan, Error> {
+        replica.plan_fetch(&FetchQuery {
+            reader: Reader::AnyReplica,
+            offset: Offset(offset),
+            leader_epoch: epoch.map(LeaderEpoch),
+            last_fetched_epoch: None,
+        })
+    }
+
+    #[test]
+    fn a_follower_shows_what_is_committed_to_who_compares_replicas() {
+        let follower = replica(Some(state(&[1, 2, 3], &[1, 2, 3], 1)));
+        let served = |from| {
+            Ok(FetchPlan::Serve {
+                from: Offset(from),
+                below: Offset(8),
+            })
+        };
+        assert_eq!(ask(&follower, 2, Some(1)), served(2));
+        assert_eq!(ask(&follower, 8, None), served(8));
+        for offset in [1, 9] {
+            assert_eq!(ask(&follower, offset, None), Err(Error::OffsetOutOfRange));
+        }
+        let consumer = Reader::Consumer {
+            read_committed: false,
+        };
+        let query = FetchQuery {
+            reader: consumer,
+            offset: Offset(2),
+            leader_epoch: None,
+            last_fetched_epoch: None,
+        };
+        assert_eq!(follower.plan_fetch(&query), Err(Error::NotLeader));
+    }
+
+    #[test]
+    fn replicas_are_compared_under_one_leader() {
+        let follower = replica(Some(state(&[1, 2, 3], &[1, 2, 3], 1)));
+        assert_eq!(ask(&follower, 2, Some(0)), Err(Error::FencedLeaderEpoch));
+        assert_eq!(ask(&follower, 2, Some(2)), Err(Error::UnknownLeaderEpoch));
+        assert_eq!(ask(&replica(None), 2, None), Err(Error::NotLeader));
+        let leading = PartitionState {
+            leader: Some(BrokerId(2)),
+            ..state(&[1, 2, 3], &[1, 2, 3], 1)
+        };
+        assert!(ask(&replica(Some(leading)), 2, Some(1)).is_ok());
     }
 }

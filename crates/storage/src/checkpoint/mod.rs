@@ -15,7 +15,7 @@ pub use directory::{
 pub use epochs::{LEADER_EPOCH_FILE, read_epochs, write_epochs};
 pub use offsets::{
     CLEANER_OFFSET_FILE, HIGH_WATERMARK_FILE, LOG_START_FILE, Offsets, RECOVERY_POINT_FILE,
-    read_offsets, write_offsets,
+    SCRUB_TIME_FILE, read_offsets, write_offsets,
 };
 pub use partition::{PARTITION_METADATA_FILE, read_topic_id, write_topic_id};
 

@@ -12,6 +12,8 @@ pub const HIGH_WATERMARK_FILE: &str = "replication-offset-checkpoint";
 pub const RECOVERY_POINT_FILE: &str = "recovery-point-offset-checkpoint";
 pub const LOG_START_FILE: &str = "log-start-offset-checkpoint";
 pub const CLEANER_OFFSET_FILE: &str = "cleaner-offset-checkpoint";
+/// Our own: instead of offsets, the Unix times in milliseconds at which logs were last read again and found whole.
+pub const SCRUB_TIME_FILE: &str = "scrub-time-checkpoint";
 
 /// (topic, partition) → offset.
 pub type Offsets = BTreeMap<(String, i32), i64>;

@@ -12,6 +12,18 @@ impl Log {
         self.segments.iter().flat_map(|s| s.damage.iter())
     }
 
+    /// Whether anything is damaged that could be read.
+    pub fn is_damaged(&self) -> bool {
+        self.damage().any(|d| d.to > self.log_start)
+    }
+
+    /// How many offsets cannot be read.
+    pub fn damaged_offsets(&self) -> u64 {
+        let start = self.log_start;
+        let lost = |d: &Damage| (d.to - d.from.max(start)).max(0) as u64;
+        self.damage().map(lost).sum()
+    }
+
     /// The first damage that ends behind `offset`, and the file that it is in.
     pub(super) fn damage_at_or_after(&self, offset: i64) -> Option<(&Path, &Damage)> {
         // One at the end of a segment may reach beyond the next one's beginning.

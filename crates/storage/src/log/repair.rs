@@ -57,11 +57,6 @@ pub struct Repaired {
 }
 
 impl Log {
-    /// Whether the disk has changed anything that can still be read.
-    pub fn is_damaged(&self) -> bool {
-        self.damage().any(|d| d.to > self.log_start)
-    }
-
     /// Closes the active segment if it is damaged, so that it can be repaired. The caller flushes the log then.
     pub fn close_damaged(&mut self, now_ms: u64) -> Result<(), Error> {
         let start = self.log_start;
@@ -71,14 +66,16 @@ impl Log {
         }
     }
 
-    /// Readies the repair of the first damaged segment that is closed and ends below `below`: the high watermark, and the
-    /// recovery point that the next start would find, as for [`Log::clean_plan`]. `None` if there is none.
-    pub fn repair(&self, below: i64, now_ms: u64) -> Result<Option<Repair>, Error> {
+    /// Readies the repair of the first damaged segment from `from` on that is closed and ends below `below`: the high
+    /// watermark, and the recovery point that the next start would find, as for [`Log::clean_plan`]. `None` if there is none.
+    pub fn repair(&self, from: i64, below: i64, now_ms: u64) -> Result<Option<Repair>, Error> {
         self.check_writable()?;
         let below = below.min(self.recovery_point);
         let is_damaged = |i: &usize| {
             let mut damage = self.segments[*i].damage.iter();
-            self.segment_end(*i) <= below && damage.any(|d| d.to > self.log_start)
+            self.segments[*i].base_offset >= from
+                && self.segment_end(*i) <= below
+                && damage.any(|d| d.to > self.log_start)
         };
         let Some(i) = (0..self.segments.len() - 1).find(is_damaged) else {
             return Ok(None);

@@ -268,6 +268,8 @@ pub const KEYS: &[Key] = &[
     long("queued.max.response.bytes", 1, "268435456"),
     int("request.partial.timeout.ms", 1, "30000"),
     long("log.min.free.bytes", 0, "268435456"),
+    long("log.scrub.interval.ms", 0, "604800000"),
+    long("log.scrub.bytes.per.second", 1, "10485760"),
     long("metadata.log.reserve.bytes", 0, "16777216"),
 ];
 

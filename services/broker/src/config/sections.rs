@@ -151,6 +151,11 @@ pub struct LogConfig {
     pub cleaner_backoff: Duration,
     /// Free space below which produce is refused, bytes (`log.min.free.bytes`, 256 MiB).
     pub min_free_bytes: u64,
+    /// Between two times that a log is read again to find what the disk has changed; never if zero
+    /// (`log.scrub.interval.ms`, 7 days).
+    pub scrub_interval: Duration,
+    /// How fast that is (`log.scrub.bytes.per.second`, 10 MiB).
+    pub scrub_bytes_per_second: u64,
     /// Memory for recent batches over all partitions, bytes (`record.cache.bytes`, 64 MiB).
     pub cache_bytes: usize,
     /// Idle producer ids are forgotten after this (`producer.id.expiration.ms`, 1 day).
@@ -192,6 +197,8 @@ impl LogConfig {
             cleaner: values.flag("log.cleaner.enable"),
             cleaner_backoff: millis(values, "log.cleaner.backoff.ms"),
             min_free_bytes: values.whole("log.min.free.bytes"),
+            scrub_interval: millis(values, "log.scrub.interval.ms"),
+            scrub_bytes_per_second: values.whole("log.scrub.bytes.per.second"),
             cache_bytes: values.whole("record.cache.bytes"),
             producer_expiration: millis(values, "producer.id.expiration.ms"),
         })

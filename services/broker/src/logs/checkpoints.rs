@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use storage::checkpoint::{
     CLEANER_OFFSET_FILE, HIGH_WATERMARK_FILE, LOG_START_FILE, Offsets, RECOVERY_POINT_FILE,
-    write_offsets,
+    SCRUB_TIME_FILE, write_offsets,
 };
 use storage::{Disk, Error};
 use tracing::warn;
@@ -14,21 +14,23 @@ use super::{Logs, Name};
 use crate::env::Pool;
 use crate::partition::{Partition, Partitions};
 
-/// One of the four files.
+/// One of the five files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Checkpoint {
     RecoveryPoint,
     LogStart,
     HighWatermark,
     Cleaned,
+    Scrubbed,
 }
 
 impl Checkpoint {
-    pub(super) const ALL: [Checkpoint; 4] = [
+    pub(super) const ALL: [Checkpoint; 5] = [
         Checkpoint::RecoveryPoint,
         Checkpoint::LogStart,
         Checkpoint::HighWatermark,
         Checkpoint::Cleaned,
+        Checkpoint::Scrubbed,
     ];
 
     fn file(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Checkpoint {
             Checkpoint::LogStart => LOG_START_FILE,
             Checkpoint::HighWatermark => HIGH_WATERMARK_FILE,
             Checkpoint::Cleaned => CLEANER_OFFSET_FILE,
+            Checkpoint::Scrubbed => SCRUB_TIME_FILE,
         }
     }
 
@@ -46,6 +49,7 @@ impl Checkpoint {
             Checkpoint::LogStart => &mut saved.log_starts,
             Checkpoint::HighWatermark => &mut saved.high_watermarks,
             Checkpoint::Cleaned => &mut saved.cleaned,
+            Checkpoint::Scrubbed => &mut saved.scrubbed,
         }
     }
 
@@ -57,7 +61,7 @@ impl Checkpoint {
             Checkpoint::RecoveryPoint => Some(log.recovery_point()),
             Checkpoint::LogStart => Some(log.log_start()),
             Checkpoint::HighWatermark => Some(high_watermark.0),
-            Checkpoint::Cleaned => None,
+            Checkpoint::Cleaned | Checkpoint::Scrubbed => None,
         })
     }
 }

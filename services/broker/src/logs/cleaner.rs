@@ -39,10 +39,14 @@ impl Logs {
             return false;
         };
         let (topic, index) = (candidate.name.0.clone(), candidate.name.1);
+        let id = candidate.partition.id();
         match self.clean(candidate, partitions).await {
             Ok(progress) => progress,
             Err(error) => {
                 warn!(topic, partition = index, %error, "compaction failed");
+                if let Some(offset) = error.damaged_at() {
+                    partitions.suspects.report(id, offset);
+                }
                 false
             }
         }
@@ -141,7 +145,7 @@ impl Logs {
     }
 
     /// The recovery point that the next start would find.
-    fn checkpointed(&self, name: &Name) -> Option<i64> {
+    pub(super) fn checkpointed(&self, name: &Name) -> Option<i64> {
         let directory = self.directory_of(name)?;
         let written = directory.written.lock();
         written.recovery_points.get(name).copied()

@@ -48,6 +48,8 @@ pub(super) struct Saved {
     pub log_starts: Offsets,
     pub high_watermarks: Offsets,
     pub cleaned: Offsets,
+    /// Unix time in milliseconds.
+    pub scrubbed: Offsets,
 }
 
 impl Directory {
@@ -197,6 +199,7 @@ impl Saved {
             log_starts: read(checkpoint::LOG_START_FILE)?,
             high_watermarks: read(checkpoint::HIGH_WATERMARK_FILE)?,
             cleaned: read(checkpoint::CLEANER_OFFSET_FILE)?,
+            scrubbed: read(checkpoint::SCRUB_TIME_FILE)?,
         })
     }
 
@@ -205,6 +208,7 @@ impl Saved {
         self.log_starts.remove(partition);
         self.high_watermarks.remove(partition);
         self.cleaned.remove(partition);
+        self.scrubbed.remove(partition);
     }
 }
 

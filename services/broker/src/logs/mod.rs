@@ -1,5 +1,5 @@
 //! The log directories: opened and recovered at the start, kept while the broker runs (fsyncs, checkpoints, retention,
-//! compaction, free space), and closed so that the next start need not check anything.
+//! compaction, scrub and repair, free space), and closed so that the next start need not check anything.
 
 mod checkpoints;
 mod cleaner;
@@ -7,6 +7,8 @@ mod close;
 mod directory;
 mod memory;
 mod recover;
+mod repair;
+mod scrub;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -243,16 +245,16 @@ impl Logs {
         self.directories.iter().map(status).collect()
     }
 
-    /// Adds the sizes of partitions' logs up by directory.
-    pub fn sizes<'a>(&self, logs: impl Iterator<Item = (&'a str, i32, u64)>) -> Vec<u64> {
+    /// Adds something of partitions' logs, their sizes for example, up by directory.
+    pub fn sums<'a>(&self, logs: impl Iterator<Item = (&'a str, i32, u64)>) -> Vec<u64> {
         let state = self.state.lock();
-        let mut sizes = vec![0; self.directories.len()];
-        for (topic, index, size) in logs {
+        let mut sums = vec![0; self.directories.len()];
+        for (topic, index, value) in logs {
             if let Some(place) = state.places.get(&(topic.to_string(), index)) {
-                sizes[*place] += size;
+                sums[*place] += value;
             }
         }
-        sizes
+        sums
     }
 
     /// Which of the directories a partition is in.

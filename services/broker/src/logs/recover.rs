@@ -112,9 +112,8 @@ fn report(path: &Path, clean: bool, recovery: &Recovery) {
         let offsets: i64 = recovery.damage.iter().map(|d| d.to - d.from).sum();
         error!(
             log = %path.display(), from = first.from, to = first.to, offsets, reason = first.reason,
-            "the disk has changed records that were durable: they are refused to readers. If another replica has \
-             them, move this one to another broker and back (kafka-reassign-partitions); if none has, restore the file \
-             from a backup"
+            "the disk has changed records that were durable: they are refused to readers until they are fetched from \
+             another replica"
         );
     }
     match &recovery.cut {

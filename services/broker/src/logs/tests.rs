@@ -1,6 +1,7 @@
 //! The log directories on a disk in memory: stops and crashes, strangers, deleted topics, failing and full disks.
 
 mod promises;
+mod scrub;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -66,6 +66,12 @@ impl Logs {
                 .run_checkpoint(which, every, partitions.clone());
             tasks.push(env.spawn(Plane::Data, "log-checkpoint", run));
         }
+        let run = self.clone().run_repair(partitions.clone());
+        tasks.push(env.spawn(Plane::Data, "log-repair", run));
+        if !log.scrub_interval.is_zero() {
+            let run = self.clone().run_scrub(partitions.clone());
+            tasks.push(env.spawn(Plane::Data, "log-scrub", run));
+        }
         if log.cleaner {
             let run = self.clone().run_cleaner(partitions.clone());
             tasks.push(env.spawn(Plane::Data, "log-cleaner", run));
@@ -246,7 +252,7 @@ fn flush_wanted(partition: &Partition, dirty_for: Duration) -> Wanted {
     })
 }
 
-fn ticks(every: Duration) -> tokio::time::Interval {
+pub(super) fn ticks(every: Duration) -> tokio::time::Interval {
     let mut ticks = interval(every.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks

@@ -28,6 +28,7 @@ pub struct Metrics {
     pub requests: Requests,
     topics: TopicFamilies,
     broker: BrokerMetrics,
+    pub damage: DamageMetrics,
     /// Replication lag of followers, sampled.
     pub lag_samples: Histogram,
     pub isr_failures: Counter,
@@ -65,6 +66,20 @@ pub struct BrokerMetrics {
     pub isr_shrinks: Counter,
     /// ISRs of partitions led here that have got a member.
     pub isr_expands: Counter,
+    /// Batches of leaders that were not what they had sent.
+    pub damaged_in_replication: Counter,
+}
+
+/// What is found of what disks have changed, and what becomes of it.
+pub struct DamageMetrics {
+    pub scrubbed_bytes: Counter,
+    /// Found when a log was opened.
+    pub recovery: Counter,
+    /// Found by the scrub.
+    pub scrub: Counter,
+    /// Found because a read has failed.
+    pub read: Counter,
+    pub repaired_segments: Counter,
 }
 
 /// The families that have a series for each topic.
@@ -119,6 +134,7 @@ impl Metrics {
     pub fn new(registry: Registry) -> Metrics {
         let windows = Arc::new(Windows::default());
         let refused = registry.counters(&own::REFUSED);
+        let damage = registry.counters(&own::DAMAGE_FOUND);
         Metrics {
             requests: Requests::new(&registry, windows.clone()),
             topics: TopicFamilies::new(&registry),
@@ -128,6 +144,14 @@ impl Metrics {
                 replication_out: registry.counter(&strimzi::REPLICATION_OUT),
                 isr_shrinks: registry.counter(&strimzi::ISR_SHRINKS),
                 isr_expands: registry.counter(&strimzi::ISR_EXPANDS),
+                damaged_in_replication: damage.with(&["replication"]),
+            },
+            damage: DamageMetrics {
+                scrubbed_bytes: registry.counter(&own::SCRUBBED_BYTES),
+                recovery: damage.with(&["recovery"]),
+                scrub: damage.with(&["scrub"]),
+                read: damage.with(&["read"]),
+                repaired_segments: registry.counter(&own::REPAIRED_SEGMENTS),
             },
             lag_samples: registry.histogram(&own::LAG_SAMPLES),
             isr_failures: registry.counter(&strimzi::FAILED_ISR_UPDATES),

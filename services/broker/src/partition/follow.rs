@@ -84,7 +84,8 @@ impl Partition {
         let wall_ms = self.env.wall_ms().max(0) as u64;
         // Parsed and checked before the lock is taken.
         let batches = match &answer {
-            Answer::Records { records, .. } => whole_batches(records)?,
+            Answer::Records { records, .. } => whole_batches(records)
+                .inspect_err(|_| self.metrics.broker.damaged_in_replication.inc())?,
             _ => Vec::new(),
         };
         let result = self.change(|s| s.follow(asked, &answer, &batches, wall_ms));

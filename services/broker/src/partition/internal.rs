@@ -9,7 +9,7 @@ use wire::batch::Batch;
 use wire::{ErrorCode, Records};
 
 use super::commit::Until;
-use super::{CommitWait, Partition, ReadAnswer, ReadLimit, storage_code};
+use super::{CommitWait, Partition, ReadAnswer, ReadLimit};
 use crate::env::Pool;
 
 impl Partition {
@@ -73,7 +73,7 @@ impl Partition {
             ReadAnswer::Records(ReadPlan::Ready(records)) => Ok(records),
             ReadAnswer::Records(ReadPlan::Cold(cold)) => {
                 let records = self.env.blocking(Pool::Read, move || cold.run()).await;
-                records.map_err(|error| storage_code(&error))
+                records.map_err(|error| self.on_failed_read(&error))
             }
             ReadAnswer::Diverging(_) => Err(ErrorCode::UnknownServerError),
         }

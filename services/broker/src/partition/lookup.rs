@@ -5,7 +5,7 @@ use engine::ids::{LeaderEpoch, Offset};
 use engine::replica::Reader;
 use wire::ErrorCode;
 
-use super::{Partition, storage_code};
+use super::Partition;
 use crate::env::Pool;
 
 /// What is looked for.
@@ -47,11 +47,11 @@ impl Partition {
                 Wanted::MaxTimestamp => s.log.max_timestamp(),
                 Wanted::AtTime(timestamp) => s.log.offset_for_timestamp(timestamp),
             };
-            plan.map_err(|error| storage_code(&error))?
+            plan.map_err(|error| self.on_failed_read(&error))?
         };
         let found = self.env.blocking(Pool::Read, move || lookup.run()).await;
         let found = found
-            .map_err(|error| storage_code(&error))?
+            .map_err(|error| self.on_failed_read(&error))?
             .map(|found| FoundOffset {
                 offset: Offset(found.offset),
                 timestamp_ms: found.timestamp,

@@ -15,6 +15,7 @@ mod lookup;
 mod partitions;
 mod read;
 mod status;
+mod suspects;
 mod waiters;
 
 use std::sync::Arc;
@@ -42,9 +43,9 @@ pub(crate) use follow::is_about_leadership;
 pub use follow::{Answer, FollowFailure, Followed};
 pub use lookup::{FoundOffset, Wanted};
 pub use partitions::{LogSource, OpenedLog, Partitions};
-pub(crate) use read::storage_code;
 pub use read::{PartitionRead, ReadAnswer, ReadLimit};
 pub use status::{FollowerStatus, Status};
+pub use suspects::Suspects;
 pub use waiters::{FetchWait, WaitFor};
 
 /// One partition of this broker.
@@ -57,6 +58,8 @@ pub struct Partition {
     flush_due: Arc<Due>,
     /// May have an ISR change to propose.
     isr_due: Arc<Due>,
+    /// Hears of reads that have failed.
+    suspects: Arc<Suspects>,
     /// Read without the lock.
     config: ArcSwap<TopicConfig>,
     state: Mutex<State>,

@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use storage::{Log, LogConfig};
 use wire::{Str, Uuid};
 
-use super::{Changed, Due, Partition, State, convert};
+use super::{Changed, Due, Partition, State, Suspects, convert};
 use crate::config::dynamic::Layers;
 use crate::config::{Config, TopicConfig};
 use crate::env::{BoxFuture, Env, watch};
@@ -60,6 +60,8 @@ pub struct Partitions {
     pub flush_due: Arc<Due>,
     /// Partitions that may have an ISR change to propose.
     pub isr_due: Arc<Due>,
+    /// Reads that have failed because the disk has changed something.
+    pub suspects: Arc<Suspects>,
     /// Counts the images that have been applied.
     changes: watch::Sender<u64>,
     /// Numbers waiting fetches.
@@ -83,6 +85,7 @@ impl Partitions {
             applied: ArcSwap::from_pointee(Image::default()),
             flush_due: Arc::new(Due::default()),
             isr_due: Arc::new(Due::default()),
+            suspects: Arc::default(),
             changes: watch::Sender::new(0),
             fetch_ids: AtomicU64::new(0),
         }
@@ -95,6 +98,11 @@ impl Partitions {
     /// Whether the partition's log is open here and can be written to.
     pub fn is_in_service(&self, id: PartitionId) -> bool {
         self.get(id).is_some_and(|partition| !partition.is_closed())
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// All partitions, in the order of their ids.
@@ -250,6 +258,8 @@ impl Partitions {
             log,
             high_watermark,
         } = opened;
+        let damage = log.damage().count() as u64;
+        self.metrics.damage.recovery.inc_by(damage);
         let found = Opened {
             log_start: Offset(log.log_start()),
             log_end: Offset(log.next_offset()),
@@ -266,6 +276,7 @@ impl Partitions {
             env: self.env.clone(),
             flush_due: self.flush_due.clone(),
             isr_due: self.isr_due.clone(),
+            suspects: self.suspects.clone(),
             config: ArcSwap::new(config),
             state: Mutex::new(State {
                 replica,

@@ -71,6 +71,17 @@ impl Partition {
     }
 }
 
+impl Partition {
+    /// What a reader is told of a read that has failed. Where the disk has changed what was to be read, it is looked at
+    /// soon.
+    pub(crate) fn on_failed_read(&self, error: &storage::Error) -> ErrorCode {
+        if let Some(offset) = error.damaged_at() {
+            self.suspects.report(self.id, offset);
+        }
+        storage_code(error)
+    }
+}
+
 impl State {
     fn answer(&self, query: &FetchQuery, limit: ReadLimit) -> Result<ReadAnswer, ErrorCode> {
         self.check_open()?;
@@ -90,7 +101,7 @@ impl State {
 }
 
 /// What a reader is told of a failed read.
-pub(crate) fn storage_code(error: &storage::Error) -> ErrorCode {
+pub(super) fn storage_code(error: &storage::Error) -> ErrorCode {
     match error {
         storage::Error::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         error => {

@@ -12,6 +12,8 @@ pub struct Status {
     pub high_watermark: Offset,
     pub size_bytes: u64,
     pub segments: usize,
+    /// What cannot be read of the log because the disk has changed it.
+    pub damaged_offsets: u64,
     /// Nothing is served: the log is out of service.
     pub closed: bool,
     /// Of the partitions led here.
@@ -60,6 +62,7 @@ impl Partition {
             high_watermark: replica.high_watermark(),
             size_bytes: s.log.size_bytes(),
             segments: s.log.segment_count(),
+            damaged_offsets: s.log.damaged_offsets(),
             closed: s.closed,
             replicas: leader.map_or(0, |l| l.factor()),
             under_min_isr: replica.is_under_min_isr(),

@@ -7,6 +7,7 @@
 mod connection;
 mod fetcher;
 mod isr;
+pub mod refetch;
 mod session;
 
 use std::collections::BTreeMap;

@@ -82,7 +82,7 @@ fn repair(
     let mut repaired = 0;
     log.close_damaged(0)?;
     flush(disk, log)?;
-    while let Some(mut repair) = log.repair(log.next_offset(), 0)? {
+    while let Some(mut repair) = log.repair(0, log.next_offset(), 0)? {
         while let Some((from, to)) = repair.wanted() {
             repair.take(&peer(from, to))?;
         }
@@ -213,7 +213,7 @@ fn begun(number: i64, config: LogConfig) -> (MemoryDisk, Log, Repair) {
     let mut log = filled(&disk, config);
     flip(&memory, &log, number, 70);
     assert_eq!(scrub(&mut log).expect("reads"), 1);
-    let repair = log.repair(log.next_offset(), 0).expect("begins");
+    let repair = log.repair(0, log.next_offset(), 0).expect("begins");
     (memory, log, repair.expect("something is damaged"))
 }
 
@@ -310,7 +310,7 @@ fn what_is_not_committed_yet_is_not_repaired() {
     let (_memory, log, repair) = begun(7, config());
     drop(repair);
     let end = log.segment_base(3 * 7) + 1;
-    assert!(log.repair(end, 0).expect("looks").is_none());
+    assert!(log.repair(0, end, 0).expect("looks").is_none());
 }
 
 #[test]

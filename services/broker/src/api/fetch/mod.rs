@@ -2,7 +2,8 @@
 //!
 //! Records are answered by reference, as the producer sent them. A fetch that finds less than `min.bytes` waits until
 //! a partition that it asks for advances, or `max.wait.ms` is over; an error or a diverging epoch ends the wait. The
-//! rack is ignored: consumers read from leaders only.
+//! rack is ignored: consumers read from leaders only. Replica id -2 reads what is committed from just this replica, as
+//! Kafka's tool to compare replicas did: so a broker gets what its own disk has changed.
 
 mod response;
 mod room;
@@ -26,15 +27,15 @@ use super::RequestContext;
 use super::partition_lookup::find;
 use crate::env::Pool;
 use crate::metrics::waits::waiting;
-use crate::partition::{
-    FetchWait, Partition, PartitionRead, ReadAnswer, ReadLimit, WaitFor, storage_code,
-};
+use crate::partition::{FetchWait, Partition, PartitionRead, ReadAnswer, ReadLimit, WaitFor};
 use crate::server::Broker;
 use session::{Item, Session};
 
 pub use room::Room;
 pub use session::{PARTITIONS_MAX, Sessions};
 
+/// Says that not only the leader may answer.
+const ANY_REPLICA: i32 = -2;
 /// Topics are named by their ids from this version on.
 const BY_ID_FROM: i16 = 13;
 
@@ -83,7 +84,7 @@ pub async fn handle(
     let terms = terms(broker, &request);
     let owner = match terms.reader {
         Reader::Follower { id, .. } => Some(id),
-        Reader::Consumer { .. } => None,
+        Reader::Consumer { .. } | Reader::AnyReplica => None,
     };
     let mut session =
         match broker
@@ -109,7 +110,7 @@ pub fn is_of_follower(request: &FetchRequest) -> bool {
 fn replica(request: &FetchRequest) -> (i32, i64) {
     // Version 15 moved the follower's id into a tagged field, and added its epoch (KIP-903).
     match request.replica_state.replica_id {
-        id if id >= 0 => (id, request.replica_state.replica_epoch),
+        id if id >= 0 || id == ANY_REPLICA => (id, request.replica_state.replica_epoch),
         _ => (request.replica_id, -1),
     }
 }
@@ -122,6 +123,8 @@ fn terms(broker: &Broker, request: &FetchRequest) -> Terms {
             id: BrokerId(id),
             broker_epoch,
         }
+    } else if id == ANY_REPLICA {
+        Reader::AnyReplica
     } else {
         Reader::Consumer {
             read_committed: request.isolation_level == 1,
@@ -149,7 +152,7 @@ async fn gather(broker: &Arc<Broker>, session: &Session, terms: &Terms) -> Vec<F
     let mut wait = FetchWait::new(&broker.partitions.fetch_ids);
     let what = match terms.reader {
         Reader::Follower { .. } => WaitFor::LogEnd,
-        Reader::Consumer { .. } => WaitFor::HighWatermark,
+        Reader::Consumer { .. } | Reader::AnyReplica => WaitFor::HighWatermark,
     };
     for partition in found.iter().filter_map(|f| f.partition.as_ref()) {
         wait.add(partition, what);
@@ -224,9 +227,11 @@ async fn look_at(
     let mut read = partition.read(&query, limit, first);
     let records = match std::mem::replace(&mut read.answer, Err(ErrorCode::None)) {
         Ok(ReadAnswer::Records(plan)) => {
-            let records = run(broker, plan).await;
+            let records = run(broker, &partition, plan).await;
             let records = match terms.reader {
-                Reader::Consumer { .. } => records.map(|records| broker.answers.hold(records)),
+                Reader::Consumer { .. } | Reader::AnyReplica => {
+                    records.map(|records| broker.answers.hold(records))
+                }
                 Reader::Follower { .. } => records,
             };
             read.answer = records
@@ -252,12 +257,12 @@ fn epoch(value: i32) -> Option<LeaderEpoch> {
 }
 
 /// What is not in memory is read on the pool.
-async fn run(broker: &Broker, plan: ReadPlan) -> Result<Records, ErrorCode> {
+async fn run(broker: &Broker, partition: &Partition, plan: ReadPlan) -> Result<Records, ErrorCode> {
     match plan {
         ReadPlan::Ready(records) => Ok(records),
         ReadPlan::Cold(cold) => {
             let records = broker.env.blocking(Pool::Read, move || cold.run()).await;
-            records.map_err(|error| storage_code(&error))
+            records.map_err(|error| partition.on_failed_read(&error))
         }
     }
 }
@@ -277,7 +282,7 @@ fn count(found: &[Found], terms: &Terms) {
             }
         };
         let bytes = answered.records.len() as u64;
-        if matches!(terms.reader, Reader::Follower { .. }) {
+        if !matches!(terms.reader, Reader::Consumer { .. }) {
             metrics.broker.replication_out.inc_by(bytes);
             continue;
         }

@@ -78,6 +78,29 @@ pub static DIR_ONLINE: Family = Family::gauge(
     &["dir"],
     "1 if a log directory is in service, else 0",
 );
+pub static SCRUBBED_BYTES: Family = Family::counter(
+    "millrace_broker_log_scrubbed_bytes_total",
+    &[],
+    "Bytes of logs that were read again to find what the disk has changed",
+)
+.unit("bytes");
+pub static DAMAGE_FOUND: Family = Family::counter(
+    "millrace_broker_log_damage_found_total",
+    &["source"],
+    "Places of logs that are not what was written, by who has found them: recovery (at a start), scrub (in the background), read (a client, a follower or compaction); and replication: batches that a leader has not sent so",
+);
+pub static REPAIRED_SEGMENTS: Family = Family::counter(
+    "millrace_broker_log_repaired_segments_total",
+    &[],
+    "Segments that were put right with what another replica has",
+)
+.unit("segments");
+pub static DAMAGED_OFFSETS: Family = Family::gauge(
+    "millrace_broker_log_damaged_offsets",
+    &["dir"],
+    "Offsets of the logs in a log directory that cannot be read because the disk has changed them",
+)
+.unit("offsets");
 pub static BUDGET_LIMIT: Family = Family::gauge(
     "millrace_broker_memory_limit_bytes",
     &["budget"],
@@ -211,6 +234,10 @@ pub(super) static ALL: &[&Family] = &[
     &DISK_FREE,
     &DIR_BYTES,
     &DIR_ONLINE,
+    &SCRUBBED_BYTES,
+    &DAMAGE_FOUND,
+    &REPAIRED_SEGMENTS,
+    &DAMAGED_OFFSETS,
     &BUDGET_LIMIT,
     &BUDGET_USED,
     &CACHE_READS,

@@ -29,6 +29,7 @@ use self::resources::Busy;
 use super::families::{own, strimzi};
 use crate::env::Plane;
 use crate::logs::Logs;
+use crate::partition::Status;
 use crate::quorum;
 use crate::server::Broker;
 
@@ -61,6 +62,8 @@ struct Seen {
     partitions: Vec<PartitionSeen>,
     /// Bytes of the logs in each directory.
     directories: Vec<u64>,
+    /// Offsets of them that cannot be read.
+    damaged: Vec<u64>,
     quorum: quorum::Status,
     /// Share of time in which the workers of the data plane had nothing to do.
     idle: f64,
@@ -138,16 +141,19 @@ impl Shared {
         }
         let caught_up = self.has_caught_up();
         self.elections.look(broker.quorum.elections(), caught_up);
-        let directories = self.logs.sizes(
-            partitions
-                .iter()
-                .map(|p| (p.topic.as_str(), p.id.index, p.status.size_bytes)),
-        );
+        let of_each = |value: fn(&Status) -> u64| {
+            let logs = partitions.iter();
+            self.logs
+                .sums(logs.map(|p| (p.topic.as_str(), p.id.index, value(&p.status))))
+        };
+        let directories = of_each(|status| status.size_bytes);
+        let damaged = of_each(|status| status.damaged_offsets);
         let quorum = broker.quorum.status().await;
         self.seen.store(Arc::new(Seen {
             at: Some(broker.env.now()),
             partitions,
             directories,
+            damaged,
             quorum,
             idle: self.busy.lock().idle(&broker.env),
         }));

@@ -31,7 +31,7 @@ impl Busy {
 
 impl Shared {
     pub(super) fn write_resources(&self, page: &mut Page, seen: &Seen) {
-        self.write_directories(page, &seen.directories);
+        self.write_directories(page, seen);
         self.write_memory(page);
         self.write_connections(page);
         page.add(&strimzi::NETWORK_IDLE, &[], seen.idle);
@@ -44,15 +44,17 @@ impl Shared {
         page.add(&strimzi::FETCH_SESSION_EVICTIONS, &[], evictions);
     }
 
-    fn write_directories(&self, page: &mut Page, sizes: &[u64]) {
+    fn write_directories(&self, page: &mut Page, seen: &Seen) {
         let directories = self.logs.directories();
-        for (directory, size) in directories.iter().zip(sizes) {
+        let sums = seen.directories.iter().zip(&seen.damaged);
+        for (directory, (size, damaged)) in directories.iter().zip(sums) {
             let path = directory.path.display().to_string();
             let labels = [path.as_str()];
             if let Some(free) = directory.free_bytes {
                 page.add(&own::DISK_FREE, &labels, free as f64);
             }
             page.add(&own::DIR_BYTES, &labels, *size as f64);
+            page.add(&own::DAMAGED_OFFSETS, &labels, *damaged as f64);
             page.add(&own::DIR_ONLINE, &labels, flag(directory.online));
         }
         let offline = directories.iter().filter(|d| !d.online).count();

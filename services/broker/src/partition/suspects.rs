@@ -1,0 +1,37 @@
+//! Partitions of which something could not be read, because the disk has changed it. Whoever looks at them soon reads a
+//! whole segment, so one report of each is enough.
+
+use std::collections::BTreeMap;
+
+use engine::metadata::PartitionId;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+#[derive(Default)]
+pub struct Suspects {
+    /// An offset of the segment.
+    offsets: Mutex<BTreeMap<PartitionId, i64>>,
+    notify: Notify,
+}
+
+impl Suspects {
+    /// A read at `offset` has failed. Who reads there again reports it again.
+    pub fn report(&self, id: PartitionId, offset: i64) {
+        self.offsets.lock().entry(id).or_insert(offset);
+        self.wake();
+    }
+
+    /// Something is known to be damaged.
+    pub fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Waits until something was reported or found.
+    pub async fn changed(&self) {
+        self.notify.notified().await;
+    }
+
+    pub fn take(&self) -> BTreeMap<PartitionId, i64> {
+        std::mem::take(&mut *self.offsets.lock())
+    }
+}
