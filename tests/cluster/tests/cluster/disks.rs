@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use cluster::read::finish_and_check;
+use cluster::read::{everything, finish_and_check};
 use cluster::{Cluster, Load, Mount, Settings, produce};
 use wire::ErrorCode;
 
@@ -91,6 +91,8 @@ fn a_full_disk_refuses_writes_and_goes_on_when_there_is_room() {
         load.wait_more(100)?;
         ensure!(cluster.node(VICTIM).is_running(), "the broker has ended");
         println!("a full disk: {answers:?}");
+        let read = everything(cluster, ALONE)?;
+        ensure!(!read[&0].is_empty(), "nothing can be read");
 
         fs::remove_file(ballast)?;
         cluster.until("there is room again", |_| {

@@ -4,6 +4,7 @@
 //! with a comparison of the replicas byte for byte below the high watermark.
 
 mod chaos;
+mod damage;
 mod disks;
 mod failover;
 mod groups;
