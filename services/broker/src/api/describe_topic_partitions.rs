@@ -114,9 +114,8 @@ fn described(
             leader_epoch: state.leader_epoch.0,
             replica_nodes: view.replicas,
             isr_nodes: view.isr,
-            // No eligible leaders beyond the ISR are kept, as in a Kafka cluster without that feature.
-            eligible_leader_replicas: Some(Vec::new()),
-            last_known_elr: Some(Vec::new()),
+            eligible_leader_replicas: Some(topics::numbers(&state.elr)),
+            last_known_elr: Some(topics::numbers(&state.last_known_elr)),
             offline_replicas: view.offline,
         }
     });

@@ -49,6 +49,11 @@ pub struct View {
     pub offline: Vec<i32>,
 }
 
+/// Brokers as the protocol has them.
+pub fn numbers(ids: &[BrokerId]) -> Vec<i32> {
+    ids.iter().map(|id| id.0).collect()
+}
+
 /// Looks at a partition through a listener.
 pub fn view(image: &Image, partition: &PartitionState, listener: &str) -> View {
     let leader = partition
@@ -59,7 +64,6 @@ pub fn view(image: &Image, partition: &PartitionState, listener: &str) -> View {
         (None, Some(unreachable)) if image.is_unfenced(unreachable) => ErrorCode::ListenerNotFound,
         (None, _) => ErrorCode::LeaderNotAvailable,
     };
-    let numbers = |ids: &[BrokerId]| ids.iter().map(|id| id.0).collect();
     let offline = |id: &&BrokerId| reachable(image, **id, listener).is_none();
     View {
         error,

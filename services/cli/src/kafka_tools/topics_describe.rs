@@ -112,7 +112,7 @@ fn print_partition(topic: &str, partition: &MetadataResponsePartition) {
         leader if leader < 0 => "none".to_owned(),
         leader => leader.to_string(),
     };
-    // Eligible leader replicas (KIP-966) are not in Metadata; without that feature Kafka shows none either.
+    // Eligible leader replicas (KIP-966) are not in Metadata; Kafka's own tool has them of DescribeTopicPartitions.
     println!(
         "\tTopic: {topic}\tPartition: {}\tLeader: {leader}\tReplicas: {}\tIsr: {}\tElr: \tLastKnownElr: ",
         partition.partition_index,

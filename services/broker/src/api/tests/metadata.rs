@@ -1,5 +1,6 @@
 //! Metadata, DescribeTopicPartitions, DescribeCluster.
 
+use engine::metadata::Command;
 use wire::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use wire::messages::metadata_request::MetadataRequestTopic;
 use wire::messages::{
@@ -216,6 +217,25 @@ fn a_full_page_points_at_the_next_topic() {
         (cursor.topic_name.as_str(), cursor.partition_index),
         ("b", 0)
     );
+}
+
+#[test]
+fn who_may_lead_besides_the_isr_is_described() {
+    let mut world = World::with_brokers(2);
+    world.run(Command::SetMinInsyncDefault { replicas: 2 });
+    world.create("a", 1, 2);
+    // Nothing is known of its memory, so it has lost it.
+    world.start(1);
+    world.fence(2);
+    let request = DescribeTopicPartitionsRequest {
+        response_partition_limit: 1,
+        ..DescribeTopicPartitionsRequest::default()
+    };
+    let answer = describe_topic_partitions::answer(&world.image, &request, "PLAINTEXT");
+    let partition = &answer.topics[0].partitions[0];
+    assert_eq!((partition.leader_id, &partition.isr_nodes), (-1, &vec![]));
+    assert_eq!(partition.eligible_leader_replicas, Some(vec![2]));
+    assert_eq!(partition.last_known_elr, Some(vec![1]));
 }
 
 #[test]

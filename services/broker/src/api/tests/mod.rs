@@ -38,7 +38,8 @@ impl World {
         }
         let registration = Registration {
             broker: BrokerId(id),
-            incarnation: Uuid::from(id as u128),
+            // Another one each time.
+            incarnation: Uuid::from((u128::from(self.image.index()) << 32) + id as u128),
             directory: Uuid::from(id as u128),
             cluster_id: None,
             clean_epoch: None,
