@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use cluster::chaos::client::{consume, produce};
+use cluster::chaos::command::{duration, stop_on_signal};
 use cluster::chaos::proxy::{self, Manner, Route};
 use cluster::chaos::{Options, Pace, run};
 
@@ -106,44 +107,4 @@ fn start(arguments: Arguments) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// SIGINT and SIGTERM end the run, and it takes everything away that it has made.
-fn stop_on_signal(pace: &Pace) -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let pace = pace.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            let (Ok(mut interrupt), Ok(mut terminate)) = (
-                signal(SignalKind::interrupt()),
-                signal(SignalKind::terminate()),
-            ) else {
-                return;
-            };
-            tokio::select! {
-                biased;
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            pace.stop();
-        });
-    });
-    Ok(())
-}
-
-fn duration(text: &str) -> Result<Duration> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let number: u64 = text[..text.len() - unit.len()]
-        .parse()
-        .context("30s, 10m or 1h")?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => anyhow::bail!("{unit:?}: s, m or h"),
-    };
-    Ok(Duration::from_secs(number * seconds))
 }

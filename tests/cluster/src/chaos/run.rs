@@ -1,6 +1,5 @@
 //! One run, from the start of the brokers to the verdict.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +10,7 @@ use super::field::{BROKERS, Field};
 use super::java::Java;
 use super::kind::Kind;
 use super::pace::Pace;
+use super::progress::Progress;
 use super::report::{Loss, Summary};
 use super::schedule::{Churn, Schedule, Step};
 use super::verdict::judge;
@@ -35,7 +35,7 @@ pub fn run(options: &Options, pace: Pace) -> Result<Summary> {
     }
     let mut run = Run {
         field: Field::prepare(pace.clone())?,
-        began: Instant::now(),
+        progress: Progress::start(),
         losses: Vec::new(),
         summary: Summary {
             seed: options.seed,
@@ -60,7 +60,7 @@ pub fn run(options: &Options, pace: Pace) -> Result<Summary> {
 
 struct Run {
     field: Field,
-    began: Instant,
+    progress: Progress,
     losses: Vec<Loss>,
     summary: Summary,
 }
@@ -75,13 +75,13 @@ impl Run {
         let watch = Watch::start(addresses.collect());
         let kinds = Kind::wanted_in(options.duration);
         let hurt = self.hurt(options, kinds, &mut load);
-        self.summary.seconds = self.began.elapsed().as_secs();
+        self.summary.seconds = self.progress.elapsed().as_secs();
         self.summary.count(&load.histories);
         if self.field.pace.is_stopped() {
             return hurt;
         }
         self.note(hurt);
-        self.say(
+        self.progress.say(
             "the faults are over: the last records, a full read, a comparison of the replicas",
         );
         // Whatever is wrong by now, the checker hears what the clients have to say.
@@ -99,9 +99,9 @@ impl Run {
     /// One fault after the other, until the time is over or something is wrong.
     fn hurt(&mut self, options: &Options, kinds: &[Kind], load: &mut Workload) -> Result<()> {
         self.goes_on(load)?;
-        self.began = Instant::now();
+        self.progress.begin();
         for step in Schedule::new(options.seed, kinds, BROKERS, CONSUMERS) {
-            if self.began.elapsed() >= options.duration || self.field.pace.is_stopped() {
+            if self.progress.elapsed() >= options.duration || self.field.pace.is_stopped() {
                 break;
             }
             self.step(&step, load)?;
@@ -121,7 +121,7 @@ impl Run {
     /// An error that is an anomaly of the cluster as long as nothing else is known of it.
     fn note(&mut self, outcome: Result<()>) {
         if let Err(error) = outcome {
-            self.say(&format!("{error:#}"));
+            self.progress.say(&format!("{error:#}"));
             self.summary.others.push(format!("{error:#}"));
         }
     }
@@ -133,7 +133,7 @@ impl Run {
         match Java::compile(&place) {
             Ok(java) => Ok(Some(java)),
             Err(error) => {
-                self.say(&format!("no Java producer: {error:#}"));
+                self.progress.say(&format!("no Java producer: {error:#}"));
                 let text = format!("there was no Java producer: {error:#}");
                 self.summary.lacking.push(text);
                 Ok(None)
@@ -143,7 +143,7 @@ impl Run {
 
     fn step(&mut self, step: &Step, load: &mut Workload) -> Result<()> {
         let mut fault = faults::make(&step.blow);
-        self.announce(step.blow.kind, &fault.story());
+        self.progress.announce(step.blow.kind, &fault.story());
         let leaders = self.field.leaders()?;
         let churned = self.churn(step.churn, load)?;
         let at_ns = now_ns();
@@ -156,7 +156,7 @@ impl Run {
         let mut amid = step.amid.as_ref().map(faults::make);
         self.field.pace.pause(step.lasting / 2);
         if let (Some(amid), Some(blow)) = (&mut amid, &step.amid) {
-            self.say(&format!("  amid it: {}", amid.story()));
+            self.progress.say(&format!("  amid it: {}", amid.story()));
             amid.strike(&mut self.field)?;
             *self.summary.faults.entry(blow.kind).or_default() += 1;
         }
@@ -166,7 +166,7 @@ impl Run {
         }
         match fault.has_bitten(&self.field)? {
             true => *self.summary.faults.entry(step.blow.kind).or_default() += 1,
-            false => self.say("  which nobody has felt"),
+            false => self.progress.say("  which nobody has felt"),
         }
         fault.heal(&mut self.field)?;
         if let Some(who) = churned {
@@ -176,7 +176,8 @@ impl Run {
         self.field.wait_whole()?;
         let expected = fault.may_end_the_process();
         for (id, status) in std::mem::take(&mut self.field.ended) {
-            self.say(&format!("  broker {id} has ended by itself: {status}"));
+            self.progress
+                .say(&format!("  broker {id} has ended by itself: {status}"));
             if !expected {
                 let text = format!("broker {id} ended by itself with {status}");
                 self.summary.others.push(text);
@@ -184,7 +185,7 @@ impl Run {
         }
         self.goes_on(load)?;
         let histories = &load.histories;
-        self.say(&format!(
+        self.progress.say(&format!(
             "  whole again {:.1} s after that; {} acknowledged, {} read, {} commits",
             healed.elapsed().as_secs_f64(),
             histories.acked,
@@ -205,7 +206,7 @@ impl Run {
             Some(Churn::Kill(_)) => load.kill_consumer(who)?,
             _ => load.ask_consumer(who),
         }
-        self.say(&format!(
+        self.progress.say(&format!(
             "  meanwhile consumer {}: {how}",
             load.consumer(who)
         ));
@@ -221,7 +222,7 @@ impl Run {
             load.histories.read().is_ok() && load.histories.acked >= aim
         });
         for why in load.check()? {
-            self.say(&format!("  started anew: {why}"));
+            self.progress.say(&format!("  started anew: {why}"));
             self.summary.anew += 1;
         }
         if !went && !pace.is_stopped() {
@@ -248,20 +249,5 @@ impl Run {
             }
         }
         Ok(())
-    }
-
-    /// A fault begins; in colour where somebody looks.
-    fn announce(&self, kind: Kind, story: &str) {
-        let wanted = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let (on, off) = if wanted {
-            ("\x1b[33m", "\x1b[0m")
-        } else {
-            ("", "")
-        };
-        self.say(&format!("{on}{kind:<10}{off} {story}"));
-    }
-
-    fn say(&self, text: &str) {
-        eprintln!("{:>7.1} s  {text}", self.began.elapsed().as_secs_f64());
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use super::kind::Kind;
+use super::turns::Turns;
 
 /// How long a broker may be silent before it is fenced; a pause lasts longer.
 pub const SESSION: Duration = Duration::from_secs(4);
@@ -47,10 +47,9 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Schedule {
     dice: StdRng,
-    kinds: Vec<Kind>,
-    round: Vec<Kind>,
-    victims: Vec<i32>,
-    brokers: i32,
+    kinds: Turns<Kind>,
+    /// Each broker must be hurt, and each must lead.
+    victims: Turns<i32>,
     consumers: usize,
     number: usize,
     /// Whether faults may overlap; a short run has no time for that.
@@ -61,31 +60,12 @@ impl Schedule {
     pub fn new(seed: u64, kinds: &[Kind], brokers: i32, consumers: usize) -> Schedule {
         Schedule {
             dice: StdRng::seed_from_u64(seed),
-            kinds: kinds.to_vec(),
-            round: Vec::new(),
-            victims: Vec::new(),
-            brokers,
+            kinds: Turns::new(kinds.to_vec()),
+            victims: Turns::new((1..=brokers).collect()),
             consumers,
             number: 0,
             overlaps: kinds.len() == Kind::ALL.len(),
         }
-    }
-
-    fn kind(&mut self) -> Kind {
-        if self.round.is_empty() {
-            self.round = self.kinds.clone();
-            self.round.shuffle(&mut self.dice);
-        }
-        self.round.pop().expect("there is at least one kind")
-    }
-
-    /// Everyone in turn, in an order of each turn's own: each broker must be hurt, and each must lead.
-    fn victim(&mut self) -> i32 {
-        if self.victims.is_empty() {
-            self.victims = (1..=self.brokers).collect();
-            self.victims.shuffle(&mut self.dice);
-        }
-        self.victims.pop().expect("there is at least one broker")
     }
 
     fn amid(&mut self, first: Kind, victim: i32) -> Option<Blow> {
@@ -119,7 +99,8 @@ impl Iterator for Schedule {
     type Item = Step;
 
     fn next(&mut self) -> Option<Step> {
-        let (kind, victim) = (self.kind(), self.victim());
+        let kind = self.kinds.next(&mut self.dice);
+        let victim = self.victims.next(&mut self.dice);
         let dice = self.dice.random();
         let amid = self.amid(kind, victim);
         let paused = kind == Kind::Pause || amid.as_ref().is_some_and(|b| b.kind == Kind::Pause);
