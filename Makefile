@@ -77,6 +77,12 @@ chaos: ## Three real brokers hurt in every way: DURATION=10m SEED=7 FORMAT=text|
 	@cargo build --locked -q --workspace --bins
 	@target/debug/chaos --duration $(or $(DURATION),10m) --seed $(or $(SEED),7) --format $(or $(FORMAT),text)
 
+.PHONY: chaos-mesh
+chaos-mesh: ## The whole mesh hurt while records flow, and verified: DURATION=10m SEED=7 FORMAT=text|json
+	@scripts/stack install build,stores
+	@cargo build --locked -q --workspace --bins
+	@target/debug/chaos-mesh --duration $(or $(DURATION),10m) --seed $(or $(SEED),7) --format $(or $(FORMAT),text)
+
 sim: ## Simulated lives: SEEDS=500 FIRST=1 JOBS=2; SEED=7 replays one, with TRACE=1 all of it
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q --config tests/sim/profile.toml -p sim
 

@@ -1,7 +1,9 @@
 //! A native stack of a test's own: free ports, its own data directory, dev builds.
 
+pub mod chaos;
 pub mod collector;
 pub mod jaeger;
+pub mod poison;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,6 +25,8 @@ pub struct Stack {
     root: PathBuf,
     data: PathBuf,
     variables: Vec<(String, String)>,
+    /// Whether the data stays when the stack goes away.
+    is_kept: bool,
 }
 
 impl Stack {
@@ -36,6 +40,7 @@ impl Stack {
             root: root.canonicalize()?,
             data,
             variables: variables.iter().map(own).collect(),
+            is_kept: false,
         })
     }
 
@@ -52,6 +57,16 @@ impl Stack {
 
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// From now on the data stays to be looked at, although the stack ends.
+    pub fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    /// What the environment of each of its processes has: by that `down` finds them all.
+    pub fn mark(&self) -> (&'static str, &Path) {
+        ("MILLRACE_STACK", &self.data)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -166,11 +181,13 @@ impl Stack {
 
     /// kill -9, and waits until the supervisor has started another.
     pub fn kill(&self, name: &str) -> Result<()> {
+        self.end(name, "KILL")
+    }
+
+    /// A signal that ends the process, and waits until the supervisor has started another.
+    pub fn end(&self, name: &str, signal: &str) -> Result<()> {
         let pid = self.pid(name)?;
-        let done = Command::new("sh")
-            .args(["-c", "kill -s KILL \"$0\"", &pid.to_string()])
-            .status()?;
-        ensure!(done.success(), "kill -9 {pid}: {done}");
+        send(signal, pid)?;
         until(BACK, &format!("{name} is started again"), || {
             let part = self.part(name)?;
             Ok(part["state"] == "running" && part["pid"].as_u64() != Some(pid))
@@ -239,8 +256,8 @@ impl Stack {
         Ok(found)
     }
 
-    /// The distinct dead letters of a topic: (sink, topic, partition, offset) as their headers name them.
-    pub fn dead_letters(&self, topic: &str) -> Result<BTreeSet<(String, String, String, String)>> {
+    /// The distinct dead letters of a topic.
+    pub fn dead_letters(&self, topic: &str) -> Result<BTreeSet<poison::Letter>> {
         let dead = format!("{topic}.dlq");
         let text = self.millrace(&["consume", &dead, "--from-beginning", "--exit", "--json"])?;
         let mut found = BTreeSet::new();
@@ -267,10 +284,23 @@ impl Stack {
     }
 }
 
+/// Sends a signal to a process.
+pub fn send(signal: &str, pid: u64) -> Result<()> {
+    // The shell's own kill: a minimal system has no other.
+    let done = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid.to_string()])
+        .status()?;
+    ensure!(done.success(), "kill -s {signal} {pid}: {done}");
+    Ok(())
+}
+
 impl Drop for Stack {
     fn drop(&mut self) {
-        if std::env::var_os("KEEP_STACK").is_none() {
-            let _ = self.attempt(&["down"]);
+        if std::env::var_os("KEEP_STACK").is_some() {
+            return;
+        }
+        let _ = self.attempt(&["down"]);
+        if !self.is_kept {
             let _ = self.attempt(&["clean-data"]);
         }
     }
