@@ -117,4 +117,6 @@ def millrace(settings: Settings, arguments: list[str]) -> None:
     if not binary.exists():
         build(settings)
     os.environ.update(settings.environment())
+    # By these `millrace chaos` reaches the processes that it hurts.
+    os.environ.update({"MILLRACE_STACK_COMMAND": str(ROOT / "scripts/stack"), "DATA_DIR": str(settings.data)})
     os.execv(binary, [str(binary), *arguments])

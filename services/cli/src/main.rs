@@ -1,7 +1,8 @@
-//! The millrace command line: topics, configs, groups, produce, consume, verify, trace.
+//! The millrace command line: topics, configs, groups, produce, consume, verify, trace, chaos.
 
 mod admin;
 mod base64;
+mod chaos;
 mod cluster;
 mod consume;
 mod kafka_tools;
@@ -63,6 +64,7 @@ enum Command {
     Consume(consume::Options),
     Verify(Box<verify::Options>),
     Trace(Box<trace::Options>),
+    Chaos(chaos::Options),
 }
 
 fn main() -> ExitCode {
@@ -112,6 +114,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Consume(options) => consume::run(options).await,
             Command::Verify(options) => verify::run(*options).await,
             Command::Trace(options) => trace::run(*options).await,
+            Command::Chaos(options) => chaos::run(options).await,
         }
     })
 }
@@ -143,6 +146,7 @@ mod tests {
             ("consume", "--offset -3 --exit"),
             ("verify", "Exits 0 when all is well"),
             ("trace", "What is not there is explained"),
+            ("chaos", "a question asked first"),
         ] {
             let help = command
                 .find_subcommand_mut(name)

@@ -7,6 +7,8 @@ mod plan;
 mod quorum;
 mod view;
 
+pub use view::View;
+
 use clap::{Args, Subcommand};
 use pipeline::KafkaOptions;
 use std::time::Duration;
