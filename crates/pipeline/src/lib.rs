@@ -17,6 +17,7 @@ mod secret;
 mod security;
 mod service;
 mod spans;
+mod unfinished;
 
 pub use backoff::{Backoff, random_u64};
 pub use consumer::{
@@ -31,3 +32,4 @@ pub use security::Security;
 pub use service::{Action, Service, TRACES_GRACE};
 pub use spans::{BASE_OFFSET, LAST_OFFSET};
 pub use tokio_util::sync::CancellationToken;
+pub use unfinished::unfinished;

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use pipeline::unfinished;
 
 use super::{Conflict, Error, Objects, Unclear, check_source, foreign, next_offset, put_then_look};
 use crate::naming::Place;
@@ -85,6 +86,7 @@ async fn greatest_from<O: Objects>(
                     greatest = greatest.max(Some(start).filter(|start| *start >= from));
                 }
                 Some(_) => return Err(Conflict::OtherCompression { key: key.clone() }.into()),
+                None if unfinished(key).is_some_and(|name| place.parse(name).is_some()) => {}
                 None => {
                     return Err(Conflict::Foreign {
                         key: key.clone(),

@@ -130,3 +130,23 @@ async fn objects_of_another_topic_or_compression_or_program_are_conflicts() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn what_a_store_shows_of_an_unfinished_put_is_passed_over_and_nothing_else() {
+    let memory = chain(&[0, 10, 20]);
+    let uuid = "08d2a685-1b83-425a-943f-e8df8b96eaa7";
+    for start in [10, 20] {
+        memory.insert(&format!("{}-{uuid}", place().object(start)), HashMap::new());
+    }
+    for hint in [None, Some(10), Some(20)] {
+        assert_eq!(next(&memory, hint).await, Some(20), "{hint:?}");
+    }
+    memory.insert(&format!("{}x-{uuid}", place().object(20)), HashMap::new());
+    let error = find(&memory, &place(), &source(), None, 10)
+        .await
+        .expect_err("a name of nobody's");
+    assert!(
+        matches!(&error, Error::Conflict(Conflict::Foreign { .. })),
+        "{error}"
+    );
+}

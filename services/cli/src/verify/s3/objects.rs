@@ -11,6 +11,7 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::error::DisplayErrorContext;
 use clap::Args;
 use futures::StreamExt;
+use pipeline::unfinished;
 
 /// Largest content of an object that is read: 64 MiB and one record, unpacked.
 const MAX_OBJECT_BYTES: u64 = 96 << 20;
@@ -106,12 +107,7 @@ impl Objects {
     }
 
     pub fn key(&self, topic: &str, partition: i32, object: Object) -> String {
-        let extension = if object.is_gzip { ".json.gz" } else { ".json" };
-        format!(
-            "{}{:010}{extension}",
-            self.prefix(topic, partition),
-            object.start
-        )
+        key(&self.prefix(topic, partition), object)
     }
 
     /// All objects of a partition from start offset `from` on, in the order of numbers.
@@ -137,18 +133,11 @@ impl Objects {
                 .flatten()
                 .filter_map(|object| object.key)
             {
-                let name = key.strip_prefix(&prefix).unwrap_or_default();
-                let is_gzip = name.ends_with(".gz");
-                let digits = name
-                    .strip_suffix(".gz")
-                    .unwrap_or(name)
-                    .strip_suffix(".json");
-                let start = digits.and_then(|digits| digits.parse::<i64>().ok());
-                match start.map(|start| Object { start, is_gzip }) {
-                    Some(object) if self.key(topic, partition, object) == key => {
-                        objects.push(object)
+                match named(&prefix, &key) {
+                    Some(object) => objects.push(object),
+                    None if unfinished(&key).is_some_and(|name| named(&prefix, name).is_some()) => {
                     }
-                    _ => bail!("object {key} has a name that the archiver does not give"),
+                    None => bail!("object {key} has a name that the archiver does not give"),
                 }
             }
         }
@@ -266,9 +255,42 @@ where
     anyhow::anyhow!("S3 {operation} {key}: {}", DisplayErrorContext(error))
 }
 
+fn key(prefix: &str, object: Object) -> String {
+    let extension = if object.is_gzip { ".json.gz" } else { ".json" };
+    format!("{prefix}{:010}{extension}", object.start)
+}
+
+/// The object of this name, where it is one that the archiver gives.
+fn named(prefix: &str, name: &str) -> Option<Object> {
+    let rest = name.strip_prefix(prefix)?;
+    let is_gzip = rest.ends_with(".gz");
+    let digits = rest.strip_suffix(".gz").unwrap_or(rest);
+    let start = digits.strip_suffix(".json")?.parse().ok()?;
+    let object = Object { start, is_gzip };
+    (key(prefix, object) == name).then_some(object)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_names_that_the_archiver_gives_are_objects() {
+        let object = Object {
+            start: 42,
+            is_gzip: true,
+        };
+        assert_eq!(named("t+0+", "t+0+0000000042.json.gz"), Some(object));
+        assert_eq!(key("t+0+", object), "t+0+0000000042.json.gz");
+        for other in [
+            "t+0+42.json",
+            "t+0+0000000042.avro",
+            "t+1+0000000042.json",
+            "t+0+0000000042.json-08d2a685-1b83-425a-943f-e8df8b96eaa7",
+        ] {
+            assert_eq!(named("t+0+", other), None, "{other}");
+        }
+    }
 
     #[test]
     fn ranges_are_read() {
