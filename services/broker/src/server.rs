@@ -22,7 +22,7 @@ use crate::env::{Env, Listener, Plane, Stream};
 use crate::logs::{Logs, Upkeep};
 use crate::metrics::Metrics;
 use crate::metrics::observer::Observer;
-use crate::net::{Bound, ByteBudget, Net};
+use crate::net::{Answers, Bound, ByteBudget, Net};
 use crate::partition::Partitions;
 use crate::probe;
 use crate::quorum::{Joining, Quorum};
@@ -51,8 +51,8 @@ pub struct Broker {
     pub fetch_sessions: fetch::Sessions,
     /// The bytes of requests in memory.
     pub requests: Arc<ByteBudget>,
-    /// Room for what consumers were answered and have not taken yet.
-    pub answers: fetch::Room,
+    /// The bytes of answers in memory.
+    pub answers: Answers,
     /// The coordinators of consumer groups.
     pub groups: Arc<Groups>,
     /// The metrics.
@@ -119,7 +119,7 @@ impl Server {
         let slots = config.fetch.session_slots;
         let fetch_sessions =
             fetch::Sessions::new(slots, fetch::PARTITIONS_MAX, first_session(&env));
-        let answers = fetch::Room::new(config.net.answer_bytes);
+        let answers = Answers::new(config.net.answer_bytes);
         let requests = Arc::new(ByteBudget::new(config.net.in_flight_bytes));
         let broker = Arc::new(Broker {
             env,

@@ -62,6 +62,7 @@ use wire::{ApiKey, DecodeError, EncodeError, ErrorCode, Message, Reader, Request
 use crate::env::BoxFuture;
 use crate::metrics::requests::{FETCH_CONSUMER, FETCH_FOLLOWER, Measure};
 use crate::metrics::waits;
+use crate::net::{Answers, Held};
 use crate::server::Broker;
 use errors::ErrorCodes;
 
@@ -98,7 +99,20 @@ impl RequestContext {
 }
 
 /// A whole answer, ready to be written.
-pub type Answer = Vec<Bytes>;
+pub struct Answer {
+    pub chunks: Vec<Bytes>,
+    /// For all of it but records, which have their own.
+    pub room: Held,
+}
+
+impl Answer {
+    /// Of these chunks, `records_bytes` of which have their room.
+    fn new(answers: &Answers, chunks: Vec<Bytes>, records_bytes: usize) -> Answer {
+        let bytes: usize = chunks.iter().map(Bytes::len).sum();
+        let room = answers.take(bytes.saturating_sub(records_bytes));
+        Answer { chunks, room }
+    }
+}
 
 /// A request that has been handed to its handler. With the answer comes what has been measured, to be completed when the
 /// answer is written.
@@ -286,13 +300,15 @@ impl<'a> Incoming<'a> {
         H: FnOnce(Call<R>) -> F + Send + 'static,
         F: Future<Output = R::Response> + Send + 'static,
     {
-        self.serve_as(|_| R::KEY.name(), handler)
+        self.serve_as(|_| R::KEY.name(), |_| 0, handler)
     }
 
-    /// As [`Incoming::serve`], measured under the name that the request itself decides on.
+    /// As [`Incoming::serve`], measured under the name that the request itself decides on, and with so many bytes of
+    /// records in the answer.
     fn serve_as<R, H, F>(
         self,
         name: impl FnOnce(&R) -> &'static str,
+        records_bytes: fn(&R::Response) -> usize,
         handler: H,
     ) -> Result<Dispatched, Refused>
     where
@@ -304,14 +320,16 @@ impl<'a> Incoming<'a> {
         let arrived = self.arrived;
         let call = self.call::<R>()?;
         let (version, correlation_id) = (call.context.version, call.correlation_id);
-        let metrics = call.broker.metrics.clone();
-        let mut measure = metrics
-            .requests
-            .begin(name(&call.request), version, arrived);
+        let broker = call.broker.clone();
+        let requests = &broker.metrics.requests;
+        let mut measure = requests.begin(name(&call.request), version, arrived);
         let answer = Box::pin(async move {
             let (response, waited) = waits::measured(handler(call)).await;
-            response.each(|code| metrics.requests.count_error(&measure, code));
-            let answer = encode(R::KEY, &response, version, correlation_id);
+            let requests = &broker.metrics.requests;
+            response.each(|code| requests.count_error(&measure, code));
+            let chunks = encode(R::KEY, &response, version, correlation_id);
+            let records_bytes = records_bytes(&response);
+            let answer = chunks.map(|all| Answer::new(&broker.answers, all, records_bytes));
             measure.ready(waited);
             (answer.map(Some), measure)
         });
@@ -326,7 +344,7 @@ impl<'a> Incoming<'a> {
             true => FETCH_FOLLOWER,
             false => FETCH_CONSUMER,
         };
-        self.serve_as(name, |call| async move {
+        self.serve_as(name, fetch::records_bytes, |call| async move {
             fetch::handle(&call.broker, call.request, &call.context).await
         })
     }
@@ -337,21 +355,22 @@ impl<'a> Incoming<'a> {
         let call = self.call::<ProduceRequest>()?;
         let (version, correlation_id) = (call.context.version, call.correlation_id);
         let is_silent = call.request.acks == 0;
-        let metrics = call.broker.metrics.clone();
+        let broker = call.broker.clone();
         let name = ApiKey::Produce.name();
-        let mut measure = metrics.requests.begin(name, version, arrived);
+        let mut measure = broker.metrics.requests.begin(name, version, arrived);
         let waiting = produce::handle(&call.broker, call.request, &call.context);
         let answer = Box::pin(async move {
             let (response, waited) = waits::measured(waiting).await;
             let mut failed = ErrorCode::None;
             response.each(|code| {
-                metrics.requests.count_error(&measure, code);
+                broker.metrics.requests.count_error(&measure, code);
                 if code != 0 {
                     failed = ErrorCode::from_code(code).unwrap_or(ErrorCode::UnknownServerError);
                 }
             });
             let answer = match (is_silent, failed) {
-                (false, _) => encode(ApiKey::Produce, &response, version, correlation_id).map(Some),
+                (false, _) => encode(ApiKey::Produce, &response, version, correlation_id)
+                    .map(|chunks| Some(Answer::new(&broker.answers, chunks, 0))),
                 (true, ErrorCode::None) => Ok(None),
                 (true, failed) => Err(Refused::Unanswered(failed)),
             };
@@ -374,13 +393,15 @@ impl<'a> Incoming<'a> {
         }
         let correlation_id = self.header.correlation_id;
         // Of no version that is counted.
-        let requests = &self.broker.metrics.requests;
+        let broker = self.broker.clone();
+        let requests = &broker.metrics.requests;
         let mut measure = requests.begin(ApiKey::ApiVersions.name(), -1, self.arrived);
         let answer = Box::pin(async move {
             let response = api_versions::unsupported();
-            let answer = encode(ApiKey::ApiVersions, &response, 0, correlation_id);
+            let chunks = encode(ApiKey::ApiVersions, &response, 0, correlation_id);
             measure.ready(Duration::ZERO);
-            (answer.map(Some), measure)
+            let answer = chunks.map(|chunks| Some(Answer::new(&broker.answers, chunks, 0)));
+            (answer, measure)
         });
         Ok(Dispatched {
             answer,
@@ -395,7 +416,7 @@ fn encode<M: Message>(
     body: &M,
     version: i16,
     correlation_id: i32,
-) -> Result<Answer, Refused> {
+) -> Result<Vec<Bytes>, Refused> {
     let mut writer = Writer::new();
     let header = ResponseHeader { correlation_id };
     header

@@ -20,7 +20,7 @@ pub struct NetConfig {
     pub request_max_bytes: usize,
     /// Bytes of requests in memory over all connections (`queued.max.request.bytes`, 256 MiB).
     pub in_flight_bytes: usize,
-    /// Bytes of records that consumers were answered and have not taken (`queued.max.response.bytes`, 256 MiB).
+    /// Bytes of answers in memory over all connections (`queued.max.response.bytes`, 256 MiB).
     pub answer_bytes: usize,
     /// Requests of one connection that wait for their answers (`queued.max.requests`, 500).
     pub in_flight_requests: usize,

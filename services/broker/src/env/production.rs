@@ -22,6 +22,11 @@ const PROBE: Duration = Duration::from_secs(1);
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 
+/// What the system takes of an answer before it can be sent. Without this it takes megabytes from whoever writes to a peer
+/// that does not read, where no budget counts them.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 256 << 10;
+
 /// How many threads each plane and pool may use.
 #[derive(Clone, Debug)]
 pub struct Threads {
@@ -222,6 +227,8 @@ impl Listener for Tcp {
         Box::pin(async move {
             let (stream, peer) = self.0.accept().await?;
             stream.set_nodelay(true)?;
+            #[cfg(target_os = "linux")]
+            socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES)?;
             Ok((Box::new(stream) as Stream, peer))
         })
     }

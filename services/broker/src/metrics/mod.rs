@@ -34,6 +34,7 @@ pub struct Metrics {
     pub isr_failures: Counter,
     pub refused_total: Counter,
     pub refused_per_ip: Counter,
+    pub refused_slow: Counter,
     /// Histograms that are shown as quantiles too.
     pub windows: Arc<Windows>,
 }
@@ -157,6 +158,7 @@ impl Metrics {
             isr_failures: registry.counter(&strimzi::FAILED_ISR_UPDATES),
             refused_total: refused.with(&["total"]),
             refused_per_ip: refused.with(&["per_ip"]),
+            refused_slow: refused.with(&["slow"]),
             windows,
             registry,
         }

@@ -17,8 +17,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::Stop;
+use super::answers::Answers;
+use super::complaints::Complaints;
 use super::frame::{FrameError, FrameReader};
-use super::limits::{ByteBudget, Held};
+use super::limits::ByteBudget;
+use super::share::{Cut, Held};
 use crate::api::{self, Answer, Dispatched, Peer};
 use crate::config::NetConfig;
 use crate::env::{BoxFuture, Stream};
@@ -45,6 +48,9 @@ pub enum Ended {
     /// The peer did not take an answer in time.
     #[error("the peer did not take an answer within {0:?} (request.partial.timeout.ms)")]
     SlowReader(Duration),
+    /// The peer was the slowest of those that kept memory which others needed.
+    #[error("too slow to keep the memory that it kept: others needed it (queued.max.*.bytes)")]
+    Cut,
 }
 
 /// What the connections of a listener share.
@@ -52,6 +58,7 @@ pub enum Ended {
 pub struct Shared {
     pub(super) broker: Arc<Broker>,
     pub(super) budget: Arc<ByteBudget>,
+    pub(super) complaints: Arc<Complaints>,
     pub(super) stopping: watch::Receiver<Stop>,
 }
 
@@ -63,8 +70,25 @@ struct Waiting {
     _budget: Option<Held>,
 }
 
-/// Serves one connection until either side ends it.
-pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(), Ended> {
+/// Serves one connection until either side ends it, or others need the memory that it keeps.
+pub async fn serve(shared: Shared, stream: Stream, peer: Peer) -> Result<(), Ended> {
+    let cut = Arc::<Cut>::default();
+    tokio::select! {
+        biased;
+        () = cut.told() => {
+            shared.broker.metrics.refused_slow.inc();
+            Err(Ended::Cut)
+        }
+        ended = converse(&shared, stream, peer, &cut) => ended,
+    }
+}
+
+async fn converse(
+    shared: &Shared,
+    mut stream: Stream,
+    peer: Peer,
+    cut: &Arc<Cut>,
+) -> Result<(), Ended> {
     let config: NetConfig = shared.broker.config.net.clone();
     let (mut stopping, mut cutting) = (shared.stopping.clone(), shared.stopping.clone());
     let mut reader = FrameReader::new(
@@ -72,7 +96,9 @@ pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(),
         config.idle,
         config.partial,
         shared.broker.env.now(),
+        cut.clone(),
     );
+    let answers = &shared.broker.answers;
     let mut waiting: FuturesOrdered<BoxFuture<'static, Waiting>> = FuturesOrdered::new();
     let mut alone = 0usize;
     loop {
@@ -81,9 +107,9 @@ pub async fn serve(shared: Shared, mut stream: Stream, peer: Peer) -> Result<(),
             biased;
             () = told(&mut cutting, |stop| stop == Stop::AtOnce) => return Ok(()),
             Some(done) = waiting.next(), if !waiting.is_empty() => {
-                let Gathered { chunks, measures } = gather(done, &mut waiting, &mut alone)?;
-                write(&mut stream, chunks, config.partial).await?;
-                measures.iter().for_each(Measure::written);
+                let gathered = gather(done, &mut waiting, &mut alone)?;
+                write(&mut stream, gathered.chunks, config.partial, (answers, cut)).await?;
+                gathered.measures.iter().for_each(Measure::written);
                 reader.touch(shared.broker.env.now());
             }
             () = told(&mut stopping, |stop| stop != Stop::No), if waiting.is_empty() => return Ok(()),
@@ -116,6 +142,8 @@ async fn told(stopping: &mut watch::Receiver<Stop>, this: impl Fn(Stop) -> bool)
 struct Gathered {
     chunks: Vec<Bytes>,
     measures: Vec<Measure>,
+    /// Given back when they have been written.
+    rooms: Vec<Held>,
 }
 
 /// The chunks of an answer, and of those behind it that are ready too.
@@ -129,9 +157,10 @@ fn gather(
     let mut next = Some(first);
     while let Some(done) = next {
         *alone -= usize::from(!done.overlaps);
-        if let Some(answer) = done.answer? {
-            size += answer.iter().map(Bytes::len).sum::<usize>();
-            gathered.chunks.extend(answer);
+        if let Some(Answer { chunks, room }) = done.answer? {
+            size += chunks.iter().map(Bytes::len).sum::<usize>();
+            gathered.chunks.extend(chunks);
+            gathered.rooms.push(room);
         }
         gathered.measures.push(done.measure);
         next = if size < GATHER_BYTES {
@@ -143,21 +172,30 @@ fn gather(
     Ok(gathered)
 }
 
-async fn write(stream: &mut Stream, chunks: Vec<Bytes>, limit: Duration) -> Result<(), Ended> {
-    if chunks.is_empty() {
-        return Ok(());
-    }
+async fn write(
+    stream: &mut Stream,
+    chunks: Vec<Bytes>,
+    limit: Duration,
+    (answers, cut): (&Answers, &Arc<Cut>),
+) -> Result<(), Ended> {
     let mut progress = WriteProgress { chunks, at: 0 };
-    // The bound is on progress, not on the whole: a large answer to a slow but living peer goes on.
-    while !progress.is_done() {
-        let step = timeout(limit, progress.step(stream)).await;
-        step.map_err(|_| Ended::SlowReader(limit))?
-            .map_err(Ended::Write)?;
+    let slow = |_| Ended::SlowReader(limit);
+    // Most answers go out at once. One that does not holds its memory for as long as its peer likes.
+    while !progress.is_done()
+        && let Some(written) = progress.step(stream).now_or_never()
+    {
+        written.map_err(Ended::Write)?;
     }
-    timeout(limit, stream.flush())
-        .await
-        .map_err(|_| Ended::SlowReader(limit))?
-        .map_err(Ended::Write)
+    if !progress.is_done() {
+        let transfer = answers.wait_for_peer(cut, progress.left());
+        // The bound is on progress, not on the whole: a large answer to a slow but living peer goes on.
+        while !progress.is_done() {
+            let step = timeout(limit, progress.step(stream)).await.map_err(slow)?;
+            transfer.moved(step.map_err(Ended::Write)?);
+        }
+    }
+    let flushed = timeout(limit, stream.flush()).await.map_err(slow)?;
+    flushed.map_err(Ended::Write)
 }
 
 /// A chain of chunks on its way out.
@@ -171,33 +209,48 @@ impl WriteProgress {
         self.chunks[self.at..].iter().all(Bytes::is_empty)
     }
 
-    async fn step(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    fn left(&self) -> usize {
+        self.chunks[self.at..].iter().map(Bytes::len).sum()
+    }
+
+    /// Writes what the peer takes now, or waits until it takes some; gives how much.
+    async fn step(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
         let rest = &self.chunks[self.at..];
         let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
         let count = rest.len().min(WRITE_SLICES);
         for (slice, chunk) in slices.iter_mut().zip(rest) {
             *slice = IoSlice::new(chunk);
         }
-        let mut written = stream.write_vectored(&slices[..count]).await?;
+        let written = stream.write_vectored(&slices[..count]).await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        while written > 0 {
+        let mut left = written;
+        while left > 0 {
             let chunk = &mut self.chunks[self.at];
-            let taken = written.min(chunk.len());
+            let taken = left.min(chunk.len());
             chunk.advance(taken);
-            written -= taken;
-            self.at += usize::from(chunk.is_empty());
+            left -= taken;
+            if chunk.is_empty() {
+                // Its memory is needed elsewhere.
+                *chunk = Bytes::new();
+                self.at += 1;
+            }
         }
         while self.chunks.get(self.at).is_some_and(Bytes::is_empty) {
             self.at += 1;
         }
-        Ok(())
+        Ok(written)
     }
 }
 
 /// Logs the end of a connection: one line for what the peer did wrong, none for a plain close.
-pub(super) fn report(ended: Result<(), Ended>, peer: SocketAddr, listener: &str) {
+fn report(
+    ended: Result<(), Ended>,
+    peer: SocketAddr,
+    listener: &str,
+    may_write: impl Fn() -> bool,
+) {
     match ended {
         Ok(()) | Err(Ended::Frame(FrameError::Io(_))) | Err(Ended::Write(_)) => {
             tracing::debug!(%peer, listener, "connection closed");
@@ -205,7 +258,10 @@ pub(super) fn report(ended: Result<(), Ended>, peer: SocketAddr, listener: &str)
         Err(Ended::Frame(FrameError::Idle(_))) => {
             tracing::debug!(%peer, listener, "idle connection closed");
         }
-        Err(error) => tracing::warn!(%peer, listener, %error, "connection closed"),
+        Err(error) if may_write() => {
+            tracing::warn!(%peer, listener, %error, "connection closed");
+        }
+        Err(error) => tracing::debug!(%peer, listener, %error, "connection closed"),
     }
 }
 
@@ -213,6 +269,10 @@ pub(super) fn report(ended: Result<(), Ended>, peer: SocketAddr, listener: &str)
 pub(super) async fn task(shared: Shared, stream: Stream, peer: Peer) {
     let (address, listener) = (peer.address, peer.listener.clone());
     let began: Instant = shared.broker.env.now();
-    report(serve(shared, stream, peer).await, address, &listener);
+    let (complaints, env) = (shared.complaints.clone(), shared.broker.env.clone());
+    let ended = serve(shared, stream, peer).await;
+    report(ended, address, &listener, || {
+        complaints.may_write(env.now())
+    });
     tracing::trace!(peer = %address, lasted = ?began.elapsed(), "connection ended");
 }

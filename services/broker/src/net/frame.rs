@@ -3,19 +3,25 @@
 //! Memory is taken, and counted against the budget, as bytes arrive and not as a size announces them: whoever announces
 //! much and sends little keeps nobody out.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
-use super::limits::{ByteBudget, Held};
+use super::limits::ByteBudget;
+use super::share::{Cut, Held, Need, Transfer};
 
 /// Read ahead of the current frame; small requests arrive several to a read.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
-/// What a connection may have of a frame that is not whole without room in the budget.
-const FREE_BYTES: usize = 16 * 1024;
+/// What a connection may have of a frame that is not whole without room in the budget: what one read brings with its size.
+const FREE_BYTES: usize = READ_AHEAD_BYTES - 4;
 /// Memory is taken in pieces up to this size, whose pages cost nothing before they are written; beyond it doubles.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -53,12 +59,23 @@ pub enum FrameError {
     Io(#[from] io::Error),
 }
 
+impl From<FrameError> for io::Error {
+    fn from(error: FrameError) -> io::Error {
+        match error {
+            FrameError::Io(error) => error,
+            other => io::Error::new(io::ErrorKind::InvalidData, other),
+        }
+    }
+}
+
 /// Reads frames; what has arrived of one is kept when a read is cancelled.
 #[derive(Debug)]
 pub struct FrameReader {
     max_bytes: usize,
     idle: Duration,
     partial: Duration,
+    /// Of its connection, which goes where others need what a slow frame keeps.
+    cut: Arc<Cut>,
     ahead: BytesMut,
     current: Option<Partial>,
     since: Instant,
@@ -71,17 +88,26 @@ struct Partial {
     /// How many of its bytes may be read without more of the budget.
     granted: usize,
     budget: Held,
+    /// It has some of the budget, and its peer is waited for.
+    transfer: Option<Transfer>,
     /// Since when it has been waiting for the budget.
     waits_since: Option<Instant>,
 }
 
 impl FrameReader {
     /// A reader with these limits, for a connection that began at `now`.
-    pub fn new(max_bytes: usize, idle: Duration, partial: Duration, now: Instant) -> FrameReader {
+    pub fn new(
+        max_bytes: usize,
+        idle: Duration,
+        partial: Duration,
+        now: Instant,
+        cut: Arc<Cut>,
+    ) -> FrameReader {
         FrameReader {
             max_bytes,
             idle,
             partial,
+            cut,
             ahead: BytesMut::new(),
             current: None,
             since: now,
@@ -104,9 +130,8 @@ impl FrameReader {
             if self.begin_frame()? {
                 break;
             }
-            self.ahead.reserve(READ_AHEAD_BYTES);
             let (limit, error) = self.deadline();
-            let read = timeout_at(limit, stream.read_buf(&mut self.ahead)).await;
+            let read = timeout_at(limit, read_ahead(stream, &mut self.ahead)).await;
             if read.map_err(|_| error)?? == 0 {
                 return if self.ahead.is_empty() {
                     Ok(None)
@@ -151,6 +176,7 @@ impl FrameReader {
             bytes: BytesMut::new(),
             granted: size.min(FREE_BYTES),
             budget: Held::default(),
+            transfer: None,
             waits_since: None,
         });
         self.since = Instant::now();
@@ -187,18 +213,52 @@ impl FrameReader {
         }
     }
 
-    /// Waits for room for twice of what is there, or for all of a frame that is whole. That is the broker's delay, not
+    /// Waits for room for twice of what is there, or for all of a frame that is whole, or where there is plenty. That is the broker's delay, not
     /// the peer's, whose time is longer by it.
     async fn grant(&mut self, budget: &ByteBudget) {
         let current = self.current.as_mut().expect("called within a frame");
-        let share = budget.share_of(current.size);
+        let is_whole = current.bytes.len() == current.size;
+        let (share, need) = budget.share_of(current.size);
+        let need = if is_whole { need } else { Need::Patient };
         let waits_since = *current.waits_since.get_or_insert_with(Instant::now);
-        let room = current.size.min(2 * current.granted);
-        share.extend(&mut current.budget, room).await;
+        // Each further step costs a read, so there is but one while there is room for everybody.
+        let room = if share.is_roomy(current.size) {
+            current.size
+        } else {
+            current.size.min(2 * current.granted)
+        };
+        if let Some(transfer) = &current.transfer {
+            transfer.pause();
+        }
+        share.extend(&mut current.budget, room, need).await;
         current.granted = room;
         current.waits_since = None;
         self.since += waits_since.elapsed();
+        if is_whole {
+            return;
+        }
+        // With the passage alone it holds nothing, and others wait for it all the same.
+        let holds = current.budget.bytes().max(1);
+        match &current.transfer {
+            Some(transfer) => transfer.resume(holds),
+            None => current.transfer = Some(share.begin(&self.cut, holds)),
+        }
     }
+}
+
+/// Reads what there is, up to [`READ_AHEAD_BYTES`]. A connection that waits has no buffer: there may be ten thousand.
+async fn read_ahead(
+    stream: &mut (impl AsyncRead + Unpin),
+    ahead: &mut BytesMut,
+) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut buffer = [const { MaybeUninit::uninit() }; READ_AHEAD_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+        ahead.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+    .await
 }
 
 impl Partial {
@@ -209,15 +269,21 @@ impl Partial {
             self.reserve();
             self.bytes.extend_from_slice(&ahead[..ready]);
             ahead.advance(ready);
+            if ahead.is_empty() {
+                *ahead = BytesMut::new();
+            }
         }
     }
 
     async fn read(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         self.reserve();
         let room = self.granted - self.bytes.len();
-        stream
-            .read_buf(&mut bytes::BufMut::limit(&mut self.bytes, room))
-            .await
+        let into = &mut bytes::BufMut::limit(&mut self.bytes, room);
+        let read = stream.read_buf(into).await?;
+        if let Some(transfer) = &self.transfer {
+            transfer.moved(read);
+        }
+        Ok(read)
     }
 
     /// Takes memory for what comes next, if there is none left.
@@ -246,12 +312,13 @@ mod tests {
             Duration::from_secs(60),
             Duration::from_secs(5),
             Instant::now(),
+            Arc::default(),
         )
     }
 
     fn impatient() -> FrameReader {
         let limit = Duration::from_millis(20);
-        FrameReader::new(100, limit, limit, Instant::now())
+        FrameReader::new(100, limit, limit, Instant::now(), Arc::default())
     }
 
     #[tokio::test]
@@ -322,6 +389,43 @@ mod tests {
         }
         let taken: usize = budget.shares().iter().map(|(_, u)| u.used_bytes).sum();
         assert_eq!(taken, 0, "what was announced is not counted");
+    }
+
+    /// A socket that has all that is asked for, and counts how often it is.
+    struct Eager<'a> {
+        bytes: &'a [u8],
+        reads: usize,
+    }
+
+    impl AsyncRead for Eager<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.reads += 1;
+            let (now, later) = self.bytes.split_at(into.remaining().min(self.bytes.len()));
+            into.put_slice(now);
+            self.bytes = later;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_costs_no_more_reads_than_it_needs_where_there_is_room() {
+        let size = 1_000_000u32;
+        let mut bytes = size.to_be_bytes().to_vec();
+        bytes.resize(4 + size as usize, 7);
+        for (budget, reads) in [(64 << 20, 2), (1 << 20, 7)] {
+            let mut stream = Eager {
+                bytes: &bytes,
+                reads: 0,
+            };
+            let budget = ByteBudget::new(budget);
+            let frame = reader(1 << 20).next(&mut stream, &budget).await.unwrap();
+            assert_eq!(frame.unwrap().bytes, bytes[4..]);
+            assert_eq!(stream.reads, reads);
+        }
     }
 
     #[tokio::test]

@@ -6,13 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::share::{Need, Share, Usage};
 use crate::config::dynamic::ConnectionLimits;
 
-/// Permits of the byte budget are counted in units of this many bytes, since a permit count is
-/// bounded by 32 bits.
-const UNIT_BYTES: usize = 1024;
 /// Requests up to this size are small.
 const SMALL_BYTES: usize = 64 * 1024;
 /// The small requests' part of the budget is one of so many.
@@ -91,23 +88,6 @@ pub struct ByteBudget {
     large: Share,
 }
 
-/// Bytes that may be in memory at once. What is larger than all of it takes all of it, so that it is served alone rather
-/// than never.
-#[derive(Debug)]
-pub struct Share {
-    permits: Arc<Semaphore>,
-    /// Of the one frame that may go on where there is no room.
-    passage: Arc<Semaphore>,
-    units: u32,
-}
-
-/// How far a budget is used.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    pub limit_bytes: usize,
-    pub used_bytes: usize,
-}
-
 impl ByteBudget {
     /// A budget of `bytes`.
     pub fn new(bytes: usize) -> ByteBudget {
@@ -126,84 +106,13 @@ impl ByteBudget {
         ]
     }
 
-    /// The part of the budget for frames of this size.
-    pub fn share_of(&self, frame_bytes: usize) -> &Share {
+    /// The part of the budget for frames of this size, and how much one needs it that is whole.
+    pub fn share_of(&self, frame_bytes: usize) -> (&Share, Need) {
         if frame_bytes <= SMALL_BYTES {
-            &self.small
+            (&self.small, Need::Urgent)
         } else {
-            &self.large
+            (&self.large, Need::Patient)
         }
-    }
-}
-
-/// What one frame has of a share. Dropping it gives all of it back.
-#[derive(Debug, Default)]
-pub struct Held {
-    permits: Option<OwnedSemaphorePermit>,
-    passage: Option<OwnedSemaphorePermit>,
-}
-
-impl Held {
-    fn units(&self) -> u32 {
-        // As many as a share has at most, which is below 2^29.
-        self.permits.as_ref().map_or(0, |p| p.num_permits() as u32)
-    }
-}
-
-impl Share {
-    /// Room for `bytes`.
-    pub fn new(bytes: usize) -> Share {
-        let units = u32::try_from(bytes / UNIT_BYTES)
-            .unwrap_or(u32::MAX >> 3)
-            .clamp(1, u32::MAX >> 3);
-        Share {
-            permits: Arc::new(Semaphore::new(units as usize)),
-            passage: Arc::new(Semaphore::new(1)),
-            units,
-        }
-    }
-
-    /// Waits until `held` may be `bytes` in all. Cancel-safe: what it has had before it keeps.
-    ///
-    /// Frames that are arriving may hold all of the share, each a part, so that none of them can end. Therefore one
-    /// frame at a time needs no room to go on: the share is exceeded by what that one still lacks.
-    pub async fn extend(&self, held: &mut Held, bytes: usize) {
-        let missing = self.units_of(bytes).saturating_sub(held.units());
-        if missing == 0 || held.passage.is_some() {
-            return;
-        }
-        tokio::select! {
-            biased;
-            more = self.permits.clone().acquire_many_owned(missing) => {
-                let more = more.expect("the budget is never closed");
-                match &mut held.permits {
-                    Some(permits) => permits.merge(more),
-                    none => *none = Some(more),
-                }
-            }
-            passage = self.passage.clone().acquire_owned() => {
-                held.passage = Some(passage.expect("the budget is never closed"));
-            }
-        }
-    }
-
-    /// Takes `bytes` if they fit now.
-    pub fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let permits = self.permits.clone();
-        permits.try_acquire_many_owned(self.units_of(bytes)).ok()
-    }
-
-    pub fn usage(&self) -> Usage {
-        let free = self.permits.available_permits();
-        Usage {
-            limit_bytes: self.units as usize * UNIT_BYTES,
-            used_bytes: (self.units as usize).saturating_sub(free) * UNIT_BYTES,
-        }
-    }
-
-    fn units_of(&self, bytes: usize) -> u32 {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        units.min(self.units)
     }
 }
 
@@ -211,6 +120,7 @@ impl Share {
 mod tests {
     use futures::FutureExt;
 
+    use super::super::share::Held;
     use super::*;
 
     #[test]
@@ -231,43 +141,22 @@ mod tests {
         assert!(connections.admit(a, limits).is_ok());
     }
 
-    fn taken(share: &Share, bytes: usize) -> Option<Held> {
+    fn taken(budget: &ByteBudget, frame_bytes: usize, bytes: usize) -> Option<Held> {
+        let (share, need) = budget.share_of(frame_bytes);
         let mut held = Held::default();
-        let now = share.extend(&mut held, bytes).now_or_never();
+        let now = share.extend(&mut held, bytes, need).now_or_never();
         now.map(|()| held)
     }
 
     #[test]
     fn small_requests_get_through_where_large_ones_have_filled_the_budget() {
         let budget = ByteBudget::new(1 << 20);
-        let large = budget.share_of(100_000);
-        let all = taken(large, 1 << 20);
-        let passage = taken(large, 100_000);
+        let all = taken(&budget, 1 << 20, 1 << 20);
+        let passage = taken(&budget, 100_000, 100_000);
         assert!(all.is_some() && passage.is_some());
-        assert!(taken(large, 100_000).is_none());
-        assert!(taken(budget.share_of(1_000), 1_000).is_some());
+        assert!(taken(&budget, 100_000, 100_000).is_none());
+        assert!(taken(&budget, 1_000, 1_000).is_some());
         drop(all);
-        assert!(taken(large, 100_000).is_some());
-    }
-
-    #[test]
-    fn frames_that_hold_all_of_it_together_end_one_after_the_other() {
-        // Given four that have half of what they need, and no room is left
-        let share = Share::new(64 << 10);
-        let mut held: Vec<Held> = (0..4).filter_map(|_| taken(&share, 16 << 10)).collect();
-        assert_eq!(share.usage().used_bytes, 64 << 10);
-
-        // Then one goes on, and the others wait for it
-        let grows = |one: &mut Held| share.extend(one, 32 << 10).now_or_never().is_some();
-        assert!(grows(&mut held[0]));
-        assert!(held[1..].iter_mut().all(|one| !grows(one)));
-
-        // And when it has ended, the next
-        held.remove(0);
-        assert!(grows(&mut held[0]));
-        assert!(grows(&mut held[1]), "there is the room of the first");
-        assert!(!grows(&mut held[2]));
-        held.clear();
-        assert_eq!(share.usage().used_bytes, 0);
+        assert!(taken(&budget, 100_000, 100_000).is_some());
     }
 }

@@ -1,8 +1,11 @@
 //! Sockets: listeners, connections, framing, and the limits that protect memory.
 
+mod answers;
+mod complaints;
 mod connection;
 mod frame;
 mod limits;
+mod share;
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,14 +14,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::api::Peer;
 use crate::config::Endpoint;
 use crate::env::{Env, Listener, Plane};
 use crate::server::Broker;
+pub use answers::Answers;
+pub use complaints::{Complaints, PERIOD as COMPLAINTS_PERIOD};
 use connection::Shared;
 pub use frame::{Frame, FrameError, FrameReader};
-pub use limits::{ByteBudget, Connections, Held, Refused, Share, Usage};
+pub use limits::{ByteBudget, Connections, Place, Refused};
+pub use share::{Cut, Held, Share, Usage};
 
 /// Rest after a failed accept: the usual cause is the limit on open files, which time mends.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -83,6 +90,7 @@ impl Net {
         let shared = Shared {
             broker: broker.clone(),
             budget: broker.requests.clone(),
+            complaints: Arc::default(),
             stopping,
         };
         let accepting = bound
@@ -103,23 +111,35 @@ impl Net {
         }
         // Fails only where no connection is left to be told.
         let _ = self.stop.send(Stop::AfterAnswers);
-        let _ = tokio::time::timeout(grace, self.stop.closed()).await;
+        let _ = timeout(grace, self.stop.closed()).await;
         let _ = self.stop.send(Stop::AtOnce);
-        let _ = tokio::time::timeout(CUT, self.stop.closed()).await;
+        let _ = timeout(CUT, self.stop.closed()).await;
     }
 }
 
 async fn accept(mut bound: Bound, shared: Shared, connections: Arc<Connections>) {
     let listener: Arc<str> = bound.endpoint.name.as_str().into();
     let counts = shared.broker.metrics.connections(&listener);
+    let env = &shared.broker.env;
     loop {
-        let (stream, address) = match bound.listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, listener = &*listener, "cannot accept a connection");
+        let accepted = timeout(complaints::PERIOD, bound.listener.accept()).await;
+        if let Some(lines) = shared.complaints.left_out(env.now()) {
+            tracing::warn!(
+                lines,
+                "connections were refused or closed for what their peers did, more than are told one by one"
+            );
+        }
+        let (stream, address) = match accepted {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                if shared.complaints.may_write(env.now()) {
+                    tracing::warn!(%error, listener = &*listener, "cannot accept a connection");
+                }
                 tokio::time::sleep(ACCEPT_REST).await;
                 continue;
             }
+            // Only to tell what there is to tell.
+            Err(_) => continue,
         };
         let broker = &shared.broker;
         let limits = broker.config.connection_limits(&broker.quorum.image());
@@ -146,7 +166,9 @@ async fn accept(mut bound: Bound, shared: Shared, connections: Arc<Connections>)
                     Refused::Total(_) => broker.metrics.refused_total.inc(),
                     Refused::PerIp(_) => broker.metrics.refused_per_ip.inc(),
                 }
-                tracing::warn!(peer = %address, listener = &*listener, %reason, "connection refused");
+                if shared.complaints.may_write(env.now()) {
+                    tracing::warn!(peer = %address, listener = &*listener, %reason, "connection refused");
+                }
             }
         }
     }

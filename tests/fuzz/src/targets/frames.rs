@@ -2,6 +2,7 @@
 //! for what has come, not for what was announced.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -52,7 +53,13 @@ pub fn frames(input: &[u8]) {
 /// The frames, and how it ended.
 async fn read(bytes: &[u8], chunk: usize) -> (Vec<Vec<u8>>, String) {
     let budget = ByteBudget::new(256 << 20);
-    let mut reader = FrameReader::new(FRAME_MAX, PATIENCE, PATIENCE, Instant::now());
+    let mut reader = FrameReader::new(
+        FRAME_MAX,
+        PATIENCE,
+        PATIENCE,
+        Instant::now(),
+        Arc::default(),
+    );
     let mut peer = Peer { bytes, chunk };
     let mut frames = Vec::new();
     loop {

@@ -6,7 +6,6 @@
 //! Kafka's tool to compare replicas did: so a broker gets what its own disk has changed.
 
 mod response;
-mod room;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -31,7 +30,6 @@ use crate::partition::{FetchWait, Partition, PartitionRead, ReadAnswer, ReadLimi
 use crate::server::Broker;
 use session::{Item, Session};
 
-pub use room::Room;
 pub use session::{PARTITIONS_MAX, Sessions};
 
 /// Says that not only the leader may answer.
@@ -99,6 +97,14 @@ pub async fn handle(
     let listener = context.peer.listener.clone();
     let image = broker.quorum.image();
     response::build(&image, &listener, &mut session, found, by_id)
+}
+
+/// Bytes of records in an answer.
+pub fn records_bytes(response: &FetchResponse) -> usize {
+    let topics = response.responses.iter();
+    let records =
+        topics.flat_map(|topic| topic.partitions.iter().filter_map(|p| p.records.as_ref()));
+    records.map(Records::len).sum()
 }
 
 /// Whether another broker asks.
@@ -185,16 +191,16 @@ async fn look(
     first: bool,
 ) -> Vec<Found> {
     let mut left = terms.max_bytes;
-    let mut any = false;
+    let mut bytes = 0;
     let mut all = Vec::with_capacity(session.items().len());
     for item in session.items() {
         let limit = ReadLimit {
             max_bytes: item.max_bytes.min(left),
-            at_least_one: !any,
+            at_least_one: bytes == 0,
         };
-        let found = look_at(broker, image, item, terms, limit, first).await;
+        let found = look_at(broker, image, item, terms, limit, (first, bytes)).await;
         left = left.saturating_sub(found.bytes());
-        any |= found.bytes() > 0;
+        bytes += found.bytes();
         all.push(found);
     }
     all
@@ -206,7 +212,7 @@ async fn look_at(
     item: &Item,
     terms: &Terms,
     limit: ReadLimit,
-    first: bool,
+    (first, before): (bool, usize),
 ) -> Found {
     let partition = match find(broker, image, &item.topic, item.index) {
         Ok(partition) => partition,
@@ -230,9 +236,9 @@ async fn look_at(
             let records = run(broker, &partition, plan).await;
             let records = match terms.reader {
                 Reader::Consumer { .. } | Reader::AnyReplica => {
-                    records.map(|records| broker.answers.hold(records))
+                    records.map(|all| broker.answers.hold(all, before))
                 }
-                Reader::Follower { .. } => records,
+                Reader::Follower { .. } => records.map(|all| broker.answers.hold_anyway(all)),
             };
             read.answer = records
                 .as_ref()

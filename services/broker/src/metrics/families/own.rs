@@ -128,7 +128,7 @@ pub static MESSAGES_OUT: Family = Family::counter(
 pub static REFUSED: Family = Family::counter(
     "millrace_broker_connections_refused_total",
     &["reason"],
-    "Connections that were turned away: total (max.connections), per_ip (max.connections.per.ip)",
+    "Connections that were turned away: total (max.connections), per_ip (max.connections.per.ip), or cut off: slow (it kept memory that others needed, and was the slowest)",
 )
 .unit("connections");
 pub static SNAPSHOT_AGE: Family = Family::gauge(
