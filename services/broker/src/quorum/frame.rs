@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::codec::{self, Layout};
@@ -23,7 +24,7 @@ pub enum Kind {
 pub struct Frame {
     pub kind: Kind,
     pub correlation: u64,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
@@ -65,26 +66,35 @@ pub async fn read<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Option<Frame
             "a frame of {size} bytes is not acceptable"
         )));
     }
-    let kind = match from.read_u8().await? {
-        0 => Kind::Request,
-        1 => Kind::Answer,
-        other => return Err(invalid(format!("kind {other} of a frame is not known"))),
-    };
-    let correlation = from.read_u64().await?;
-    let expected = size - HEAD;
-    let mut body = Vec::with_capacity(expected.min(64 << 10));
-    from.take(expected as u64).read_to_end(&mut body).await?;
-    if body.len() < expected {
+    let mut bytes = Vec::with_capacity(size.min(64 << 10));
+    from.take(size as u64).read_to_end(&mut bytes).await?;
+    if bytes.len() < size {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(Some(Frame {
-        kind,
-        correlation,
-        body,
-    }))
+    Frame::parse(bytes.into()).map(Some)
 }
 
 impl Frame {
+    /// From its bytes without the size.
+    pub fn parse(mut bytes: Bytes) -> io::Result<Frame> {
+        if bytes.len() < HEAD {
+            return Err(invalid(format!(
+                "a frame of {} bytes has no head",
+                bytes.len()
+            )));
+        }
+        let kind = match bytes.get_u8() {
+            0 => Kind::Request,
+            1 => Kind::Answer,
+            other => return Err(invalid(format!("kind {other} of a frame is not known"))),
+        };
+        Ok(Frame {
+            kind,
+            correlation: bytes.get_u64(),
+            body: bytes,
+        })
+    }
+
     /// What it carries.
     pub fn decode<T: Layout>(&self) -> io::Result<T> {
         codec::decode(&self.body).map_err(invalid)

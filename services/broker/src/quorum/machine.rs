@@ -196,7 +196,10 @@ impl Machine {
             saved: Saved::default(),
         };
         if let Some(stored) = stored {
-            let image = decode_image(&stored.image).map_err(io::Error::other)?;
+            let image = decode_image(&stored.image).map_err(|error| {
+                let why = format!("{}: {error}", machine.path.display());
+                io::Error::new(io::ErrorKind::InvalidData, why)
+            })?;
             machine.take_over(&stored.meta, image);
             machine.saved = Arc::new(Mutex::new(machine.applied));
         }

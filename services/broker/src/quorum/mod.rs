@@ -6,7 +6,8 @@
 //!
 //! - [`proposals`]: a proposal that is repeated is carried out once; [`codec`]: layouts and their versions.
 //! - [`types`]: openraft's types and runtime; [`log`], [`machine`]: its storage; [`network`]: its calls.
-//! - [`frame`], [`message`], [`peer`], [`server`]: the protocol of the controller listener.
+//! - [`frame`], [`message`], [`peer`], [`server`]: the protocol of the controller listener; [`receiving`]: snapshots that
+//!   come over it; [`guard`]: what strangers may do to it.
 //! - [`controller`]: the active controller's watch over brokers; [`absence`]: who is gone; [`succession`]: how the
 //!   office passes on; [`canvass`]: who would follow whom; [`farewell`]: how a broker stops.
 //! - [`membership`]: who votes; [`observer`]: brokers that do not; [`liveness`]: a broker's registration and
@@ -20,6 +21,7 @@ mod describe;
 mod error;
 mod farewell;
 mod frame;
+mod guard;
 #[cfg(test)]
 mod layouts;
 mod liveness;
@@ -33,6 +35,7 @@ mod observer;
 mod open;
 mod peer;
 mod proposals;
+mod receiving;
 #[cfg(test)]
 mod recovery_tests;
 mod server;
@@ -150,6 +153,7 @@ impl Quorum {
             leadership: watch::Sender::new(Leadership::default()),
             writing: AtomicU64::new(0),
             membership_turn: Arc::default(),
+            receiving: Mutex::default(),
             config,
             env,
         });

@@ -23,6 +23,7 @@ use super::machine::Published;
 use super::message::{Answer, Identity, RaftBody, RaftCall, Refusal, Reply, Request};
 use super::network::Strangers;
 use super::peer::{Error, Peer};
+use super::receiving::Receiving;
 use super::succession;
 use super::types::{Member, Raft, Vote};
 use crate::config::Config;
@@ -72,6 +73,8 @@ pub struct Node {
     pub writing: AtomicU64,
     /// Held while the members are changed: one change at a time.
     pub membership_turn: Arc<tokio::sync::Mutex<()>>,
+    /// The snapshot that another node sends.
+    pub receiving: Mutex<Receiving>,
 }
 
 /// Who leads the consensus, and what this node is in it.
@@ -242,9 +245,7 @@ impl Node {
             }
             RaftBody::Snapshot(rpc) => {
                 self.heard_from(raft, &rpc.vote, call.from, connection);
-                Ok(Reply::SnapshotTaken(
-                    raft.install_snapshot(rpc).await.map_err(|e| failed(&e))?,
-                ))
+                self.take_snapshot(raft, rpc, call.from).await
             }
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::metadata::Command;
+use engine::metadata::{Command, Image};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
 use openraft::testing::{StoreBuilder, Suite};
 use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader, RaftSnapshotBuilder};
@@ -12,8 +12,8 @@ use storage::Disk;
 use storage::memory::{Fault, MemoryDisk, Operation};
 use tokio::runtime::Handle;
 
-use super::log::{Limits, Log};
-use super::machine::{Machine, Published};
+use super::log::{Limits, Log, write_checked};
+use super::machine::{Machine, Published, Stored, encode_image};
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{BoxFuture, Env, Listener, Outside, Pool, Stream};
 
@@ -413,4 +413,24 @@ async fn what_was_applied_before_a_snapshot_is_not_told_as_all_there_is() {
 
     // Then an observer that has the first entries is given the image, not an empty list
     assert_eq!(published.entries_after(1), None);
+}
+
+#[tokio::test]
+async fn a_snapshot_on_disk_whose_image_cannot_be_read_is_named() {
+    let disk = MemoryDisk::new();
+    open(&disk);
+    let mut image = encode_image(&Image::default()).expect("it can be written");
+    image.pop();
+    let stored = Stored {
+        meta: Default::default(),
+        image,
+    };
+    let path = Path::new(DIR).join("snapshot");
+    write_checked(&disk, &path, &stored).expect("the disk is well");
+    let opened = Machine::open(&env(&disk), Path::new(DIR), Arc::new(Published::new()));
+    let error = opened.err().expect("nothing can be made of it");
+    // This kind gets advice on what to do: see `open::with_advice`.
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    let text = error.to_string();
+    assert!(text.starts_with("/metadata/snapshot: "), "{text}");
 }

@@ -5,18 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::metadata::{Image, Snapshot as StoredImage};
+use openraft::raft::InstallSnapshotRequest;
 use openraft::storage::RaftStateMachine;
-use openraft::{EntryPayload, RaftLogReader};
+use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader};
 use tokio::io::AsyncRead;
 use wire::Uuid;
 
+use super::Quorum;
 use super::codec::{self, Layout};
 use super::frame;
 use super::log::segment::Head;
 use super::machine::{Published, Stored, decode_image, encode_image};
-use super::message::{Answer, Request};
+use super::message::{Answer, RaftBody, RaftCall, Request};
 use super::open::{Identity, Opening};
-use super::types::{Entry, Vote};
+use super::types::{Entry, LogId, SnapshotMeta, Vote};
 use crate::config::Config;
 use crate::env::Env;
 
@@ -87,10 +89,41 @@ pub fn applied(image: &Image, bytes: &[u8]) -> Option<Image> {
     Some(image.apply_proposal(&proposal, index).0)
 }
 
+/// The metadata as a snapshot holds it.
+pub fn snapshot_of(image: &Image) -> Vec<u8> {
+    encode_image(image).expect("every image can be written")
+}
+
 /// The metadata as a snapshot brings it to another node.
 pub fn transferred(image: &Image) -> Image {
-    let bytes = encode_image(image).expect("every image can be written");
-    decode_image(&bytes).expect("every image that was written can be read")
+    decode_image(&snapshot_of(image)).expect("every image that was written can be read")
+}
+
+/// Gives a voter an image of the metadata as a snapshot of this term's active controller, as any node may that reaches its
+/// controller listener.
+pub async fn offer_snapshot(quorum: &Quorum, image: &[u8], term: u64) -> Result<(), String> {
+    let node = &quorum.node;
+    let from = node.id + 1;
+    let (index, leader) = (node.image().index() + 1, CommittedLeaderId::new(term, from));
+    let part = InstallSnapshotRequest {
+        vote: Vote::new_committed(term, from),
+        meta: SnapshotMeta {
+            last_log_id: Some(LogId::new(leader, index)),
+            snapshot_id: format!("{term}-{index}"),
+            ..SnapshotMeta::default()
+        },
+        offset: 0,
+        data: image.to_vec(),
+        done: true,
+    };
+    let call = RaftCall {
+        to: node.directory,
+        from,
+        from_directory: [7; 16],
+        body: RaftBody::Snapshot(part),
+    };
+    let answer = node.answer(Request::Raft(call), 0).await;
+    answer.map(drop).map_err(|refusal| refusal.to_string())
 }
 
 /// Opens a voter's metadata directory and applies what its log holds; gives the index of the last entry.

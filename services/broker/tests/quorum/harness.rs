@@ -289,6 +289,11 @@ impl Cluster {
         begun.elapsed()
     }
 
+    /// Runs something on a node's runtime.
+    pub fn run<T>(&self, id: i32, what: impl Future<Output = T>) -> T {
+        self.live[&id].runtime.block_on(what)
+    }
+
     pub fn propose(&self, id: i32, command: Command) -> Result<Outcome, broker::quorum::Error> {
         let live = &self.live[&id];
         live.runtime.block_on(live.quorum.propose(command, LIMIT))

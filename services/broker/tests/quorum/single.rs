@@ -1,5 +1,6 @@
 //! One node alone.
 
+use broker::quorum::untrusted::{offer_snapshot, snapshot_of};
 use engine::ids::BrokerId;
 use engine::metadata::{Command, Outcome};
 
@@ -55,4 +56,31 @@ fn producer_ids_go_on_after_a_restart() {
     cluster.start(1);
     cluster.join(1, true);
     assert_eq!(allocate(&cluster), 1000);
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_is_refused_and_the_process_goes_on() {
+    // Given a voter that a peer of a later term calls
+    let cluster = Cluster::up(&[1], &[]);
+    let offer = |image: &[u8]| {
+        let quorum = cluster.live[&1].quorum.clone();
+        cluster.run(1, async move { offer_snapshot(&quorum, image, 50).await })
+    };
+
+    // When it sends what is no image, and an image of another entry
+    let other = cluster.image(1).at_index(1_000_000);
+    let other = snapshot_of(&other);
+    for garbage in [&[0xff; 1000][..], &[], &other] {
+        let refused = offer(garbage).expect_err("it is no image");
+        assert!(refused.contains("refused"), "{refused}");
+    }
+
+    // Then nothing has failed, and commands are still carried out
+    cluster.create(1, "t", &[1]);
+
+    // And what can be read is taken
+    let image = cluster.image(1);
+    let next = image.at_index(image.index() + 1);
+    offer(&snapshot_of(&next)).expect("a good image");
+    cluster.wait(1, "the snapshot", |image| image.index() >= next.index());
 }
