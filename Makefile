@@ -41,7 +41,7 @@ help: ## List the targets
 		| while IFS='|' read -r name text; do printf '  %-16s %s\n' "$$name" "$$text"; done
 
 test: ## Run every suite that CI runs, and print each one's counts
-	@scripts/test unit fuzz dashboards helm cluster compat e2e
+	@scripts/test unit fuzz bugs dashboards helm cluster compat e2e
 
 test-unit: ## Unit and property tests, the simulation and the rules of the house
 	@scripts/test unit
@@ -90,6 +90,10 @@ sim: ## Simulated lives: SEEDS=500 FIRST=1 JOBS=2; SEED=7 replays one, with TRAC
 sim-long: ## As many lives as wanted; an interrupted run goes on: SEEDS=10000 FIRST=1 RESULTS=target/sim-long.jsonl
 	@SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),1) RESULTS=$(or $(RESULTS),target/sim-long.jsonl) \
 		cargo run --locked -q --config tests/sim/profile.toml -p sim
+
+.PHONY: sim-bugs
+sim-bugs: ## Bugs that are put into a copy of the tree, each of which the simulator must find: BUG=name SEEDS=100
+	@python3 tests/sim/bugs/run.py $(BUG)
 
 .PHONY: fuzz
 fuzz: ## Any bytes to every decoder and to whole connections, guided by coverage: DURATION=10m TARGET=name

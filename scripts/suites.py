@@ -19,8 +19,8 @@ PROCESSES = {"cluster", "compat", "e2e"}
 OWN = PROCESSES | {"fuzz"}
 # Suites that are Python packages under tests/, run by unittest.
 PYTHON = {"dashboards"}
-# Suites that are a program of their own, tests/<suite>/run.py, in the environment that scripts/stack has installed.
-PROGRAMS = {"helm"}
+# Suites that are a program of their own, in the environment that scripts/stack has installed where it was needed.
+PROGRAMS = {"helm": ["tests/helm/run.py"], "bugs": ["tests/sim/bugs/run.py", "--check"]}
 VENV_PYTHON = ROOT / f".cache/venv-{sys.version_info.major}.{sys.version_info.minor}/bin/python"
 RAN = re.compile(r"^Ran (\d+) tests? in .*\n\n(?:OK|FAILED)(?: \((.*)\))?", re.M)
 RESULT = re.compile(r"^test result: .* (\d+) passed; (\d+) failed; (\d+) ignored", re.M)
@@ -77,8 +77,9 @@ def run_python_suite(suite: str) -> tuple[str, bool]:
 
 def run_program_suite(suite: str) -> tuple[str, bool]:
     began = time.monotonic()
-    print(f"== {suite}: tests/{suite}", flush=True)
-    command = [str(VENV_PYTHON), f"tests/{suite}/run.py"]
+    python = VENV_PYTHON if VENV_PYTHON.exists() else sys.executable
+    command = [str(python), *PROGRAMS[suite]]
+    print(f"== {suite}: {PROGRAMS[suite][0]}", flush=True)
     text, status = shown(command, ROOT, {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": "deploy"})
     result = RESULT.search(text)
     counts = [int(count) for count in result.groups()] if result else [0, 0, 0]
@@ -108,7 +109,7 @@ def main() -> None:
     suites = sys.argv[1:]
     os.environ["PROFILE"] = "dev"
     programs = []
-    if set(suites) - PYTHON - PROGRAMS:
+    if set(suites) - PYTHON - set(PROGRAMS):
         print("== building the tests; the first time takes minutes", flush=True)
         programs = executables()
     if PROCESSES & set(suites):

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use checker::{Counts, What};
@@ -30,6 +30,14 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Counts the simulated milliseconds of this process's lives, for who watches whether they pass.
+static STEPS: AtomicU64 = AtomicU64::new(0);
+
+/// How many simulated milliseconds have passed in this process.
+pub fn steps() -> u64 {
+    STEPS.load(Ordering::Relaxed)
 }
 
 /// What the clients' ends were.
@@ -147,6 +155,7 @@ fn start(
 fn run(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, trace: &Trace) -> Result<(), String> {
     let mut harms = Harms::new(plan, scene, trace);
     loop {
+        STEPS.fetch_add(1, Ordering::Relaxed);
         match cluster.sim.step() {
             Ok(false) => {}
             Ok(true) => return Ok(()),

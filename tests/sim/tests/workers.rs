@@ -1,6 +1,8 @@
 //! Batches of lives: workers of their own live the same lives, and a run that was interrupted goes on.
 
+use std::fs::Permissions;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sim::batch::{News, Outcome, Results, Workers};
@@ -43,6 +45,21 @@ fn a_worker_that_dies_over_a_seed_fails_it_and_no_other_one() {
         assert!(failure.contains("the worker"), "{failure}");
         assert!(failure.contains("replay with: make sim SEED="), "{failure}");
     }
+}
+
+#[test]
+fn a_life_in_which_time_stands_still_fails() -> io::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let program = directory.path().join("stuck");
+    std::fs::write(&program, "#!/bin/sh\nread seed\nexit 75\n")?;
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    let news: Vec<News> = Workers::new(program, 1).live(7..8).into_iter().collect();
+    let [News::Began { seed: 7 }, News::Ended(outcome)] = &news[..] else {
+        panic!("{news:?}")
+    };
+    let why = outcome.failure.as_deref().unwrap_or_default();
+    assert!(why.contains("simulated time stood still"), "{why}");
+    Ok(())
 }
 
 fn outcome(seed: u64, failure: Option<&str>) -> Outcome {

@@ -2,12 +2,13 @@
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::Outcome;
+use super::worker::STUCK;
 
 /// What the workers have to tell.
 #[derive(Debug)]
@@ -91,9 +92,16 @@ impl Worker {
         writeln!(self.seeds, "{seed}")?;
         let mut line = String::new();
         match self.outcomes.read_line(&mut line)? {
-            0 => Err(io::Error::other(format!("ended: {}", self.process.wait()?))),
+            0 => Err(io::Error::other(ended(self.process.wait()?))),
             _ => Ok(serde_json::from_str(&line)?),
         }
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    match status.code() {
+        Some(STUCK) => "simulated time stood still, as some task never waits".into(),
+        _ => format!("ended: {status}"),
     }
 }
 

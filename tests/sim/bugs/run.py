@@ -1,0 +1,239 @@
+"""Seeded bugs: each patch here is put on a copy of the tree, and the simulator must find it.
+
+What a patch changes depends on `wire::seeded("NAME")`, a switch that the copy gets: so bugs in different places are
+compiled at once.
+
+    run.py [NAME ...]     lives seeds on each bug until one fails, and prints the table
+    run.py --write        does that with all of them and writes the table into docs/seeded-bugs.md
+    run.py --check        what CI does: every patch applies and compiles, and a few are found
+    run.py --copy         makes the copy what the tree is
+    run.py --refresh NAME writes the patch from what was changed in the copy
+"""
+
+import difflib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+PATCHES = Path(__file__).resolve().parent
+DOCS = ROOT / "docs/seeded-bugs.md"
+WORK = ROOT / "target/sim-bugs"
+TREE = WORK / "tree"
+# What the table of the docs stands between.
+BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+# A bug that says nothing else must be found within so many seeds.
+SEEDS = int(os.environ.get("SEEDS") or 100)
+# What the copy of the tree gets besides: which of the bugs that are in it is one.
+SWITCH = '''
+/// Whether this bug is wanted.
+pub fn seeded(name: &str) -> bool {
+    std::env::var("SEEDED").is_ok_and(|wanted| wanted == name)
+}
+'''
+# Those that CI runs.
+QUICK = ["commits-lost-at-load", "duplicates-taken", "elected-outside-isr"]
+
+
+@dataclass
+class Bug:
+    name: str
+    text: str
+
+    def said(self, word: str) -> str | None:
+        found = re.search(rf"^{word}: (.*)$", self.text.split("\n--- ")[0], re.M)
+        return found and found.group(1)
+
+    @property
+    def patch(self) -> Path:
+        return PATCHES / f"{self.name}.patch"
+
+    @property
+    def files(self) -> list[str]:
+        return re.findall(r"^\+\+\+ b/(\S+)$", self.text, re.M)
+
+    @property
+    def seeds(self) -> int:
+        return int(self.said("seeds") or SEEDS)
+
+
+@dataclass
+class Found:
+    bug: Bug
+    seeds: int | None  # how many were lived until one failed
+    what: str
+
+
+def bugs() -> list[Bug]:
+    return [Bug(path.stem, path.read_text()) for path in sorted(PATCHES.glob("*.patch"))]
+
+
+def git(*arguments: str, at: Path = ROOT) -> subprocess.CompletedProcess:
+    # The copy is no part of the repository that it lies in.
+    environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(WORK)} if at == TREE else os.environ
+    return subprocess.run(["git", *arguments], cwd=at, env=environment, capture_output=True, text=True)
+
+
+def copy_tree() -> None:
+    """Makes the copy what the tree is. Files that are the same are left alone, so that they are not compiled again."""
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
+    wanted = {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
+    for name in wanted:
+        restore(name)
+    for path in [path for path in TREE.rglob("*") if path.is_file()]:
+        if str(path.relative_to(TREE)) not in wanted:
+            path.unlink()
+
+
+def restore(name: str) -> None:
+    source, copy = ROOT / name, TREE / name
+    if not copy.is_file() or copy.read_bytes() != source.read_bytes():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
+
+
+def apply(bug: Bug) -> str:
+    """Puts a bug on the copy, and says why it cannot be."""
+    done = git("apply", str(bug.patch), at=TREE)
+    return done.stderr if done.returncode else ""
+
+
+def build(program: Path) -> str:
+    """Compiles the copy, and says why it does not compile. Crates of others are shared with the tree."""
+    command = ["cargo", "build", "--locked", "-q", "--config", "tests/sim/profile.toml", "-p", "sim"]
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target")}
+    done = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        return done.stderr
+    # Under a name of its own: the next build of either tree replaces it.
+    shutil.copy(ROOT / "target/debug/sim", program)
+    return ""
+
+
+@dataclass
+class Build:
+    bugs: list[Bug]
+    program: Path
+    why_not: str
+
+
+def builds(wanted: list[Bug]) -> Iterator[Build]:
+    """Programs with all of the bugs, in each as many as there is room for side by side, one to be switched on."""
+    copy_tree()
+    switch = TREE / "crates/wire/src/lib.rs"
+    plain = switch.read_text()
+    switch.write_text(plain + SWITCH)
+    while wanted:
+        together = [bug for bug in wanted if not apply(bug)]
+        if not together:
+            yield Build(wanted, WORK / "none", "the patch does not apply")
+            break
+        program = WORK / "sim"
+        yield Build(together, program, build(program))
+        for name in {name for bug in together for name in bug.files}:
+            restore(name)
+        wanted = [bug for bug in wanted if bug not in together]
+    switch.write_text(plain)
+
+
+def live(bug: Bug, program: Path) -> Found:
+    """Lives seeds until one fails."""
+    began = time.monotonic()
+    results = WORK / f"{bug.name}.jsonl"
+    results.unlink(missing_ok=True)
+    environment = {**os.environ, "SEEDED": bug.name, "FIRST": "1", "SEEDS": str(bug.seeds)}
+    environment |= {"UNTIL_FAILURE": "1", "RESULTS": str(results)}
+    environment.pop("SEED", None)
+    subprocess.run([program], env=environment, capture_output=True)
+    outcomes = [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
+    failed = min((o for o in outcomes if "failure" in o), key=lambda o: o["seed"], default=None)
+    found = Found(bug, None, f"not found in {len(outcomes)} seeds")
+    if failed:
+        found = Found(bug, failed["seed"], verdict(failed["failure"]))
+    took = time.monotonic() - began
+    print(f"{bug.name}: {found.seeds or 'no'} seeds, {found.what} ({took:.0f} s)", flush=True)
+    return found
+
+
+def verdict(failure: str) -> str:
+    """The first anomaly, or why the life did not end well."""
+    lines = re.split(r"\nharms: |\nreplay with", failure)[0].splitlines()
+    anomalies = [line for line in lines if re.match(r"[A-Z]\w+ in \S+: |[A-Z]\w+: ", line)]
+    text = anomalies[0] if anomalies else re.sub(r"^seed \d+: ", "", " ".join(lines))
+    return text.replace("|", "/")[:160]
+
+
+def table(all_found: list[Found]) -> str:
+    lines = ["| bug | what is wrong | seeds | what was said |", "|---|---|---|---|"]
+    for found in all_found:
+        bug = found.bug
+        lines.append(f"| `{bug.name}` | {bug.said('bug')} | {found.seeds or '–'} | {found.what} |")
+    return "\n".join(lines) + "\n"
+
+
+def run(names: list[str], write: bool) -> bool:
+    all_found = []
+    for built in builds([bug for bug in bugs() if not names or bug.name in names]):
+        if built.why_not:
+            print(built.why_not)
+            all_found += [Found(bug, None, "cannot be built") for bug in built.bugs]
+        else:
+            all_found += [live(bug, built.program) for bug in built.bugs]
+    all_found.sort(key=lambda found: found.bug.name)
+    print("\n" + table(all_found))
+    if write:
+        before, rest = DOCS.read_text().split(BEGIN)
+        DOCS.write_text(before + BEGIN + table(all_found) + END + rest.split(END)[1])
+    missed = [found.bug.name for found in all_found if found.seeds is None]
+    print(f"sim-bugs: {len(all_found) - len(missed)} found, {len(missed)} missed {' '.join(missed)}")
+    return not missed
+
+
+def check() -> bool:
+    """Every patch applies and compiles; a few are found; where none is switched on, nothing is."""
+    passed = failed = 0
+    for built in builds(bugs()):
+        print(f"{'do not compile' if built.why_not else 'compile'}: {' '.join(bug.name for bug in built.bugs)}", flush=True)
+        print(built.why_not, end="")
+        passed, failed = passed + (not built.why_not) * len(built.bugs), failed + bool(built.why_not) * len(built.bugs)
+        for bug in built.bugs:
+            if bug.name in QUICK and not built.why_not:
+                missed = live(bug, built.program).seeds is None
+                passed, failed = passed + (not missed), failed + missed
+    print(f"test result: {'FAILED' if failed else 'ok'}. {passed} passed; {failed} failed; 0 ignored")
+    return not failed
+
+
+def refresh(name: str) -> None:
+    """The head stays; what was changed in the copy is the patch."""
+    path = PATCHES / f"{name}.patch"
+    head = path.read_text().split("\n--- ")[0] if path.is_file() else "bug: What is wrong.\n"
+    changed = []
+    for tracked in sorted(git("ls-files", "*.rs").stdout.split()):
+        before, after = (ROOT / tracked).read_text(), (TREE / tracked).read_text()
+        lines = [text.splitlines(keepends=True) for text in (before, after)]
+        changed.append("".join(difflib.unified_diff(*lines, f"a/{tracked}", f"b/{tracked}", n=2)))
+    path.write_text(head.rstrip("\n") + "\n\n" + "".join(changed))
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    WORK.mkdir(parents=True, exist_ok=True)
+    if arguments == ["--copy"]:
+        return copy_tree()
+    if arguments[:1] == ["--refresh"]:
+        return refresh(arguments[1])
+    if arguments == ["--check"]:
+        sys.exit(not check())
+    sys.exit(not run([a for a in arguments if a != "--write"], "--write" in arguments))
+
+
+if __name__ == "__main__":
+    main()
