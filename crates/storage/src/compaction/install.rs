@@ -38,7 +38,7 @@ impl Log {
                         suffix: CLEANED,
                     };
                     self.swap(&replaced, group.segment, &mut deleted)
-                        .map_err(|e| poison.by(e))?;
+                        .map_err(|e| poison.by_unfinished(e))?;
                 }
                 _ => self.discard(&[group])?,
             }

@@ -139,7 +139,7 @@ impl Log {
         };
         let poison = self.poison.clone();
         self.swap(&replaced, segment, &mut deleted)
-            .map_err(|e| poison.by(e))?;
+            .map_err(|e| poison.by_unfinished(e))?;
         repair.is_begun = false;
         Ok(Some(deleted))
     }
