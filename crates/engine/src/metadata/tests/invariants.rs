@@ -271,9 +271,10 @@ fn check_eligible(
         }
         _ => None,
     };
-    let lost = lost.map(BrokerId).filter(|_| old.original().len() > 1);
+    let lost = lost.map(BrokerId);
+    let may_stay = |b: BrokerId| !p.is_eligible(b) || old.original() == [b];
     assert!(
-        !lost.is_some_and(|b| p.is_eligible(b)) || p.isr.len() == 1 && allows_unclean(after),
+        lost.is_none_or(may_stay) || p.isr.len() == 1 && allows_unclean(after),
         "{lost:?} may have lost records: {old:?} {p:?}"
     );
     let was_unclean = p.leader.is_some_and(|l| Some(l) != old.leader)
