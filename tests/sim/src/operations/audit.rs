@@ -35,7 +35,11 @@ pub async fn run(scene: Scene) -> anyhow::Result<()> {
         ensure!(healed.elapsed() < LIVENESS * 2, "a producer does not end");
     }
     wait_whole(&scene, &mut session).await?;
-    note_leaders(&scene, &mut session).await?;
+    while let Err(why) = note_leaders(&scene, &mut session).await {
+        let waited = healed.elapsed();
+        ensure!(waited < LIVENESS * 2, "nobody tells who leads: {why:#}");
+        sleep(REST).await;
+    }
     for group in scene.groups.iter() {
         while let Some(why) = scene.unrest(group, since) {
             let waited = healed.elapsed();
