@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use wire::Uuid;
-
-use super::{BrokerState, Image, Outcome, Registration, Rejection};
+use super::{BrokerState, Image, Memory, Outcome, Registration, Rejection};
 use crate::ids::{BrokerEpoch, BrokerId};
 
 impl Image {
@@ -12,16 +10,18 @@ impl Image {
     ///
     /// `memory` names what its machine keeps written pages in. If the earlier incarnation has not stopped cleanly, and
     /// that memory is another one or unknown, records that it had are gone: the new one leaves every ISR and ELR in
-    /// this same write (KIP-966). A repeated registration of the same incarnation changes nothing.
+    /// this same write (KIP-966), but for those where all was flushed to disks that are still there. A repeated
+    /// registration of the same incarnation changes nothing.
     pub(super) fn register_broker(
         &mut self,
         new: &Registration,
-        memory: Option<Uuid>,
+        memory: Option<Memory>,
     ) -> Result<Outcome, Rejection> {
         self.check_cluster(new)?;
         let before = self.broker(new.broker).cloned();
         let clean = before.as_ref().is_none_or(|b| {
-            new.clean_epoch == Some(b.epoch) || (memory.is_some() && b.memory == memory)
+            new.clean_epoch == Some(b.epoch)
+                || memory.is_some_and(|memory| b.memory == Some(memory.id))
         });
         if let Some(same) = before.filter(|b| b.incarnation == new.incarnation) {
             return Ok(Outcome::Registered {
@@ -47,13 +47,16 @@ impl Image {
             shutting_down: false,
             stalled: false,
             leaving: false,
-            memory,
+            memory: memory.map(|memory| memory.id),
         };
         Arc::make_mut(&mut self.brokers).insert(new.broker, Arc::new(state));
         Arc::make_mut(&mut self.answers).remove(&new.broker);
         match clean {
             true => self.settle_broker(new.broker),
-            false => self.settle_unclean(new.broker),
+            false => {
+                let same_disks = memory.is_some_and(|memory| memory.same_disks);
+                self.settle_unclean(new.broker, same_disks);
+            }
         }
         Ok(Outcome::Registered { epoch, clean })
     }

@@ -96,10 +96,18 @@ pub enum Command {
     /// A broker's process has started.
     RegisterWithMemory {
         registration: Registration,
-        /// Names the memory of its machine: see [`super::BrokerState::memory`].
-        #[serde(with = "stored::uuid")]
-        memory: Uuid,
+        memory: Memory,
     },
+}
+
+/// What a broker's machine has kept of what an earlier process has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Names what it keeps written pages in: see [`super::BrokerState::memory`].
+    #[serde(with = "stored::uuid")]
+    pub id: Uuid,
+    /// Its log directories are those that it had before, so that what was flushed is there, whatever else is lost.
+    pub same_disks: bool,
 }
 
 /// One partition's part of [`Command::AlterReassignments`].

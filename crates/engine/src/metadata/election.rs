@@ -12,15 +12,23 @@ use crate::ids::BrokerId;
 /// The config that lets a replica outside the ISR lead, at the price of records.
 const UNCLEAN: &str = "unclean.leader.election.enable";
 
+/// A broker that has lost what it had only in memory.
+#[derive(Clone, Copy)]
+pub(super) struct Lost {
+    broker: BrokerId,
+    same_disks: bool,
+}
+
 impl Image {
     /// Settles every partition that `broker` has a replica of, after the broker's state has changed.
     pub(super) fn settle_broker(&mut self, broker: BrokerId) {
         self.settle_where(|_, p| p.has_replica(broker), None);
     }
 
-    /// The same for one that has lost what it had only in memory.
-    pub(super) fn settle_unclean(&mut self, broker: BrokerId) {
-        self.settle_where(|_, p| p.has_replica(broker), Some(broker));
+    /// The same for one that has lost what it had only in memory, and unless it has the `same_disks`, all.
+    pub(super) fn settle_unclean(&mut self, broker: BrokerId, same_disks: bool) {
+        let lost = Lost { broker, same_disks };
+        self.settle_where(|_, p| p.has_replica(broker), Some(lost));
     }
 
     /// Settles those partitions of one topic, or of all, for which a changed config may decide otherwise: it lets more
@@ -37,7 +45,7 @@ impl Image {
     fn settle_where(
         &mut self,
         wanted: impl Fn(PartitionId, &PartitionState) -> bool,
-        unclean: Option<BrokerId>,
+        unclean: Option<Lost>,
     ) {
         let changed: Vec<_> = self
             .partitions()
@@ -55,11 +63,11 @@ impl Image {
         &self,
         id: PartitionId,
         now: &PartitionState,
-        unclean: Option<BrokerId>,
+        unclean: Option<Lost>,
     ) -> Option<PartitionState> {
         let mut next = now.clone();
-        if let Some(lost) = unclean.filter(|broker| self.loses_records(id, now, *broker)) {
-            next = next.without_member(lost);
+        if let Some(lost) = unclean.filter(|lost| self.loses_records(id, now, *lost)) {
+            next = next.without_member(lost.broker);
         }
         let remaining = self.remaining_isr(&next);
         next = next.with_isr(remaining);
@@ -93,10 +101,11 @@ impl Image {
     }
 
     /// Whether a broker that has lost its memory may lack committed records of a partition. Not where each of them was on
-    /// its disk before it counted. And where nobody else has a replica, nobody has more: it stays, as there is nothing
-    /// to wait for.
-    fn loses_records(&self, id: PartitionId, now: &PartitionState, broker: BrokerId) -> bool {
-        let flushed = self.topic_by_id(id.topic).is_some_and(|t| t.flushed);
+    /// its disk before it counted, and the disk is there. And where nobody else has a replica, nobody has more: it stays,
+    /// as there is nothing to wait for.
+    fn loses_records(&self, id: PartitionId, now: &PartitionState, lost: Lost) -> bool {
+        let broker = lost.broker;
+        let flushed = lost.same_disks && self.topic_by_id(id.topic).is_some_and(|t| t.flushed);
         let alone = now.original() == [broker]
             && now
                 .replicas

@@ -26,8 +26,9 @@ mod tests;
 mod topics;
 
 pub use command::{
-    AlteredPartition, Command, ConfigChange, ConfigEdit, CreatedTopic, IsrMember, NewPartitions,
-    NewTopic, Outcome, PartitionChange, PartitionId, Reassignment, Registration, Resource, TopicId,
+    AlteredPartition, Command, ConfigChange, ConfigEdit, CreatedTopic, IsrMember, Memory,
+    NewPartitions, NewTopic, Outcome, PartitionChange, PartitionId, Reassignment, Registration,
+    Resource, TopicId,
 };
 pub use election::Elections;
 pub use image::Image;

@@ -14,8 +14,8 @@ use wire::{Str, Uuid};
 
 use super::{
     AlteredPartition, Assignment, Command, ConfigChange, ConfigEdit, Endpoint, Image, IsrMember,
-    NewTopic, Outcome, PartitionChange, PartitionId, PartitionState, Registration, Rejection,
-    Resource,
+    Memory, NewTopic, Outcome, PartitionChange, PartitionId, PartitionState, Registration,
+    Rejection, Resource,
 };
 use crate::ids::{BrokerEpoch, BrokerId};
 
@@ -61,10 +61,19 @@ impl Cluster {
 
     /// On a machine whose memory is the one of this name.
     fn register_with(&mut self, id: i32, memory: u128) -> (BrokerEpoch, bool) {
+        self.register_on(id, memory, true)
+    }
+
+    /// The same, with other disks perhaps.
+    fn register_on(&mut self, id: i32, memory: u128, same_disks: bool) -> (BrokerEpoch, bool) {
         let registration = self.registration(id, None);
+        let memory = Memory {
+            id: Uuid::from(memory),
+            same_disks,
+        };
         self.registered(Command::RegisterWithMemory {
             registration,
-            memory: Uuid::from(memory),
+            memory,
         })
     }
 

@@ -2,8 +2,8 @@
 
 use engine::ids::{BrokerEpoch, BrokerId};
 use engine::metadata::{
-    AlteredPartition, Assignment, Command, Endpoint, Image, NewTopic, Outcome, PartitionChange,
-    PartitionId, PartitionState, Registration, Rejection,
+    AlteredPartition, Assignment, Command, Endpoint, Image, Memory, NewTopic, Outcome,
+    PartitionChange, PartitionId, PartitionState, Registration, Rejection,
 };
 use engine::replica::Options;
 use wire::{Str, Uuid};
@@ -97,7 +97,10 @@ impl Controller {
         };
         match self.apply(&Command::RegisterWithMemory {
             registration,
-            memory: Uuid::from(u128::from(memory)),
+            memory: Memory {
+                id: Uuid::from(u128::from(memory)),
+                same_disks: true,
+            },
         }) {
             Ok(Outcome::Registered { epoch, .. }) => epoch,
             other => panic!("a registration is always accepted, not {other:?}"),

@@ -6,12 +6,15 @@
 //! the present one, the memory is that of the process before; else it gets a new name. The broker registers with the
 //! name, and the controller compares (KIP-966).
 //!
-//! A directory that is empty, or was put in another's place, has no file or another one. After a failed fsync nobody knows
-//! what the page cache holds and what the disk (fsyncgate), so the files go.
+//! A directory that is empty, or was put in another's place, has no file or another one; one that is not configured any
+//! more is missing in the number that each file has. Then the disks are not those of the process before, and what was
+//! flushed to them may be gone too. After a failed fsync nobody knows what the page cache holds and what the disk
+//! (fsyncgate), so the files say no boot.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use engine::metadata::Memory;
 use storage::{Disk, disk};
 use tracing::{info, warn};
 use wire::Uuid;
@@ -19,19 +22,23 @@ use wire::Uuid;
 use crate::env::{Env, Pool};
 
 const FILE: &str = ".memory";
+/// In the place of a boot's id: nothing in memory is to be relied upon.
+const FORGOTTEN: &str = "forgotten";
 
 /// What a file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Named {
     boot: String,
     memory: Uuid,
+    /// How many directories the broker has.
+    directories: usize,
 }
 
 impl Named {
     fn encode(&self) -> String {
         format!(
-            "version=1\nboot.id={}\nmemory.id={}\n",
-            self.boot, self.memory
+            "version=1\nboot.id={}\nmemory.id={}\ndirectories={}\n",
+            self.boot, self.memory, self.directories
         )
     }
 
@@ -46,16 +53,17 @@ impl Named {
                 .filter(|version| version == "1")
                 .and_then(|_| value("boot.id"))?,
             memory: value("memory.id")?.parse().ok()?,
+            directories: value("directories")?.parse().ok()?,
         })
     }
 }
 
-/// The name of the memory that this process writes into; none if it cannot be told.
+/// The memory that this process writes into; none if it cannot be told.
 pub(super) async fn named(
     env: &Env,
     disk: &Arc<dyn Disk>,
     directories: Vec<PathBuf>,
-) -> Option<Uuid> {
+) -> Option<Memory> {
     let Some(boot) = env.boot_id() else {
         info!("the system tells no id of its boot: only a clean stop is known to lose nothing");
         return None;
@@ -63,6 +71,7 @@ pub(super) async fn named(
     let fresh = Named {
         boot,
         memory: env.random_uuid(),
+        directories: directories.len(),
     };
     let disk = disk.clone();
     env.blocking(Pool::Read, move || {
@@ -71,13 +80,22 @@ pub(super) async fn named(
     .await
 }
 
-fn find_or_name(disk: &dyn Disk, directories: &[PathBuf], fresh: Named) -> Option<Uuid> {
-    let mut found = directories.iter().map(|directory| read(disk, directory));
-    let first = found.next().flatten();
-    if let Some(known) = first.filter(|known| known.boot == fresh.boot)
-        && found.all(|other| other.as_ref() == Some(&known))
+fn find_or_name(disk: &dyn Disk, directories: &[PathBuf], fresh: Named) -> Option<Memory> {
+    let found: Vec<_> = directories.iter().map(|d| read(disk, d)).collect();
+    // Which boot it was may differ where the writing of the files was interrupted.
+    let is_of = |known: &Named, other: &Option<Named>| {
+        other
+            .as_ref()
+            .is_some_and(|o| o.memory == known.memory && o.directories == directories.len())
+    };
+    let first = found.first().cloned().flatten();
+    let known = first.filter(|known| found.iter().all(|other| is_of(known, other)));
+    let same_disks = known.is_some();
+    if let Some(known) = known
+        && found.iter().flatten().all(|each| each.boot == fresh.boot)
     {
-        return Some(known.memory);
+        let id = known.memory;
+        return Some(Memory { id, same_disks });
     }
     for directory in directories {
         let path = directory.join(FILE);
@@ -86,7 +104,8 @@ fn find_or_name(disk: &dyn Disk, directories: &[PathBuf], fresh: Named) -> Optio
             return None;
         }
     }
-    Some(fresh.memory)
+    let id = fresh.memory;
+    Some(Memory { id, same_disks })
 }
 
 fn read(disk: &dyn Disk, directory: &Path) -> Option<Named> {
@@ -96,11 +115,19 @@ fn read(disk: &dyn Disk, directory: &Path) -> Option<Named> {
     Named::decode(std::str::from_utf8(&bytes).ok()?)
 }
 
-/// The memory is not to be relied upon: the next process gives it another name. One file that goes is enough.
+/// The memory is not to be relied upon: the next process gives it another name. One file that says so is enough.
 pub(super) fn forget(disk: &dyn Disk, directories: &[PathBuf]) {
     for directory in directories {
         let path = directory.join(FILE);
-        if let Err(error) = disk::remove_if_there(disk, &path) {
+        let Some(known) = read(disk, directory) else {
+            continue;
+        };
+        let boot = FORGOTTEN.into();
+        let forgotten = Named { boot, ..known }.encode();
+        // A disk that takes nothing any more may still let a file go.
+        let done = disk::write_atomic(disk, &path, forgotten.as_bytes())
+            .or_else(|_| disk::remove_if_there(disk, &path));
+        if let Err(error) = done {
             warn!(path = %path.display(), %error, "cannot remove the name of the memory");
         }
     }
@@ -112,7 +139,8 @@ mod tests {
 
     use super::*;
 
-    fn name(disk: &MemoryDisk, directories: &[&str], boot: &str, fresh: u128) -> Option<Uuid> {
+    /// What is told where this many directories are configured, on this boot.
+    fn named(disk: &MemoryDisk, directories: &[&str], boot: &str, fresh: u128) -> (u128, bool) {
         let directories: Vec<PathBuf> = directories.iter().map(PathBuf::from).collect();
         for directory in &directories {
             disk.create_dir_all(directory).expect("made");
@@ -120,42 +148,47 @@ mod tests {
         let fresh = Named {
             boot: boot.into(),
             memory: Uuid::from(fresh),
+            directories: directories.len(),
         };
-        find_or_name(disk, &directories, fresh)
-    }
-
-    fn id(of: u128) -> Option<Uuid> {
-        Some(Uuid::from(of))
+        let memory = find_or_name(disk, &directories, fresh).expect("a name");
+        (u128::from_be_bytes(memory.id.0), memory.same_disks)
     }
 
     #[test]
     fn the_memory_keeps_its_name_until_the_machine_boots_again() {
         let disk = MemoryDisk::new();
-        assert_eq!(name(&disk, &["/a", "/b"], "one", 1), id(1));
-        assert_eq!(name(&disk, &["/a", "/b"], "one", 2), id(1));
-        assert_eq!(name(&disk, &["/a", "/b"], "two", 3), id(3));
-        assert_eq!(name(&disk, &["/a", "/b"], "two", 4), id(3));
-        assert_eq!(name(&disk, &["/a", "/b"], "one", 5), id(5));
+        assert_eq!(named(&disk, &["/a", "/b"], "one", 1), (1, false));
+        assert_eq!(named(&disk, &["/a", "/b"], "one", 2), (1, true));
+        assert_eq!(named(&disk, &["/a", "/b"], "two", 3), (3, true));
+        assert_eq!(named(&disk, &["/a", "/b"], "two", 4), (3, true));
+        assert_eq!(named(&disk, &["/a", "/b"], "one", 5), (5, true));
     }
 
     #[test]
     fn a_directory_that_is_another_or_empty_gives_it_a_new_name() {
         let disk = MemoryDisk::new();
-        name(&disk, &["/a", "/b"], "one", 1);
-        assert_eq!(name(&disk, &["/a", "/b", "/c"], "one", 2), id(2));
-        name(&disk, &["/d"], "one", 3);
-        assert_eq!(name(&disk, &["/a", "/d"], "one", 4), id(4));
-        assert_eq!(name(&disk, &["/a", "/d"], "one", 5), id(4));
+        named(&disk, &["/a", "/b"], "one", 1);
+        assert_eq!(named(&disk, &["/a", "/b", "/c"], "one", 2), (2, false));
+        named(&disk, &["/d"], "one", 3);
+        assert_eq!(named(&disk, &["/a", "/d"], "one", 4), (4, false));
+        assert_eq!(named(&disk, &["/a", "/d"], "one", 5), (4, true));
+    }
+
+    #[test]
+    fn a_directory_that_is_not_configured_any_more_takes_what_was_in_it_along() {
+        let disk = MemoryDisk::new();
+        named(&disk, &["/a", "/b"], "one", 1);
+        assert_eq!(named(&disk, &["/a"], "one", 2), (2, false));
     }
 
     #[test]
     fn a_memory_that_was_forgotten_or_whose_file_is_damaged_gets_a_new_name() {
         let disk = MemoryDisk::new();
-        name(&disk, &["/a"], "one", 1);
+        named(&disk, &["/a"], "one", 1);
         forget(&disk, &["/a".into()]);
-        assert_eq!(name(&disk, &["/a"], "one", 2), id(2));
+        assert_eq!(named(&disk, &["/a"], "one", 2), (2, true));
         let damaged = "version=2\nboot.id=one\nmemory.id=x\n";
         disk::write_atomic(&disk, Path::new("/a/.memory"), damaged.as_bytes()).expect("written");
-        assert_eq!(name(&disk, &["/a"], "one", 3), id(3));
+        assert_eq!(named(&disk, &["/a"], "one", 3), (3, false));
     }
 }

@@ -22,6 +22,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine::ids::BrokerEpoch;
+use engine::metadata::Memory;
 use futures::future::join_all;
 use parking_lot::Mutex;
 use storage::checkpoint::MetaProperties;
@@ -29,7 +30,7 @@ use storage::{CacheBudget, Disk, Log};
 use telemetry::metrics::Histogram;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use wire::{Str, Uuid};
+use wire::Str;
 
 use crate::config::Config;
 use crate::env::{Env, Pool};
@@ -71,7 +72,7 @@ pub struct Logs {
     directories: Vec<Arc<Directory>>,
     state: Mutex<State>,
     /// The name of the memory that is written into before it is flushed.
-    memory: Option<Uuid>,
+    memory: Option<Memory>,
     /// Woken when a directory goes out of service.
     failed: Notify,
     /// Taken alone by who takes an unclaimed log away, and together by all who open logs: replicas come back.
@@ -149,7 +150,7 @@ impl Logs {
     }
 
     /// Names the memory in which this machine keeps what is written and not flushed: see [`memory`].
-    pub fn memory(&self) -> Option<Uuid> {
+    pub fn memory(&self) -> Option<Memory> {
         self.memory
     }
 

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId};
-use engine::metadata::{BrokerState, Command, Outcome, Registration, Rejection};
+use engine::metadata::{BrokerState, Command, Memory, Outcome, Registration, Rejection};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
-use wire::Uuid;
 
 use super::message::{Answer, Heartbeat, Refusal, Reply};
 use super::node::{Node, broker_id, node_id};
@@ -276,7 +275,7 @@ impl Node {
     pub async fn register(
         self: &Arc<Self>,
         registration: Registration,
-        memory: Option<Uuid>,
+        memory: Option<Memory>,
     ) -> Answer {
         let (id, incarnation) = (registration.broker, registration.incarnation);
         if self.active_term().is_none() {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId};
-use engine::metadata::{Endpoint, Registration, Rejection};
+use engine::metadata::{Endpoint, Memory, Registration, Rejection};
 use tokio::time::{sleep, timeout};
 use wire::{Str, Uuid};
 
@@ -26,7 +26,7 @@ pub struct Joining {
     /// The broker epoch in the clean-shutdown mark of every log directory; none if one has no mark.
     pub clean_epoch: Option<BrokerEpoch>,
     /// Names the memory in which the machine keeps what is written and not yet flushed; none if it is not known.
-    pub memory: Option<Uuid>,
+    pub memory: Option<Memory>,
     /// Asked at each heartbeat.
     pub stall: StallProbe,
 }
@@ -53,9 +53,10 @@ impl Node {
     ) -> Result<BrokerEpoch, Error> {
         let registration = self.registration(joining, incarnation);
         let request = match joining.memory {
-            Some(Uuid(memory)) => Request::RegisterWithMemory {
+            Some(Memory { id, same_disks }) => Request::RegisterWithMemory {
                 registration,
-                memory,
+                memory: id.0,
+                same_disks,
             },
             None => Request::Register(registration),
         };

@@ -42,6 +42,8 @@ pub enum Request {
     RegisterWithMemory {
         registration: Registration,
         memory: [u8; 16],
+        /// Its log directories are those that it had before.
+        same_disks: bool,
     },
 }
 

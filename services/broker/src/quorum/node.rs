@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::ids::BrokerId;
-use engine::metadata::{Command, Image, Outcome, Proposal, Rejection};
+use engine::metadata::{Command, Image, Memory, Outcome, Proposal, Rejection};
 use openraft::ServerState;
 use openraft::error::{ClientWriteError, RaftError};
 use parking_lot::Mutex;
@@ -196,7 +196,12 @@ impl Node {
             Request::RegisterWithMemory {
                 registration,
                 memory,
-            } => self.register(registration, Some(Uuid(memory))).await,
+                same_disks,
+            } => {
+                let id = Uuid(memory);
+                let memory = Memory { id, same_disks };
+                self.register(registration, Some(memory)).await
+            }
             Request::Heartbeat(heartbeat) => self.heartbeat(heartbeat, connection).await,
             Request::Rejoin { node, member } => self.rejoin(node, member).await,
             Request::RunForOffice { term } => self.run_for_office(term),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::metadata::{Image, Snapshot as StoredImage};
+use engine::metadata::{Image, Memory, Snapshot as StoredImage};
 use openraft::raft::InstallSnapshotRequest;
 use openraft::storage::RaftStateMachine;
 use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader};
@@ -78,9 +78,13 @@ pub fn applied(image: &Image, bytes: &[u8]) -> Option<Image> {
             Request::RegisterWithMemory {
                 registration,
                 memory,
+                same_disks,
             } => engine::metadata::Command::RegisterWithMemory {
                 registration,
-                memory: Uuid(memory),
+                memory: Memory {
+                    id: Uuid(memory),
+                    same_disks,
+                },
             }
             .into(),
             _ => return None,

@@ -88,7 +88,10 @@ fn a_process_that_stopped_cleanly_is_eligible_whatever_became_of_the_memory() {
     let registration = cluster.registration(1, Some(epoch));
     let (_, clean) = cluster.registered(Command::RegisterWithMemory {
         registration,
-        memory: Uuid::from(ANOTHER),
+        memory: Memory {
+            id: Uuid::from(ANOTHER),
+            same_disks: true,
+        },
     });
     assert!(clean);
     cluster.unfence(1);
@@ -227,6 +230,15 @@ fn what_was_flushed_before_it_counted_is_not_lost_with_the_memory() {
     cluster.unfence(1);
     cluster.unfence(2);
     assert_eq!(leader(&cluster, p), Some(1));
+    // An empty disk has none of it, whoever is the first to be back.
+    all_lose_power(&mut cluster);
+    cluster.register_on(1, ANOTHER, false);
+    cluster.unfence(1);
+    assert_eq!(seen(&cluster, p), (vec![], vec![2], vec![1]));
+    assert_eq!(leader(&cluster, p), None);
+    cluster.unfence(2);
+    assert_eq!(leader(&cluster, p), Some(2));
+    cluster.ask_isr(p, &[1, 2]).expect("1 has caught up");
     // A topic that has the setting later has records from before it.
     cluster.set_config("t", "flush.messages", "2");
     cluster.set_config("t", "flush.messages", "1");

@@ -2,8 +2,8 @@
 
 use engine::ids::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch};
 use engine::metadata::{
-    Assignment, Command, ConfigChange, ConfigEdit, Endpoint, IsrMember, NewPartitions, NewTopic,
-    PartitionChange, PartitionId, Reassignment, Registration, Resource, TopicId,
+    Assignment, Command, ConfigChange, ConfigEdit, Endpoint, IsrMember, Memory, NewPartitions,
+    NewTopic, PartitionChange, PartitionId, Reassignment, Registration, Resource, TopicId,
 };
 use wire::Uuid;
 
@@ -118,7 +118,10 @@ pub fn all() -> Vec<Command> {
         Command::SetMinInsyncDefault { replicas: 300 },
         Command::RegisterWithMemory {
             registration: registration(),
-            memory: Uuid([6; 16]),
+            memory: Memory {
+                id: Uuid([6; 16]),
+                same_disks: true,
+            },
         },
     ]
 }

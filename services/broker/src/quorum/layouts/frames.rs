@@ -93,6 +93,7 @@ pub fn requests() -> Vec<Request> {
         Request::RegisterWithMemory {
             registration: registration(),
             memory: [6; 16],
+            same_disks: true,
         },
     ]
 }

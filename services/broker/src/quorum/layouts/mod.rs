@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::ids::{BrokerEpoch, BrokerId};
 use engine::metadata::{
-    Assignment, Command, Image, NewTopic, Proposal, ProposalId, Registration,
+    Assignment, Command, Image, Memory, NewTopic, Proposal, ProposalId, Registration,
     Snapshot as StoredImage,
 };
 use openraft::{CommittedLeaderId, EntryPayload, Membership};
@@ -153,7 +153,10 @@ fn eligible() -> Image {
             incarnation: Uuid([5; 16]),
             ..commands::registration()
         },
-        memory: Uuid([memory; 16]),
+        memory: Memory {
+            id: Uuid([memory; 16]),
+            same_disks: true,
+        },
     };
     let on_two = |name: &'static str, id: u8, configs| NewTopic {
         name: name.into(),
