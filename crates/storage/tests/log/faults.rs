@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use storage::memory::{Fault, MemoryDisk, Operation};
-use storage::{Disk, Error};
+use storage::{Disk, Error, ReadPlan};
 
 use crate::house::{DIR, batch, flush, open, read_all, stored, unclean};
 
@@ -25,6 +25,38 @@ fn a_full_disk_refuses_and_then_appends_work_again() {
     disk.set_capacity_bytes(None);
     log.append(&many, 0).unwrap();
     assert_eq!(stored(&read_all(&log))[1..], stored(&many)[..]);
+}
+
+#[test]
+fn a_read_that_fails_or_gives_flipped_bits_is_given_to_nobody_and_the_next_one_is_right() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    let written: Vec<_> = (0..3).map(|i| batch(i * 3, 3, 0)).collect();
+    log.append(&written, 0).unwrap();
+    flush(&mut log);
+    for operation in [Operation::Read, Operation::Flip] {
+        let mut refused = 0;
+        // A lookup reads headers before the batch itself.
+        for after in 0..4 {
+            disk.inject(Fault {
+                suffix: ".log".into(),
+                after,
+                ..Fault::once(operation, DIR)
+            });
+            let read = log.read(0, i64::MAX, 1, true).and_then(ReadPlan::run);
+            match read.map(|records| records.to_bytes()) {
+                Ok(bytes) => assert_eq!(bytes, stored(&written)[0], "{operation:?} {after}"),
+                Err(_) => refused += 1,
+            }
+            disk.heal();
+            assert_eq!(
+                stored(&read_all(&log)),
+                stored(&written),
+                "{operation:?} {after}"
+            );
+        }
+        assert!(refused > 0, "no {operation:?} was felt");
+    }
 }
 
 #[test]

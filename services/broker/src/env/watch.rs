@@ -20,7 +20,7 @@ pub struct Sender<T> {
 }
 
 /// Sees the value.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
     seen: u64,
@@ -30,6 +30,8 @@ pub struct Receiver<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     changed: Notify,
+    /// Nobody sees the value any more.
+    unseen: Notify,
 }
 
 #[derive(Debug)]
@@ -37,6 +39,7 @@ struct State<T> {
     value: T,
     version: u64,
     closed: bool,
+    receivers: usize,
 }
 
 impl<T: Clone> Sender<T> {
@@ -46,11 +49,13 @@ impl<T: Clone> Sender<T> {
             value,
             version: 0,
             closed: false,
+            receivers: 0,
         };
         Sender {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
                 changed: Notify::new(),
+                unseen: Notify::new(),
             }),
         }
     }
@@ -67,9 +72,24 @@ impl<T: Clone> Sender<T> {
 
     /// One that has seen the present value.
     pub fn subscribe(&self) -> Receiver<T> {
+        let mut state = self.shared.state.lock();
+        state.receivers += 1;
         Receiver {
             shared: self.shared.clone(),
-            seen: self.shared.state.lock().version,
+            seen: state.version,
+        }
+    }
+
+    /// Waits until all who see the value are gone.
+    pub async fn closed(&self) {
+        loop {
+            let unseen = self.shared.unseen.notified();
+            tokio::pin!(unseen);
+            unseen.as_mut().enable();
+            if self.shared.state.lock().receivers == 0 {
+                return;
+            }
+            unseen.await;
         }
     }
 }
@@ -78,6 +98,27 @@ impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.shared.state.lock().closed = true;
         self.shared.changed.notify_waiters();
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Receiver<T> {
+        self.shared.state.lock().receivers += 1;
+        Receiver {
+            shared: self.shared.clone(),
+            seen: self.seen,
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.receivers -= 1;
+        if state.receivers == 0 {
+            drop(state);
+            self.shared.unseen.notify_waiters();
+        }
     }
 }
 
@@ -151,6 +192,20 @@ mod tests {
         drop(sender);
         assert_eq!(one.changed().now_or_never(), Some(Err(Closed)));
         assert_eq!(other.wait_for(|v| *v == 3).await, Err(Closed));
+    }
+
+    #[tokio::test]
+    async fn the_sender_knows_when_nobody_sees_the_value_any_more() {
+        let sender = Sender::new(1);
+        let one = sender.subscribe();
+        let other = one.clone();
+        let mut closed = std::pin::pin!(sender.closed());
+        assert!(closed.as_mut().now_or_never().is_none());
+        drop(one);
+        assert!(closed.as_mut().now_or_never().is_none());
+        drop(other);
+        assert_eq!(closed.now_or_never(), Some(()));
+        assert_eq!(sender.closed().now_or_never(), Some(()));
     }
 
     #[tokio::test]

@@ -13,7 +13,6 @@ use bytes::{Buf, Bytes};
 use futures::FutureExt;
 use futures::stream::{FuturesOrdered, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::Stop;
@@ -24,7 +23,7 @@ use super::limits::ByteBudget;
 use super::share::{Cut, Held};
 use crate::api::{self, Answer, Dispatched, Peer};
 use crate::config::NetConfig;
-use crate::env::{BoxFuture, Stream};
+use crate::env::{BoxFuture, Stream, watch};
 use crate::metrics::requests::Measure;
 use crate::server::Broker;
 

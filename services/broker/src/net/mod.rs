@@ -12,13 +12,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::api::Peer;
 use crate::config::Endpoint;
-use crate::env::{Env, Listener, Plane};
+use crate::env::{Env, Listener, Plane, watch};
 use crate::server::Broker;
 pub use answers::Answers;
 pub use complaints::{Complaints, PERIOD as COMPLAINTS_PERIOD};
@@ -85,7 +84,8 @@ pub enum Stop {
 impl Net {
     /// Starts to accept on every bound listener.
     pub fn start(broker: &Arc<Broker>, bound: Vec<Bound>) -> Net {
-        let (stop, stopping) = watch::channel(Stop::No);
+        let stop = watch::Sender::new(Stop::No);
+        let stopping = stop.subscribe();
         let connections = Arc::new(Connections::default());
         let shared = Shared {
             broker: broker.clone(),
@@ -109,11 +109,17 @@ impl Net {
         for task in &self.accepting {
             task.abort();
         }
-        // Fails only where no connection is left to be told.
-        let _ = self.stop.send(Stop::AfterAnswers);
+        self.tell(Stop::AfterAnswers);
         let _ = timeout(grace, self.stop.closed()).await;
-        let _ = self.stop.send(Stop::AtOnce);
+        self.tell(Stop::AtOnce);
         let _ = timeout(CUT, self.stop.closed()).await;
+    }
+
+    fn tell(&self, connections: Stop) {
+        self.stop.send_if_modified(|told| {
+            *told = connections;
+            true
+        });
     }
 }
 

@@ -309,6 +309,10 @@ impl RaftStateMachine<Types> for Machine {
         let image = decode_image(&bytes)
             .map_err(|e| StorageIOError::read_snapshot(None, AnyError::new(&e)))?;
         save(&self.env, &self.path, &self.saved, meta.clone(), bytes).await?;
+        tracing::info!(
+            index = meta.last_log_id.map(|id| id.index),
+            "took over a snapshot of the metadata"
+        );
         self.take_over(meta, image);
         Ok(())
     }

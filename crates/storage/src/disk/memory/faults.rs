@@ -6,17 +6,20 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Read,
+    /// A read that works, and gives something else than what is there: here and there a bit is flipped.
+    Flip,
     /// Appends and truncations. A failed append leaves a part of its bytes.
     Write,
     /// Of files and of directories.
     Sync,
 }
 
-/// Fails an operation on every path that contains `path`.
+/// Fails an operation on every path that contains `path` and ends in `suffix`.
 #[derive(Clone, Debug)]
 pub struct Fault {
     pub operation: Operation,
     pub path: String,
+    pub suffix: String,
     /// How many matching operations pass before.
     pub after: u32,
     /// How many fail then; `u32::MAX` for all of them.
@@ -30,6 +33,7 @@ impl Fault {
         Fault {
             operation,
             path: path.to_string(),
+            suffix: String::new(),
             after: 0,
             times: u32::MAX,
             kind: io::ErrorKind::Other,
@@ -71,7 +75,10 @@ impl Faults {
 
     pub fn check(&mut self, operation: Operation, path: &Path) -> io::Result<()> {
         let text = path.to_string_lossy();
-        let matching = |rule: &&mut Fault| rule.operation == operation && text.contains(&rule.path);
+        let matching = |rule: &&mut Fault| {
+            let named = text.contains(&rule.path) && text.ends_with(&rule.suffix);
+            named && rule.operation == operation
+        };
         for rule in self.rules.iter_mut().filter(matching) {
             if rule.after > 0 {
                 rule.after -= 1;
