@@ -1,9 +1,9 @@
 //! What a check found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::history::{Event, Place};
+use crate::history::{Event, Place, What};
 
 /// The kinds of anomalies, each defined where it is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +73,22 @@ impl Report {
             *kinds.entry(anomaly.kind).or_default() += 1;
         }
         kinds
+    }
+
+    /// The first anomalies, and in the order of time all that shows them and all that was noted.
+    pub fn in_order(&self, events: &[Event], most: usize) -> String {
+        let told = || self.anomalies.iter().take(most);
+        let mut text: String = told().map(|anomaly| format!("{anomaly}\n")).collect();
+        if self.anomalies.len() > most {
+            text.push_str(&format!("and {} more\n", self.anomalies.len() - most));
+        }
+        let shown: BTreeSet<usize> = told().flat_map(|a| a.events.iter().copied()).collect();
+        for (number, event) in events.iter().enumerate() {
+            if shown.contains(&number) || matches!(event.what, What::Note { .. }) {
+                text.push_str(&format!("    {}\n", shortened(&event.to_string())));
+            }
+        }
+        text
     }
 
     /// The first anomalies with the events that show them.

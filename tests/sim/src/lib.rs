@@ -13,6 +13,7 @@ pub mod batch;
 pub mod clients;
 pub mod faults;
 pub mod life;
+pub mod marks;
 mod memory;
 pub mod operations;
 mod plan;

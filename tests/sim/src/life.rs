@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
-use crate::faults::Kind;
+use crate::faults::{Kind, Rolling};
 use crate::memory::Losses;
-use crate::operations::{audit, consume, elect, groups, produce, reassign};
+use crate::operations::{audit, consume, groups, pipeline, produce};
 use crate::plan::HARM_MS;
 use crate::world::noticed;
 use crate::{Cluster, Harm, Plan, Scene, Settings, Stage, Trace};
@@ -50,16 +50,18 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
         brokers: plan.brokers,
         properties: plan.properties.clone(),
     });
-    let scene = Scene::new(cluster.brokers(), plan.topics.clone(), plan.groups.clone());
+    let scene = Scene::new(plan);
     let ends = Ends::default();
     people(plan, &mut cluster, &scene, &ends);
-    let (ran, panics) =
-        noticed(|| catch_unwind(AssertUnwindSafe(|| run(plan, &mut cluster, &scene, trace))));
+    let (ran, panics) = noticed(|| {
+        catch_unwind(AssertUnwindSafe(|| {
+            run(plan, &mut cluster, &scene, &ends, trace)
+        }))
+    });
     let failed = |why: String| {
         Failure(format!(
-            "seed {}: {why}\nharms: {:?}\n{}",
+            "seed {}: {why}\n{plan}\n{}",
             plan.seed,
-            plan.harms,
             trace.tail(TAIL)
         ))
     };
@@ -68,14 +70,14 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
     }
     ran.unwrap_or_else(|_| Err("a panic without a word".into()))
         .map_err(failed)?;
-    if let Some(why) = ends.lock().first() {
-        return Err(failed(why.clone()));
-    }
     let events = scene.recorder().events();
     let report = checker::check(&events);
     match report.anomalies.is_empty() {
         true => Ok(report.counts),
-        false => Err(failed(format!("{report}\n{}", report.story(&events, TOLD)))),
+        false => Err(failed(format!(
+            "{report}\n{}",
+            report.in_order(&events, TOLD)
+        ))),
     }
 }
 
@@ -84,7 +86,7 @@ fn people(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, ends: &Ends) {
     let mut seeds = StdRng::seed_from_u64(plan.seed ^ 0x7065_6f70_6c65);
     let mut dice = || StdRng::seed_from_u64(seeds.next_u64());
     let producers = plan.producers + plan.careless;
-    scene.busy.store(u64::from(producers), Ordering::Relaxed);
+    scene.begin_work(producers + plan.pipelined);
     start(cluster, ends, "auditor", audit::run(scene.clone()));
     for number in 1..=producers {
         let (of, dice) = (scene.clone(), dice());
@@ -92,6 +94,14 @@ fn people(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, ends: &Ends) {
         start(cluster, ends, &format!("producer-{number}"), async move {
             begun(&of).await;
             let producer = produce::Producer::new(&of, number, idempotent, dice).await?;
+            producer.run().await
+        });
+    }
+    for number in producers + 1..=producers + plan.pipelined {
+        let (of, dice) = (scene.clone(), dice());
+        start(cluster, ends, &format!("producer-{number}"), async move {
+            begun(&of).await;
+            let producer = pipeline::Pipeline::new(&of, number, dice).await?;
             producer.run().await
         });
     }
@@ -113,19 +123,18 @@ fn people(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, ends: &Ends) {
             });
         }
     }
-    if plan.moves {
+    for kind in plan.operations.iter().copied() {
         let (of, dice) = (scene.clone(), dice());
-        start(cluster, ends, "mover", async move {
-            begun(&of).await;
-            reassign::run(of, dice).await
-        });
-    }
-    if plan.elections {
-        let (of, dice) = (scene.clone(), dice());
-        start(cluster, ends, "elector", async move {
-            begun(&of).await;
-            elect::run(of, dice).await
-        });
+        scene.begin_work(u32::from(kind.has_work_to_end()));
+        start(
+            cluster,
+            ends,
+            &format!("{kind:?}").to_lowercase(),
+            async move {
+                begun(&of).await;
+                kind.run(of, dice).await
+            },
+        );
     }
 }
 
@@ -151,11 +160,21 @@ fn start(
     });
 }
 
-/// Time passes until all clients have ended.
-fn run(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, trace: &Trace) -> Result<(), String> {
+/// Time passes until all clients have ended, or the first of them badly.
+fn run(
+    plan: &Plan,
+    cluster: &mut Cluster<'_>,
+    scene: &Scene,
+    ends: &Ends,
+    trace: &Trace,
+) -> Result<(), String> {
     let mut harms = Harms::new(plan, scene, trace);
     loop {
         STEPS.fetch_add(1, Ordering::Relaxed);
+        // The others would wait for who has failed, and the life would be told to have been too long.
+        if let Some(why) = ends.lock().first() {
+            return Err(why.clone());
+        }
         match cluster.sim.step() {
             Ok(false) => {}
             Ok(true) => return Ok(()),
@@ -177,6 +196,7 @@ struct Harms<'a> {
     next: usize,
     active: Vec<&'a Harm>,
     losses: Losses,
+    rolling: Rolling,
 }
 
 impl<'a> Harms<'a> {
@@ -190,6 +210,7 @@ impl<'a> Harms<'a> {
             next: 0,
             active: Vec::new(),
             losses: Losses::default(),
+            rolling: Rolling::default(),
         }
     }
 
@@ -214,6 +235,9 @@ impl<'a> Harms<'a> {
                 self.note(format!("{:?} of broker {}", harm.kind, harm.victim));
                 self.active.push(harm);
             }
+        }
+        if self.plan.rolling {
+            self.rolling.pass(cluster, self.scene, now);
         }
         if at_ms >= HARM_MS {
             self.heal(cluster);

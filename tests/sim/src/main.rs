@@ -13,6 +13,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use sim::batch::{News, Outcome, Progress, Results, Workers, lived, serve};
+use sim::marks::{ENOUGH, Visits};
 use sim::{Plan, seed_or};
 
 /// A life that takes so long is named: nothing else tells of one that does not end.
@@ -104,20 +105,31 @@ fn many(first: u64, seeds: u64) -> io::Result<ExitCode> {
     Ok(verdict(results.among(all)))
 }
 
-/// The closing lines. A batch in which nothing was done has not passed.
+/// The closing lines. A batch in which nothing was done has not passed, nor has a long one that was never in a state
+/// that lives are to reach.
 fn verdict<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> ExitCode {
     let (mut passed, mut failed, mut acked, mut read) = (0, 0, 0, 0);
+    let mut visits = Visits::default();
     for outcome in outcomes {
         match outcome.failure {
             None => passed += 1,
             Some(_) => failed += 1,
         }
+        visits.add(&outcome.visits);
         acked += outcome.acked;
         read += outcome.read;
     }
+    let missing = visits.missing();
+    let covered = passed + failed < ENOUGH || missing.is_empty();
+    if passed + failed > 1 {
+        print!("states that were visited\n{}", visits.table());
+    }
+    if !covered {
+        println!("never visited: {}", missing.join(", "));
+    }
     println!("acknowledged {acked}, read {read}");
     println!("sim: {passed} passed, {failed} failed");
-    match failed == 0 && acked > 0 && read > 0 {
+    match failed == 0 && covered && acked > 0 && read > 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }

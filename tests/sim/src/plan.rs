@@ -1,13 +1,19 @@
 //! What a life is made of, drawn from its seed. A plan is data, so that one that fails can be made smaller.
 
+use std::fmt;
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::faults::Kind;
+use crate::operations;
 
 /// How long things go wrong, in milliseconds.
 pub const HARM_MS: u64 = 12_000;
+
+/// Topics are not given more partitions than this.
+pub const MOST_PARTITIONS: i32 = 5;
 
 /// A topic of the workload.
 #[derive(Clone, Debug)]
@@ -16,6 +22,16 @@ pub struct Topic {
     pub partitions: i32,
     pub replicas: i16,
     pub configs: Vec<(String, String)>,
+    /// Retention takes what is older.
+    pub keeps_ms: Option<u64>,
+}
+
+impl Topic {
+    /// What it was begun with.
+    pub fn config(&self, name: &str) -> Option<&str> {
+        let found = self.configs.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 /// A consumer group of the workload: it reads every topic.
@@ -55,12 +71,45 @@ pub struct Plan {
     pub producers: u32,
     /// Producers with acks=1, which give a record up when it is refused.
     pub careless: u32,
+    /// Idempotent producers with several batches under way.
+    pub pipelined: u32,
     pub consumers: u32,
     pub groups: Vec<Group>,
-    /// Whether replicas are moved and leaders elected on purpose.
-    pub moves: bool,
-    pub elections: bool,
+    pub operations: Vec<operations::Kind>,
+    /// Whether the brokers are restarted in order, one after the other.
+    pub rolling: bool,
     pub harms: Vec<Harm>,
+}
+
+impl fmt::Display for Plan {
+    /// In a few lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} brokers {:?}, {} producers, {} careless, {} pipelined, {} consumers, operations {:?}{}",
+            self.brokers,
+            self.properties,
+            self.producers,
+            self.careless,
+            self.pipelined,
+            self.consumers,
+            self.operations,
+            if self.rolling {
+                ", restarted in turn"
+            } else {
+                ""
+            }
+        )?;
+        for topic in &self.topics {
+            writeln!(f, "{topic:?}")?;
+        }
+        for group in &self.groups {
+            writeln!(f, "{group:?}")?;
+        }
+        self.harms
+            .iter()
+            .try_for_each(|harm| writeln!(f, "{harm:?}"))
+    }
 }
 
 impl Plan {
@@ -92,18 +141,58 @@ impl Plan {
         Plan {
             seed,
             brokers,
-            properties: Vec::new(),
+            properties: properties(&mut dice),
             topics,
             producers: dice.random_range(1..=3),
             careless: dice.random_range(0..=1),
+            pipelined: dice.random_range(0..=1),
             consumers: dice.random_range(1..=2),
             groups: (0..dice.random_range(0..=2))
                 .map(|n| group(n, &mut dice))
                 .collect(),
-            moves: dice.random_bool(0.3),
-            elections: dice.random_bool(0.3),
+            operations: operations::Kind::ALL
+                .into_iter()
+                .filter(|_| dice.random_bool(0.25))
+                .collect(),
+            rolling: dice.random_bool(0.15),
             harms,
         }
+    }
+
+    /// The same life with a part left out, the `at`-th of all that can be; none beyond the last.
+    pub fn without(&self, at: usize) -> Option<Plan> {
+        let mut plan = self.clone();
+        let mut at = at;
+        // Whether the part was among the first so many.
+        let mut is_of = |parts: usize| {
+            let found = (at < parts).then_some(at);
+            at = at.wrapping_sub(parts);
+            found
+        };
+        if let Some(one) = is_of(plan.harms.len()) {
+            plan.harms.remove(one);
+        } else if let Some(one) = is_of(plan.operations.len()) {
+            plan.operations.remove(one);
+        } else if let Some(one) = is_of(plan.groups.len()) {
+            plan.groups.remove(one);
+        } else if is_of(usize::from(plan.rolling)).is_some() {
+            plan.rolling = false;
+        } else if is_of(plan.pipelined as usize).is_some() {
+            plan.pipelined -= 1;
+        } else if is_of(plan.careless as usize).is_some() {
+            plan.careless -= 1;
+        } else if is_of(plan.consumers as usize).is_some() {
+            plan.consumers -= 1;
+        } else if is_of(plan.producers as usize - 1).is_some() {
+            plan.producers -= 1;
+        } else if let Some(one) = is_of(plan.topics.len() - 1) {
+            plan.topics.remove(one + 1);
+        } else if let Some(one) = is_of(plan.properties.len()) {
+            plan.properties.remove(one);
+        } else {
+            return None;
+        }
+        Some(plan)
     }
 
     /// The same life with other harms.
@@ -124,6 +213,19 @@ fn group(number: u32, dice: &mut StdRng) -> Group {
     }
 }
 
+fn properties(dice: &mut StdRng) -> Vec<(String, String)> {
+    let mut properties = Vec::new();
+    let mut maybe = |name: &str, value: &str| {
+        if dice.random_bool(0.3) {
+            properties.push((name.to_string(), value.to_string()));
+        }
+    };
+    // Everything is read from the disk.
+    maybe("record.cache.bytes", "0");
+    maybe("metadata.log.max.record.bytes.between.snapshots", "2000");
+    properties
+}
+
 fn topic(number: i32, dice: &mut StdRng) -> Topic {
     let mut configs = Vec::new();
     let mut maybe = |dice: &mut StdRng, name: &str, value: &str| {
@@ -134,10 +236,19 @@ fn topic(number: i32, dice: &mut StdRng) -> Topic {
     maybe(dice, "index.interval.bytes", "64");
     maybe(dice, "flush.messages", "1");
     maybe(dice, "segment.ms", "2000");
+    let keeps_ms = dice.random_bool(0.2).then(|| dice.random_range(1500..6000));
+    if let Some(keeps_ms) = keeps_ms {
+        configs.push(("retention.ms".into(), keeps_ms.to_string()));
+    }
     Topic {
         name: format!("lives-{number}"),
         partitions: dice.random_range(1..=3),
-        replicas: dice.random_range(2..=3),
+        replicas: if dice.random_bool(0.15) {
+            1
+        } else {
+            dice.random_range(2..=3)
+        },
         configs,
+        keeps_ms,
     }
 }

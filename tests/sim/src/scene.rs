@@ -9,7 +9,8 @@ use checker::history::Place;
 use checker::{Recorder, What};
 use parking_lot::Mutex;
 
-use crate::plan::{Group, Topic};
+use crate::faults::Kind;
+use crate::plan::{Group, Plan, Topic};
 
 /// How far a life is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,21 +36,36 @@ struct Held {
 #[derive(Clone, Default)]
 pub struct Scene {
     stage: Arc<AtomicU8>,
-    /// Producers that have not ended.
-    pub busy: Arc<AtomicU64>,
+    /// When every replica of every topic was last seen in sync, in microseconds.
+    whole_us: Arc<AtomicU64>,
+    /// Clients that have something to end when everything is healed.
+    busy: Arc<AtomicU64>,
+    /// How many partitions each topic has by now, where more were made.
+    grown: Arc<Mutex<BTreeMap<String, i32>>>,
     members: Arc<Mutex<BTreeMap<(String, String), Held>>>,
+    /// What each group's leader has shared out last.
+    shared: Arc<Mutex<BTreeMap<String, Vec<Place>>>>,
     recorder: Recorder,
     pub brokers: Arc<Vec<i32>>,
     pub topics: Arc<Vec<Topic>>,
     pub groups: Arc<Vec<Group>>,
+    pub clocks_jump: bool,
+    /// No machine loses its memory.
+    pub memory_lasts: bool,
 }
 
 impl Scene {
-    pub fn new(brokers: Vec<i32>, topics: Vec<Topic>, groups: Vec<Group>) -> Scene {
+    pub fn new(plan: &Plan) -> Scene {
+        let brokers = 1..=plan.brokers;
         Scene {
-            brokers: Arc::new(brokers),
-            topics: Arc::new(topics),
-            groups: Arc::new(groups),
+            brokers: Arc::new(brokers.collect()),
+            topics: Arc::new(plan.topics.clone()),
+            groups: Arc::new(plan.groups.clone()),
+            clocks_jump: plan.harms.iter().any(|harm| harm.kind == Kind::ClockJump),
+            memory_lasts: !plan
+                .harms
+                .iter()
+                .any(|harm| matches!(harm.kind, Kind::PowerLoss | Kind::FailedSync)),
             ..Scene::default()
         }
     }
@@ -67,13 +83,61 @@ impl Scene {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
+    /// All replicas were in sync now.
+    pub fn saw_whole(&self) {
+        self.whole_us.store(now_us(), Ordering::Relaxed);
+    }
+
+    /// When all replicas were last seen in sync.
+    pub fn whole(&self) -> Duration {
+        Duration::from_micros(self.whole_us.load(Ordering::Relaxed))
+    }
+
+    /// So many more clients are at work that has to end.
+    pub fn begin_work(&self, clients: u32) {
+        self.busy.fetch_add(u64::from(clients), Ordering::Relaxed);
+    }
+
+    /// One of them has ended.
+    pub fn end_work(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many partitions a topic has.
+    pub fn partitions(&self, topic: &str) -> i32 {
+        let begun = self.topics.iter().find(|t| t.name == topic);
+        let begun = begun.map_or(0, |topic| topic.partitions);
+        let grown = self.grown.lock().get(topic).copied();
+        begun.max(grown.unwrap_or(0))
+    }
+
+    /// A topic has so many partitions now.
+    pub fn grow(&self, topic: &str, partitions: i32) {
+        self.grown.lock().insert(topic.to_string(), partitions);
+    }
+
     /// Every partition there is.
     pub fn places(&self) -> Vec<Place> {
         let of_topic = |topic: &Topic| {
             let place = |index| Place::new(&topic.name, index);
-            (0..topic.partitions).map(place).collect::<Vec<_>>()
+            let all = (0..self.partitions(&topic.name)).map(place);
+            all.collect::<Vec<_>>()
         };
         self.topics.iter().flat_map(of_topic).collect()
+    }
+
+    /// The leader of a group shares these partitions out.
+    pub fn share(&self, group: &str, places: Vec<Place>) {
+        self.shared.lock().insert(group.to_string(), places);
+    }
+
+    /// What the group's leader has shared out last; one that returns under its name knows too.
+    pub fn shared(&self, group: &str) -> Vec<Place> {
+        self.shared.lock().get(group).cloned().unwrap_or_default()
     }
 
     /// A member of a group was confirmed, with these partitions.

@@ -76,6 +76,7 @@ impl World {
             partitions: 1,
             replicas: 3,
             configs: vec![("flush.messages".into(), "1".into())],
+            keeps_ms: None,
         };
         topics::create(&ALL, &topic).await?;
         for number in 0..BATCHES {

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sim::batch::{News, Outcome, Results, Workers};
+use sim::marks::Visits;
 use sim::seed_or;
 
 fn outcomes(jobs: usize, seeds: Vec<u64>) -> Vec<Outcome> {
@@ -67,6 +68,7 @@ fn outcome(seed: u64, failure: Option<&str>) -> Outcome {
         seed,
         acked: seed * 2,
         read: seed * 3,
+        visits: Visits::of(["its machine does not answer"]),
         trace: "00ff".into(),
         failure: failure.map(str::to_string),
     }

@@ -4,6 +4,7 @@
 mod outcome;
 mod progress;
 mod results;
+mod shrink;
 mod worker;
 mod workers;
 

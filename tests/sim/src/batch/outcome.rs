@@ -5,7 +5,9 @@ use std::hash::{DefaultHasher, Hasher};
 use checker::Counts;
 use serde::{Deserialize, Serialize};
 
+use super::shrink::shrunk;
 use crate::life::{Failure, live};
+use crate::marks::Visits;
 use crate::{Plan, Trace};
 
 /// One line of a worker's answers, and of a file of results.
@@ -15,6 +17,9 @@ pub struct Outcome {
     /// What the clients of the life did.
     pub acked: u64,
     pub read: u64,
+    /// The states that it was in.
+    #[serde(default)]
+    pub visits: Visits,
     /// A digest of the trace: the same wherever the same program lives the seed.
     pub trace: String,
     /// The story of the failure.
@@ -36,6 +41,7 @@ impl Outcome {
             seed,
             acked,
             read,
+            visits: Visits::of(trace.lines().iter().map(String::as_str)),
             trace: digest(&trace.lines()),
             failure,
         }
@@ -47,6 +53,7 @@ impl Outcome {
             seed,
             acked: 0,
             read: 0,
+            visits: Visits::default(),
             trace: String::new(),
             failure: Some(format!("seed {seed}: {why}\n{}", replay(seed))),
         }
@@ -62,28 +69,12 @@ pub fn lived(plan: &Plan) -> (Result<Counts, Failure>, Trace) {
 
 fn told(plan: &Plan, failure: Failure) -> String {
     let (plan, failure) = shrunk(plan, failure);
-    let (seed, harms) = (plan.seed, plan.harms.len());
-    format!("{failure}\n{harms} harms are enough\n{}", replay(seed))
+    let harms = plan.harms.len();
+    format!("{failure}\n{harms} harms are enough\n{}", replay(plan.seed))
 }
 
 fn replay(seed: u64) -> String {
     format!("replay with: make sim SEED={seed}")
-}
-
-/// Leaves out harms as long as the life still fails.
-fn shrunk(plan: &Plan, failure: Failure) -> (Plan, Failure) {
-    let (mut plan, mut failure) = (plan.clone(), failure);
-    let mut at = 0;
-    while at < plan.harms.len() {
-        let mut fewer = plan.harms.clone();
-        fewer.remove(at);
-        let smaller = plan.with_harms(fewer);
-        match lived(&smaller).0 {
-            Ok(_) => at += 1,
-            Err(still) => (plan, failure) = (smaller, still),
-        }
-    }
-    (plan, failure)
 }
 
 fn digest(lines: &[String]) -> String {

@@ -40,16 +40,43 @@ impl Client {
         request: R,
         version: i16,
     ) -> anyhow::Result<R::Response> {
-        timeout(PATIENCE, self.exchange(request, version))
+        let exchange = async {
+            let correlation_id = self.send(request, version).await?;
+            self.receive::<R>(correlation_id, version).await
+        };
+        timeout(PATIENCE, exchange)
             .await
             .context("no answer in time")?
     }
 
-    async fn exchange<R: Request>(
+    /// Sends requests one behind the other and waits for their answers, which come in the same order. After one that
+    /// does not come there is no further one.
+    pub async fn burst<R: Request>(
         &mut self,
-        request: R,
+        requests: Vec<R>,
         version: i16,
-    ) -> anyhow::Result<R::Response> {
+    ) -> Vec<anyhow::Result<R::Response>> {
+        let mut answers = Vec::new();
+        let mut correlations = Vec::new();
+        for request in requests {
+            match timeout(PATIENCE, self.send(request, version)).await {
+                Ok(Ok(correlation_id)) => correlations.push(correlation_id),
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        for correlation_id in correlations {
+            let answer = timeout(PATIENCE, self.receive::<R>(correlation_id, version)).await;
+            let answer = answer.context("no answer in time").flatten();
+            let is_last = answer.is_err();
+            answers.push(answer);
+            if is_last {
+                break;
+            }
+        }
+        answers
+    }
+
+    async fn send<R: Request>(&mut self, request: R, version: i16) -> anyhow::Result<i32> {
         self.correlation_id += 1;
         let flexible = R::FLEXIBLE_FROM.is_some_and(|from| version >= from);
         let header = RequestHeader {
@@ -64,14 +91,20 @@ impl Client {
         for chunk in writer.finish_frame()? {
             self.stream.write_all(&chunk).await?;
         }
+        Ok(self.correlation_id)
+    }
+
+    async fn receive<R: Request>(
+        &mut self,
+        correlation_id: i32,
+        version: i16,
+    ) -> anyhow::Result<R::Response> {
+        let flexible = R::FLEXIBLE_FROM.is_some_and(|from| version >= from);
         let mut reader = Reader::new(self.frame().await?);
         let header = ResponseHeader::decode(&mut reader, i16::from(flexible))?;
-        if header.correlation_id != self.correlation_id {
-            bail!(
-                "answer {} to request {}",
-                header.correlation_id,
-                self.correlation_id
-            );
+        let answered = header.correlation_id;
+        if answered != correlation_id {
+            bail!("answer {answered} to request {correlation_id}");
         }
         Ok(R::Response::decode(&mut reader, version)?)
     }

@@ -30,6 +30,8 @@ pub enum Trouble {
     Rebalance,
     /// The member is none any more, or its generation is over.
     Expelled(ErrorCode),
+    /// The coordinator does not know yet what its predecessor has written.
+    Loading,
     /// Nothing that the protocol says anything of: look for the coordinator, and try again.
     Other(anyhow::Error),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::Rebalance => f.write_str("a rebalance"),
             Trouble::Expelled(error) => write!(f, "expelled: {error:?}"),
+            Trouble::Loading => f.write_str("the coordinator loads"),
             Trouble::Other(error) => write!(f, "{error:#}"),
         }
     }
@@ -54,6 +57,7 @@ fn checked(code: i16) -> Result<(), Trouble> {
     match ErrorCode::from_code(code) {
         Some(ErrorCode::None) => Ok(()),
         Some(ErrorCode::RebalanceInProgress) => Err(Trouble::Rebalance),
+        Some(ErrorCode::CoordinatorLoadInProgress) => Err(Trouble::Loading),
         Some(
             error @ (ErrorCode::UnknownMemberId
             | ErrorCode::IllegalGeneration

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use wire::messages::MetadataRequest;
 use wire::messages::metadata_request::MetadataRequestTopic;
 use wire::messages::metadata_response::MetadataResponsePartition;
-use wire::{Request, Str};
+use wire::{Request, Str, Uuid};
 
 use super::Client;
 use crate::world::{PORT, broker_name};
@@ -24,6 +24,8 @@ pub struct Session {
     open: BTreeMap<i32, Client>,
     /// The newest that it has heard of each partition: what is older is not believed, as in Kafka's clients.
     known: BTreeMap<(String, i32), MetadataResponsePartition>,
+    /// The newest id that it has heard of each topic.
+    ids: BTreeMap<String, Uuid>,
     /// Who is asked for metadata next.
     turn: usize,
 }
@@ -35,6 +37,7 @@ impl Session {
             brokers: brokers.to_vec(),
             open: BTreeMap::new(),
             known: BTreeMap::new(),
+            ids: BTreeMap::new(),
             turn: 0,
         }
     }
@@ -53,6 +56,25 @@ impl Session {
         let answer = client.call(request, version).await?;
         self.open.insert(broker, client);
         Ok(answer)
+    }
+
+    /// Sends requests to a broker, one behind the other on one connection; there may be fewer answers than requests.
+    pub async fn burst<R: Request>(
+        &mut self,
+        broker: i32,
+        requests: Vec<R>,
+        version: i16,
+    ) -> anyhow::Result<Vec<anyhow::Result<R::Response>>> {
+        let wanted = requests.len();
+        let mut client = match self.open.remove(&broker) {
+            Some(client) => client,
+            None => Client::connect(&broker_name(broker), PORT).await?,
+        };
+        let answers = client.burst(requests, version).await;
+        if answers.len() == wanted && answers.iter().all(Result::is_ok) {
+            self.open.insert(broker, client);
+        }
+        Ok(answers)
     }
 
     /// The next broker in turn.
@@ -79,6 +101,7 @@ impl Session {
         let mut answer = self.call(broker, request, 12).await?;
         let found = answer.topics.pop().context("an answer without the topic")?;
         ensure!(found.error_code == 0, "{topic}: error {}", found.error_code);
+        self.ids.insert(topic.to_string(), found.topic_id);
         for partition in found.partitions {
             let key = (topic.to_string(), partition.partition_index);
             let known = self.known.get(&key);
@@ -89,6 +112,11 @@ impl Session {
         let of_topic = self.known.range((topic.to_string(), 0)..);
         let of_topic = of_topic.take_while(|((name, _), _)| name == topic);
         Ok(of_topic.map(|(_, partition)| partition.clone()).collect())
+    }
+
+    /// The id of a topic, as far as is known.
+    pub fn id(&self, topic: &str) -> Option<Uuid> {
+        self.ids.get(topic).copied()
     }
 
     /// The leader of a partition and its epoch, as far as is known. `anew` asks first.

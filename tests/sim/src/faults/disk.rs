@@ -24,6 +24,26 @@ pub fn fail_sync(cluster: &mut Cluster<'_>, victim: i32) {
     cluster.host(victim).disk().inject(fault);
 }
 
+/// A few reads of partitions' logs fail.
+pub fn fail_reads(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) {
+    reads(cluster, victim, Operation::Read, dice);
+}
+
+/// A few reads of partitions' logs give something else than what is there.
+pub fn flip_reads(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) {
+    reads(cluster, victim, Operation::Flip, dice);
+}
+
+fn reads(cluster: &mut Cluster<'_>, victim: i32, operation: Operation, dice: &mut StdRng) {
+    let fault = Fault {
+        suffix: ".log".into(),
+        after: dice.random_range(0..5),
+        times: dice.random_range(1..5),
+        ..Fault::once(operation, LOGS)
+    };
+    cluster.host(victim).disk().inject(fault);
+}
+
 /// The disk is well again; the broker starts anew on it, as its log directory stays out of service until then.
 pub fn replace(cluster: &mut Cluster<'_>, victim: i32) {
     cluster.host(victim).disk().heal();

@@ -3,12 +3,15 @@
 mod disk;
 mod network;
 mod process;
+mod rolling;
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 
 use crate::Cluster;
+
+pub use rolling::Rolling;
 
 /// The kinds of faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,19 +34,27 @@ pub enum Kind {
     SlowNetwork,
     /// Some of its connections are reset, both ends live on.
     Resets,
+    /// Some of its connections are half open: neither end learns that nothing of it arrives any more.
+    HalfOpen,
+    /// Some of what brokers say to one another is lost, and with it what that connection would say.
+    Loss,
     /// Its clock jumps, and back.
     ClockJump,
     /// Its disk has room for a few more bytes only.
     FullDisk,
     /// An fsync of a partition's log fails.
     FailedSync,
+    /// Reads of its partitions' logs fail, a few times.
+    FailedReads,
+    /// Reads of its partitions' logs give changed bits, a few times.
+    FlippedReads,
     /// Cold reads and fsyncs take long.
     SlowDisk,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 17] = [
         Kind::PowerLoss,
         Kind::Kill,
         Kind::Stop,
@@ -53,9 +64,13 @@ impl Kind {
         Kind::Delayed,
         Kind::SlowNetwork,
         Kind::Resets,
+        Kind::HalfOpen,
+        Kind::Loss,
         Kind::ClockJump,
         Kind::FullDisk,
         Kind::FailedSync,
+        Kind::FailedReads,
+        Kind::FlippedReads,
         Kind::SlowDisk,
     ];
 
@@ -74,9 +89,13 @@ impl Kind {
             Kind::Delayed => network::delay(cluster, victim),
             Kind::SlowNetwork => cluster.set_latency(Duration::from_millis(200)),
             Kind::Resets => return network::reset(cluster, victim, dice) > 0,
+            Kind::HalfOpen => return network::half_open(cluster, victim, dice) > 0,
+            Kind::Loss => network::lose(cluster, victim),
             Kind::ClockJump => process::jump(cluster, victim, dice),
             Kind::FullDisk => disk::fill(cluster, victim, dice),
             Kind::FailedSync => disk::fail_sync(cluster, victim),
+            Kind::FailedReads => disk::fail_reads(cluster, victim, dice),
+            Kind::FlippedReads => disk::flip_reads(cluster, victim, dice),
             Kind::SlowDisk => disk::slow(cluster, victim, dice),
         }
         true
@@ -89,10 +108,12 @@ impl Kind {
             Kind::CutOff | Kind::Isolated | Kind::Mute => network::heal(cluster, victim),
             Kind::Delayed => network::deliver(cluster, victim),
             Kind::SlowNetwork => cluster.reset_latency(),
-            Kind::Resets => {}
+            Kind::Resets | Kind::HalfOpen => {}
+            Kind::Loss => network::heal_loss(cluster, victim),
             Kind::ClockJump => cluster.host(victim).set_skew_ms(0),
             Kind::FullDisk => cluster.host(victim).disk().set_capacity_bytes(None),
             Kind::FailedSync => disk::replace(cluster, victim),
+            Kind::FailedReads | Kind::FlippedReads => cluster.host(victim).disk().heal(),
             Kind::SlowDisk => cluster.host(victim).set_stall(Duration::ZERO),
         }
     }

@@ -56,6 +56,34 @@ pub fn heal(cluster: &mut Cluster<'_>, victim: i32) {
     }
 }
 
+/// One in so many messages is lost.
+const LOST: f64 = 0.01;
+
+/// Some messages between it and other brokers are lost.
+pub fn lose(cluster: &mut Cluster<'_>, victim: i32) {
+    for other in other_brokers(cluster, victim) {
+        let victim = broker_name(victim);
+        cluster.sim.set_link_fail_rate(victim, other, LOST);
+    }
+}
+
+/// No more are lost.
+pub fn heal_loss(cluster: &mut Cluster<'_>, victim: i32) {
+    for other in other_brokers(cluster, victim) {
+        let victim = broker_name(victim);
+        cluster.sim.set_link_fail_rate(victim, other, 0.0);
+    }
+    heal(cluster, victim);
+}
+
+/// About half of its connections are half open from now on; gives their number.
+pub fn half_open(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) -> usize {
+    cluster
+        .host(victim)
+        .connections()
+        .silence(|| dice.random_bool(0.5))
+}
+
 /// About half of its connections are reset; gives their number.
 pub fn reset(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) -> usize {
     cluster

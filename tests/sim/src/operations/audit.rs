@@ -1,6 +1,5 @@
 //! Looking at the cluster: whether all replicas are in sync, and at the end all that there is to read.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -8,11 +7,13 @@ use checker::What;
 use checker::history::Place;
 use tokio::time::{Instant, sleep};
 
-use super::consume::fetch;
+use super::consume::{earliest, fetch_of};
 use super::{LIVENESS, topics};
+use wire::Uuid;
+
 use crate::clients::{Group, Session};
 use crate::scene::now_us;
-use crate::{Scene, Stage};
+use crate::{Scene, Stage, marks};
 
 const NAME: &str = "auditor";
 /// Rest between two looks.
@@ -25,14 +26,18 @@ pub async fn run(scene: Scene) -> anyhow::Result<()> {
     wait_whole(&scene, &mut session).await?;
     scene.enter(Stage::Harm);
     while scene.stage() < Stage::Settling {
+        note_isrs(&scene, &mut session).await;
+        if check_whole(&scene, &mut session).await.is_ok() {
+            scene.saw_whole();
+        }
         sleep(REST).await;
     }
     let healed = Instant::now();
     let since = Duration::from_micros(now_us());
-    while scene.busy.load(Ordering::Relaxed) > 0 {
+    while scene.is_busy() {
         sleep(REST).await;
         // Each tells by itself what it waits for.
-        ensure!(healed.elapsed() < LIVENESS * 2, "a producer does not end");
+        ensure!(healed.elapsed() < LIVENESS * 2, "a client does not end");
     }
     wait_whole(&scene, &mut session).await?;
     while let Err(why) = note_leaders(&scene, &mut session).await {
@@ -51,10 +56,8 @@ pub async fn run(scene: Scene) -> anyhow::Result<()> {
             sleep(REST).await;
         }
     }
-    for topic in scene.topics.iter() {
-        for index in 0..topic.partitions {
-            read_all(&scene, &mut session, Place::new(&topic.name, index)).await?;
-        }
+    for at in scene.places() {
+        read_all(&scene, &mut session, &at, &at, None).await?;
     }
     scene.enter(Stage::Over);
     for group in scene.groups.iter() {
@@ -115,11 +118,25 @@ async fn wait_whole(scene: &Scene, session: &mut Session) -> anyhow::Result<()> 
     Ok(())
 }
 
+async fn note_isrs(scene: &Scene, session: &mut Session) {
+    for topic in scene.topics.iter().filter(|topic| topic.replicas > 1) {
+        let known = session.partitions(&topic.name).await.unwrap_or_default();
+        if known.iter().any(|partition| partition.isr_nodes.len() == 1) {
+            marks::note(marks::ISR_OF_ONE);
+        }
+    }
+}
+
 /// Whether each partition has a leader and every replica in its ISR.
 async fn check_whole(scene: &Scene, session: &mut Session) -> anyhow::Result<()> {
     for topic in scene.topics.iter() {
         let partitions = session.partitions(&topic.name).await?;
-        ensure!(partitions.len() == topic.partitions as usize);
+        let (wanted, found) = (scene.partitions(&topic.name), partitions.len());
+        ensure!(
+            found == wanted as usize,
+            "{}: {found} of {wanted} partitions",
+            topic.name
+        );
         for p in partitions {
             let (isr, replicas) = (p.isr_nodes.len(), p.replica_nodes.len());
             let name = format!("{}-{}", topic.name, p.partition_index);
@@ -136,12 +153,30 @@ async fn check_whole(scene: &Scene, session: &mut Session) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn read_all(scene: &Scene, session: &mut Session, at: Place) -> anyhow::Result<()> {
+/// Reads `at` to its end, from the topic of this id if there is one, and writes it down as `known_as`.
+pub async fn read_all(
+    scene: &Scene,
+    session: &mut Session,
+    at: &Place,
+    known_as: &Place,
+    id: Option<Uuid>,
+) -> anyhow::Result<()> {
     let begun = Instant::now();
     let (mut position, mut log_start, mut all) = (0, 0, Vec::new());
     loop {
-        let read = match fetch(session, &at, position).await {
-            Ok(read) => read,
+        let read = match fetch_of(session, at, id, position).await {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                // Retention was faster.
+                let start = earliest(scene, NAME, session, at).await.unwrap_or(0);
+                ensure!(
+                    begun.elapsed() < LIVENESS,
+                    "{at} has nothing at {position}, its start is {start}"
+                );
+                position = start.max(position);
+                sleep(REST).await;
+                continue;
+            }
             Err(error) => {
                 let since = begun.elapsed();
                 ensure!(
@@ -160,7 +195,7 @@ async fn read_all(scene: &Scene, session: &mut Session, at: Place) -> anyhow::Re
         }
     }
     let what = What::FinalRead {
-        at,
+        at: known_as.clone(),
         log_start,
         end: position,
         records: all,

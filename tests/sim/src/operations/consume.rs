@@ -11,14 +11,18 @@ use tokio::time::sleep;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::messages::{FetchRequest, ListOffsetsRequest};
-use wire::{ErrorCode, Records, Str};
+use wire::{ErrorCode, Records, Str, Uuid};
 
 use crate::clients::Session;
 use crate::scene::now_us;
-use crate::{Scene, Stage};
+use crate::{Scene, Stage, marks};
 
-/// ListOffsets' word for the end of the log.
+/// ListOffsets' words for the end of the log, and for its start.
 const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+
+/// The first version of Fetch that names topics by their id.
+const FETCH_BY_ID: i16 = 13;
 
 /// What one fetch brought.
 pub struct Read {
@@ -33,12 +37,13 @@ pub struct Read {
 /// Reads all partitions until everything is healed.
 pub async fn run(scene: Scene, name: String, mut dice: StdRng) -> anyhow::Result<()> {
     let mut session = Session::new(&scene.brokers);
-    let mut positions = Vec::new();
-    for topic in scene.topics.iter() {
-        let places = (0..topic.partitions).map(|index| (Place::new(&topic.name, index), 0));
-        positions.extend(places);
-    }
+    let mut positions: Vec<(Place, i64)> = Vec::new();
     while scene.stage() < Stage::Settling {
+        for at in scene.places() {
+            if !positions.iter().any(|(known, _)| *known == at) {
+                positions.push((at, 0));
+            }
+        }
         let chosen = dice.random_range(0..positions.len());
         let (at, position) = &mut positions[chosen];
         if dice.random_bool(0.2) {
@@ -64,7 +69,10 @@ async fn step(
     at: &Place,
     position: &mut i64,
 ) -> anyhow::Result<()> {
-    let read = fetch(session, at, *position).await?;
+    let Some(read) = fetch(session, at, *position).await? else {
+        *position = earliest(scene, name, session, at).await?;
+        return Ok(());
+    };
     let what = What::Fetched {
         at: at.clone(),
         leader_epoch: Some(read.leader_epoch),
@@ -86,12 +94,38 @@ async fn latest(
     session: &mut Session,
     at: &Place,
 ) -> anyhow::Result<()> {
-    let (leader, epoch) = session.leader(&at.topic, at.partition, false).await?;
     let sent_us = now_us();
+    let (offset, epoch) = list(session, at, LATEST).await?;
+    let what = What::Latest {
+        at: at.clone(),
+        leader_epoch: Some(epoch),
+        sent_us,
+        offset,
+    };
+    scene.record(name, what);
+    Ok(())
+}
+
+/// Where the log starts.
+pub async fn earliest(
+    scene: &Scene,
+    name: &str,
+    session: &mut Session,
+    at: &Place,
+) -> anyhow::Result<i64> {
+    let (offset, _) = list(session, at, EARLIEST).await?;
+    let at = at.clone();
+    scene.record(name, What::Earliest { at, offset });
+    Ok(offset)
+}
+
+/// The offset that is asked for with this word, and the leader's epoch.
+async fn list(session: &mut Session, at: &Place, word: i64) -> anyhow::Result<(i64, i32)> {
+    let (leader, epoch) = session.leader(&at.topic, at.partition, false).await?;
     let partition = ListOffsetsPartition {
         partition_index: at.partition,
         current_leader_epoch: epoch,
-        timestamp: LATEST,
+        timestamp: word,
     };
     let request = ListOffsetsRequest {
         replica_id: -1,
@@ -108,19 +142,25 @@ async fn latest(
         .and_then(|topic| topic.partitions.first())
         .context("an answer without the partition")?;
     let error = ErrorCode::from_code(result.error_code);
+    if error == Some(ErrorCode::OffsetNotAvailable) {
+        marks::note(marks::NOT_AVAILABLE);
+    }
     ensure!(error == Some(ErrorCode::None), "{error:?}");
-    let what = What::Latest {
-        at: at.clone(),
-        leader_epoch: Some(epoch),
-        sent_us,
-        offset: result.offset,
-    };
-    scene.record(name, what);
-    Ok(())
+    Ok((result.offset, epoch))
 }
 
-/// Asks the leader, in the epoch that is known, for what begins at `from`.
-pub async fn fetch(session: &mut Session, at: &Place, from: i64) -> anyhow::Result<Read> {
+/// Asks the leader, in the epoch that is known, for what begins at `from`; none where there is nothing any more.
+pub async fn fetch(session: &mut Session, at: &Place, from: i64) -> anyhow::Result<Option<Read>> {
+    fetch_of(session, at, None, from).await
+}
+
+/// The same from a topic of this id.
+pub async fn fetch_of(
+    session: &mut Session,
+    at: &Place,
+    id: Option<Uuid>,
+    from: i64,
+) -> anyhow::Result<Option<Read>> {
     let (leader, leader_epoch) = session.leader(&at.topic, at.partition, false).await?;
     let sent_us = now_us();
     let partition = FetchPartition {
@@ -132,8 +172,8 @@ pub async fn fetch(session: &mut Session, at: &Place, from: i64) -> anyhow::Resu
     };
     let topic = FetchTopic {
         topic: Str::copy_from(&at.topic),
+        topic_id: id.unwrap_or(Uuid::ZERO),
         partitions: vec![partition],
-        ..FetchTopic::default()
     };
     let request = FetchRequest {
         max_wait_ms: 100,
@@ -142,7 +182,8 @@ pub async fn fetch(session: &mut Session, at: &Place, from: i64) -> anyhow::Resu
         topics: vec![topic],
         ..FetchRequest::default()
     };
-    let mut answer = session.call(leader, request, 12).await?;
+    let version = if id.is_some() { FETCH_BY_ID } else { 12 };
+    let mut answer = session.call(leader, request, version).await?;
     let mut topic = answer
         .responses
         .pop()
@@ -153,17 +194,21 @@ pub async fn fetch(session: &mut Session, at: &Place, from: i64) -> anyhow::Resu
         .context("an answer without the partition")?;
     match ErrorCode::from_code(result.error_code) {
         Some(ErrorCode::None) => {}
+        Some(ErrorCode::OffsetOutOfRange) => {
+            marks::note(marks::TAKEN);
+            return Ok(None);
+        }
         other => bail!("{other:?}"),
     }
     let (next, records) = records(result.records.unwrap_or_default(), from)?;
-    Ok(Read {
+    Ok(Some(Read {
         sent_us,
         leader_epoch,
         next,
         high_watermark: result.high_watermark,
         log_start: result.log_start_offset,
         records,
-    })
+    }))
 }
 
 fn records(records: Records, from: i64) -> anyhow::Result<(i64, Vec<Seen>)> {

@@ -11,11 +11,11 @@ use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
 use super::LIVENESS;
-use super::consume::fetch;
+use super::consume::{earliest, fetch};
 use crate::clients::{Group, Identity, SESSION_MS, Trouble};
 use crate::plan;
 use crate::scene::now_us;
-use crate::{Scene, Stage};
+use crate::{Scene, Stage, marks};
 
 /// Rest between two tries.
 const REST: Duration = Duration::from_millis(100);
@@ -98,16 +98,20 @@ impl Member {
         let scene = self.scene.clone();
         let topics: Vec<&str> = scene.topics.iter().map(|t| t.name.as_str()).collect();
         let joined = self.group.join(&mut self.who, &topics).await?;
-        let leads = *joined.leader == *self.who.member_id && !joined.skip_assignment;
+        let leads = *joined.leader == *self.who.member_id;
         let members: Vec<String> = joined
             .members
             .iter()
             .map(|m| m.member_id.to_string())
             .collect();
-        let parts = match leads {
-            true => shares(&members, &self.scene.places()),
-            false => BTreeMap::new(),
-        };
+        let mut parts = BTreeMap::new();
+        // A leader that returns under its name goes on with what it has shared out before.
+        if leads && !joined.skip_assignment {
+            let all = self.scene.places();
+            parts = shares(&members, &all);
+            self.scene.share(&self.group.name, all);
+        }
+        let planned = leads.then(|| self.scene.shared(&self.group.name));
         let places = self.group.sync(&self.who, parts).await?;
         self.record(What::Assigned {
             group: self.group.name.clone(),
@@ -118,7 +122,7 @@ impl Member {
         for at in places {
             self.begin(at).await?;
         }
-        self.work().await
+        self.work(planned).await
     }
 
     async fn begin(&mut self, at: Place) -> Result<(), Trouble> {
@@ -137,7 +141,8 @@ impl Member {
         Ok(())
     }
 
-    async fn work(&mut self) -> Outcome {
+    /// Works on. Who leads the group has it form a new generation when there are other partitions than `planned`.
+    async fn work(&mut self, planned: Option<Vec<Place>>) -> Outcome {
         let mut next_beat = Instant::now();
         while self.scene.stage() < Stage::Over {
             if Instant::now() >= next_beat {
@@ -148,6 +153,12 @@ impl Member {
                     let (group, generation) = (&self.group.name, self.who.generation);
                     self.scene.saw_member(group, &self.name, generation, held);
                 }
+            }
+            if planned
+                .as_ref()
+                .is_some_and(|all| *all != self.scene.places())
+            {
+                return Err(Trouble::Rebalance);
             }
             self.poll().await;
             if self.dice.random_bool(0.3)
@@ -176,9 +187,21 @@ impl Member {
     async fn poll(&mut self) {
         let Some(at) = self.any() else { return };
         let from = self.positions[&at];
-        let Ok(read) = fetch(&mut self.group.session, &at, from).await else {
-            let _ = self.group.session.partitions(&at.topic).await;
-            return;
+        let session = &mut self.group.session;
+        let read = match fetch(session, &at, from).await {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                // Retention has taken what came next: the member goes on where the log starts.
+                let start = earliest(&self.scene, &self.name, session, &at).await;
+                if let Ok(start) = start.map(|start| start.max(from)) {
+                    self.positions.insert(at, start);
+                }
+                return;
+            }
+            Err(_) => {
+                let _ = session.partitions(&at.topic).await;
+                return;
+            }
         };
         if read.next == from {
             return;
@@ -205,7 +228,13 @@ impl Member {
             at: at.clone(),
             offset,
         });
-        self.group.commit(&self.who, at, offset).await?;
+        let answer = self.group.commit(&self.who, at, offset).await;
+        match &answer {
+            Err(Trouble::Expelled(_)) => marks::note(marks::EXPELLED),
+            Err(Trouble::Loading) => marks::note(marks::LOADING),
+            _ => {}
+        }
+        answer?;
         self.record(What::Committed {
             group,
             member,
@@ -265,7 +294,7 @@ impl Member {
 fn patient(result: Result<(), Trouble>) -> Result<bool, Trouble> {
     match result {
         Ok(()) => Ok(true),
-        Err(Trouble::Other(_)) => Ok(false),
+        Err(Trouble::Loading | Trouble::Other(_)) => Ok(false),
         Err(trouble) => Err(trouble),
     }
 }

@@ -1,14 +1,65 @@
 //! What clients do, one file for each kind of operation.
 
 pub mod audit;
+pub mod configure;
 pub mod consume;
 pub mod elect;
 pub mod groups;
+pub mod grow;
+pub mod lane;
+pub mod pipeline;
 pub mod produce;
 pub mod reassign;
+pub mod recreate;
 pub mod topics;
 
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+
+use crate::Scene;
+
 /// What is under way when everything is healed must end within this: the promise that is put to the test.
 pub const LIVENESS: Duration = Duration::from_secs(60);
+
+/// What one client does to the cluster besides producing and reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Replicas are moved.
+    Reassign,
+    /// Preferred leaders are elected.
+    Elect,
+    /// Settings of topics change.
+    Configure,
+    /// Topics get more partitions.
+    Grow,
+    /// A topic is deleted and made again.
+    Recreate,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 5] = [
+        Kind::Reassign,
+        Kind::Elect,
+        Kind::Configure,
+        Kind::Grow,
+        Kind::Recreate,
+    ];
+
+    /// Whether it has something to end when everything is healed.
+    pub fn has_work_to_end(self) -> bool {
+        matches!(self, Kind::Grow | Kind::Recreate)
+    }
+
+    /// Goes on until everything is healed.
+    pub async fn run(self, scene: Scene, dice: StdRng) -> anyhow::Result<()> {
+        match self {
+            Kind::Reassign => reassign::run(scene, dice).await,
+            Kind::Elect => elect::run(scene, dice).await,
+            Kind::Configure => configure::run(scene, dice).await,
+            Kind::Grow => grow::run(scene, dice).await,
+            Kind::Recreate => recreate::run(scene, dice).await,
+        }
+    }
+}

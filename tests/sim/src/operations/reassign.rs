@@ -24,19 +24,25 @@ pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
         let Some(topic) = scene.topics.choose(&mut dice) else {
             break;
         };
-        let request = wish(topic, &scene.brokers, &mut dice);
+        let partition = dice.random_range(0..scene.partitions(&topic.name));
+        let request = wish(topic, partition, &scene.brokers, &mut dice);
         let broker = session.next_broker();
         let _ = session.call(broker, request, 1).await;
     }
     Ok(())
 }
 
-fn wish(topic: &Topic, brokers: &[i32], dice: &mut StdRng) -> AlterPartitionReassignmentsRequest {
+fn wish(
+    topic: &Topic,
+    partition_index: i32,
+    brokers: &[i32],
+    dice: &mut StdRng,
+) -> AlterPartitionReassignmentsRequest {
     let mut target = brokers.to_vec();
     target.shuffle(dice);
     target.truncate(topic.replicas as usize);
     let partition = ReassignablePartition {
-        partition_index: dice.random_range(0..topic.partitions),
+        partition_index,
         replicas: dice.random_bool(0.75).then_some(target),
     };
     let topic = ReassignableTopic {

@@ -1,13 +1,15 @@
 //! Making the topics of a life.
 
 use anyhow::{bail, ensure};
+use checker::What;
+use checker::history::Place;
 use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use wire::messages::{CreateTopicsRequest, MetadataRequest};
 use wire::{ErrorCode, Str};
 
 use crate::Scene;
 use crate::clients::until_some;
-use crate::plan::Topic;
+use crate::plan::{MOST_PARTITIONS, Topic};
 
 /// Waits until all brokers are there and makes every topic of a life.
 pub async fn create_all(scene: &Scene) -> anyhow::Result<()> {
@@ -19,6 +21,18 @@ pub async fn create_all(scene: &Scene) -> anyhow::Result<()> {
     })
     .await?;
     for topic in scene.topics.iter() {
+        if let Some(keeps_ms) = topic.keeps_ms {
+            // Of brokers whose clocks jump nobody knows what is old.
+            let keeps_us = if scene.clocks_jump {
+                0
+            } else {
+                keeps_ms * 1000
+            };
+            for partition in 0..MOST_PARTITIONS {
+                let at = Place::new(&topic.name, partition);
+                scene.record("world", What::Retention { at, keeps_us });
+            }
+        }
         create(&scene.brokers, topic).await?;
     }
     Ok(())

@@ -130,7 +130,9 @@ impl Cluster<'_> {
         self.hosts[&id].disk().kill();
     }
 
+    /// What comes after this process reads anew.
     fn end(&mut self, id: i32) {
+        self.hosts[&id].disk().heal();
         self.sim.crash(broker_name(id));
         self.down.insert(id);
     }
@@ -206,6 +208,7 @@ fn properties(id: i32) -> BTreeMap<String, String> {
         ("probe.interval.ms", "0".to_string()),
         ("log.min.free.bytes", "0".to_string()),
         ("offsets.topic.num.partitions", "3".to_string()),
+        ("log.retention.check.interval.ms", "1000".to_string()),
         ("broker.session.timeout.ms", "3000".to_string()),
         ("group.min.session.timeout.ms", "1000".to_string()),
         ("group.initial.rebalance.delay.ms", "300".to_string()),

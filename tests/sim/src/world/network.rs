@@ -1,4 +1,4 @@
-//! Connections that can be reset from outside, on top of turmoil's network.
+//! Connections that can be reset or silenced from outside, on top of turmoil's network.
 //!
 //! turmoil loses and delays messages between hosts, but it has no word for a connection that breaks while both of its
 //! ends live, as a rebooted middlebox breaks it.
@@ -22,13 +22,24 @@ pub struct Connections(Arc<Mutex<Vec<Weak<Mutex<Cut>>>>>);
 #[derive(Default)]
 struct Cut {
     is_cut: bool,
+    /// Nothing arrives any more, and what is sent goes nowhere.
+    is_silent: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 impl Connections {
     /// Resets each connection for which `chosen` says so, in the order in which they were made; gives their number.
-    pub fn reset(&self, mut chosen: impl FnMut() -> bool) -> usize {
+    pub fn reset(&self, chosen: impl FnMut() -> bool) -> usize {
+        self.each(chosen, |cut| cut.is_cut = true)
+    }
+
+    /// Leaves each of them half open: neither end is told of anything.
+    pub fn silence(&self, chosen: impl FnMut() -> bool) -> usize {
+        self.each(chosen, |cut| cut.is_silent = true)
+    }
+
+    fn each(&self, mut chosen: impl FnMut() -> bool, change: impl Fn(&mut Cut)) -> usize {
         let mut all = self.0.lock();
         all.retain(|cut| cut.strong_count() > 0);
         let mut count = 0;
@@ -37,7 +48,7 @@ impl Connections {
                 continue;
             }
             let mut cut = cut.lock();
-            cut.is_cut = true;
+            change(&mut cut);
             count += 1;
             for waker in [cut.reader.take(), cut.writer.take()].into_iter().flatten() {
                 waker.wake();
@@ -92,6 +103,10 @@ struct Severable {
 }
 
 impl Severable {
+    fn is_silent(&self) -> bool {
+        self.cut.lock().is_silent
+    }
+
     fn check(&self, note: impl FnOnce(&mut Cut)) -> io::Result<()> {
         let mut cut = self.cut.lock();
         if cut.is_cut {
@@ -113,6 +128,9 @@ impl AsyncRead for Severable {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(|cut| cut.reader = Some(context.waker().clone()))?;
+        if self.is_silent() {
+            return Poll::Pending;
+        }
         Pin::new(&mut self.inner).poll_read(context, buf)
     }
 }
@@ -124,6 +142,9 @@ impl AsyncWrite for Severable {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check_writer(context)?;
+        if self.is_silent() {
+            return Poll::Ready(Ok(buf.len()));
+        }
         Pin::new(&mut self.inner).poll_write(context, buf)
     }
 

@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sim::clients::Session;
 use sim::operations::{consume, produce, topics};
-use sim::{Cluster, Scene, Settings, Stage, Topic, Trace, seed_or};
+use sim::{Cluster, Plan, Scene, Settings, Stage, Topic, Trace, seed_or};
 use tokio::time::{Instant, sleep};
 use wire::messages::ElectLeadersRequest;
 
@@ -79,8 +79,14 @@ impl Story {
             partitions: 1,
             replicas: 3,
             configs: Vec::new(),
+            keeps_ms: None,
         };
-        let scene = Scene::new(ALL.to_vec(), vec![topic], Vec::new());
+        let plan = Plan {
+            brokers: ALL.len() as i32,
+            topics: vec![topic],
+            ..Plan::of(1)
+        };
+        let scene = Scene::new(&plan);
         let dice = StdRng::seed_from_u64(number.into());
         let producer = produce::Producer::new(&scene, number, idempotent, dice).await?;
         let running = tokio::task::spawn_local(producer.run());
@@ -109,7 +115,8 @@ impl Story {
         let begun = Instant::now();
         loop {
             match consume::fetch(&mut self.session, &self.place, position).await {
-                Ok(read) => {
+                Ok(None) => ensure!(false, "{} does not have what it had", self.place),
+                Ok(Some(read)) => {
                     let known = |seen: &Seen| Some((seen.offset, seen.record?));
                     all.extend(read.records.iter().filter_map(known));
                     position = read.next;
@@ -159,6 +166,7 @@ impl Story {
             partitions: 1,
             replicas: 3,
             configs: vec![("flush.ms".into(), "1000".into())],
+            keeps_ms: None,
         };
         topics::create(&ALL, &topic).await?;
         self.leader(3).await?;

@@ -1,0 +1,119 @@
+//! Producing with several batches under way on one connection, as clients do with max.in.flight.requests.per.connection=5
+//! and idempotence: after a refusal, what was behind is sent again in its order.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use rand::Rng;
+use rand::rngs::StdRng;
+use tokio::time::{Instant, sleep};
+
+use super::LIVENESS;
+use super::lane::{Author, Batch, Lane, outcome, producer_id};
+use crate::clients::Session;
+use crate::{Scene, Stage, marks};
+
+/// Requests under way on one connection.
+const IN_FLIGHT: usize = 5;
+/// Rest between two tries.
+const REST: Duration = Duration::from_millis(50);
+
+/// A producer in a hurry.
+pub struct Pipeline {
+    author: Author,
+    scene: Scene,
+    session: Session,
+    dice: StdRng,
+    lanes: Vec<Lane>,
+}
+
+impl Pipeline {
+    pub async fn new(scene: &Scene, number: u32, dice: StdRng) -> anyhow::Result<Pipeline> {
+        let author = Author {
+            name: format!("producer-{number}"),
+            number,
+            acks: -1,
+            id: Some(producer_id(&scene.brokers).await?),
+        };
+        Ok(Pipeline {
+            author,
+            scene: scene.clone(),
+            session: Session::new(&scene.brokers),
+            dice,
+            lanes: Vec::new(),
+        })
+    }
+
+    /// Produces until everything is healed, and ends what is under way.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        while self.scene.stage() < Stage::Settling {
+            Lane::add_missing(&mut self.lanes, &self.scene);
+            let lane = self.dice.random_range(0..self.lanes.len());
+            let mut waiting = VecDeque::new();
+            for _ in 0..self.dice.random_range(2..=2 * IN_FLIGHT) {
+                let count = self.dice.random_range(1..=3);
+                waiting.push_back(self.lanes[lane].batch(&self.scene, &self.author, count)?);
+            }
+            self.drain(lane, waiting).await?;
+            sleep(Duration::from_millis(self.dice.random_range(1..200))).await;
+        }
+        self.scene.end_work();
+        Ok(())
+    }
+
+    /// Sends until all is acknowledged.
+    async fn drain(&mut self, lane: usize, mut waiting: VecDeque<Batch>) -> anyhow::Result<()> {
+        let mut healed = None;
+        while !waiting.is_empty() {
+            let Err(error) = self.burst(lane, &mut waiting).await else {
+                continue;
+            };
+            let at = &self.lanes[lane].at;
+            if self.scene.stage() == Stage::Settling {
+                let since = healed.get_or_insert_with(Instant::now).elapsed();
+                ensure!(
+                    since < LIVENESS,
+                    "{at}: {} batches not acknowledged {since:?} after everything was healed: {error:#}",
+                    waiting.len()
+                );
+            }
+            let _ = self.session.partitions(&at.topic).await;
+            sleep(REST).await;
+        }
+        Ok(())
+    }
+
+    /// Sends the first few at once. Those that are not acknowledged stay, in their order.
+    async fn burst(&mut self, lane: usize, waiting: &mut VecDeque<Batch>) -> anyhow::Result<()> {
+        let at = self.lanes[lane].at.clone();
+        let (leader, _) = self.session.leader(&at.topic, at.partition, false).await?;
+        let first = waiting.iter().take(IN_FLIGHT);
+        let requests: Vec<_> = first
+            .map(|batch| batch.request(&at, None, self.author.acks))
+            .collect();
+        let sent = requests.len();
+        let answers = self.session.burst(leader, requests, 9).await?;
+        let mut trouble = None;
+        let mut refused = VecDeque::new();
+        let mut answers = answers.into_iter();
+        for _ in 0..sent {
+            let batch = waiting.pop_front().context("what was sent was waiting")?;
+            let answer = answers.next().context("no answer").flatten();
+            let answered = answer.is_ok();
+            match answer.and_then(|answer| outcome(&answer)) {
+                Ok(offset) => batch.acknowledged(&self.scene, &self.author, &at, offset),
+                Err(error) => {
+                    if answered && trouble.is_some() {
+                        marks::note(marks::BEHIND);
+                    }
+                    trouble.get_or_insert(error);
+                    refused.push_back(batch);
+                }
+            }
+        }
+        refused.append(waiting);
+        *waiting = refused;
+        trouble.map_or(Ok(()), Err)
+    }
+}
