@@ -60,14 +60,14 @@ fn answers_of_any_kind_that_nobody_reads_stay_within_the_budget() {
         .map(|_| ask_again_and_again(&broker, &frame))
         .collect();
 
-    // When they would hold many times the budget, then the oldest of them go
+    // When they would hold many times the budget, then some of them go
     until(|| broker.log().matches("too slow to keep").count() > 0);
     let closed = |stream: &mut TcpStream| {
         // A broker that had to close it has reset it, or ended what there is to read.
-        let read = read_all(stream, LONG);
+        let read = read_all(stream, SHORT);
         !matches!(read, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut))
     };
-    assert!(closed(&mut deaf[0]), "the oldest is still open");
+    assert!(deaf.iter_mut().any(closed), "all of them are still open");
 
     // And others are served, in flat memory
     assert!(!api_versions(&broker).is_empty());
@@ -116,6 +116,8 @@ fn ask_again_and_again(broker: &Process, frame: &[u8]) -> TcpStream {
     stream
 }
 
+/// How long one that is still open is waited for.
+const SHORT: Duration = Duration::from_millis(200);
 /// On a machine that does other things too.
 const LONG: Duration = Duration::from_secs(60);
 
