@@ -27,6 +27,7 @@ PATCHES = Path(__file__).resolve().parent
 DOCS = ROOT / "docs/seeded-bugs.md"
 WORK = ROOT / "target/sim-bugs"
 TREE = WORK / "tree"
+TARGET = WORK / "target"
 # What the table of the docs stands between.
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 # A bug that says nothing else must be found within so many seeds.
@@ -105,15 +106,44 @@ def apply(bug: Bug) -> str:
     return done.stderr if done.returncode else ""
 
 
+def lend_dependencies() -> None:
+    """Lends the copy the crates of others that the tree has compiled. It must not build in the tree's own target
+    directory: to cargo the two are the same workspace, so the product would be made out of what the copy left there."""
+    source, ours = ROOT / "target/debug", TARGET / "debug"
+    if ours.exists() or not (source / ".fingerprint").is_dir():
+        return
+    told = subprocess.run(
+        ["cargo", "metadata", "--locked", "--no-deps", "--format-version", "1"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout
+    packages = json.loads(told)["packages"]
+    own = {package["name"] for package in packages}
+    own |= {target["name"] for package in packages for target in package["targets"]}
+    own |= {name.replace("-", "_") for name in own}
+
+    def is_own(path: Path) -> bool:
+        name = re.sub(r"-[0-9a-f]{16}(\..*)?$", "", path.name)
+        return name in own or name.removeprefix("lib") in own
+
+    for folder in [".fingerprint", "build"]:
+        for path in [path for path in (source / folder).iterdir() if not is_own(path)]:
+            shutil.copytree(path, ours / folder / path.name, symlinks=True)
+    (ours / "deps").mkdir(parents=True)
+    for path in (source / "deps").iterdir():
+        if path.suffix in {".rlib", ".rmeta", ".so", ".d"} and not is_own(path):
+            os.link(path, ours / "deps" / path.name)
+
+
 def build(program: Path) -> str:
-    """Compiles the copy, and says why it does not compile. Crates of others are shared with the tree."""
+    """Compiles the copy, and says why it does not compile."""
+    lend_dependencies()
     command = ["cargo", "build", "--locked", "-q", "--config", "tests/sim/profile.toml", "-p", "sim"]
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target")}
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
     done = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
     if done.returncode:
         return done.stderr
-    # Under a name of its own: the next build of either tree replaces it.
-    shutil.copy(ROOT / "target/debug/sim", program)
+    # Under a name of its own: the next build replaces it.
+    shutil.copy(TARGET / "debug/sim", program)
     return ""
 
 
