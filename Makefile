@@ -95,6 +95,14 @@ sim-long: ## As many lives as wanted; an interrupted run goes on: SEEDS=10000 FI
 sim-bugs: ## Bugs that are put into a copy of the tree, each of which the simulator must find: BUG=name SEEDS=100
 	@python3 tests/sim/bugs/run.py $(BUG)
 
+.PHONY: hostile
+hostile: ## Thousands of idle, busy, slow and lying connections beside a client that behaves: SECONDS=10 IDLE=10000 FORMAT=text|json
+	@scripts/stack install build,clients
+	@cargo build --locked -q --release -p millrace-broker
+	@cargo build --locked -q --workspace --bins
+	@MILLRACE_BROKER=$(CURDIR)/target/release/millrace-broker target/debug/hostile --seconds $(or $(SECONDS),10) \
+		--idle $(or $(IDLE),10000) --busy $(or $(BUSY),1000) --slow $(or $(SLOW),1000) --format $(or $(FORMAT),text)
+
 .PHONY: fuzz
 fuzz: ## Any bytes to every decoder and to whole connections, guided by coverage: DURATION=10m TARGET=name
 	@DURATION=$(or $(DURATION),10m) TARGET=$(TARGET) scripts/fuzz

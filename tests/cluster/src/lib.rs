@@ -9,6 +9,7 @@ pub mod chaos;
 pub mod client;
 mod cluster;
 pub mod events;
+pub mod hostile;
 pub mod http;
 mod load;
 pub mod machines;

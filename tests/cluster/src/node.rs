@@ -190,6 +190,18 @@ impl Node {
         Ok(fs::write(&self.config, text)?)
     }
 
+    /// Its open sockets.
+    pub fn sockets(&self) -> Result<u64> {
+        let pid = self.pid().context("not running")?.to_string();
+        let mut sockets = 0;
+        for entry in fs::read_dir(Path::new("/proc").join(pid).join("fd"))? {
+            // One that has just been closed counts no more.
+            let target = fs::read_link(entry?.path()).unwrap_or_default();
+            sockets += u64::from(target.to_string_lossy().starts_with("socket:"));
+        }
+        Ok(sockets)
+    }
+
     /// The resident memory in bytes.
     pub fn rss_bytes(&self) -> Result<u64> {
         let pid = self.pid().context("not running")?;

@@ -40,6 +40,21 @@ pub struct Partition {
 }
 
 impl Cluster {
+    /// Makes a topic of one partition that broker 1 leads.
+    pub fn create_led_by_first(&mut self, name: &str, replicas: i16) -> Result<()> {
+        let assignment = CreatableReplicaAssignment {
+            partition_index: 0,
+            broker_ids: (1..=i32::from(replicas)).collect(),
+        };
+        self.create(CreatableTopic {
+            name: Str::copy_from(name),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: vec![assignment],
+            ..CreatableTopic::default()
+        })
+    }
+
     /// Makes a topic and waits until every replica of it is in sync. `configs` as in `min.insync.replicas`, `2`.
     pub fn create_topic(
         &mut self,
