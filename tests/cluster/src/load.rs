@@ -20,7 +20,9 @@ use crate::wait::until;
 #[derive(Debug, Clone)]
 pub struct Ack {
     pub partition: i32,
-    pub offset: i64,
+    /// None where the broker knows that it has the record, but not where: of batches that are repeated, a broker that has
+    /// started again remembers the last one only, and calls the others duplicates.
+    pub offset: Option<i64>,
     pub counter: u64,
     pub at: Instant,
 }
@@ -49,7 +51,7 @@ impl ProducerContext for Deliveries {
         self.with(|record| match result {
             Ok(message) => record.acks.push(Ack {
                 partition: message.partition(),
-                offset: message.offset(),
+                offset: Some(message.offset()).filter(|offset| *offset >= 0),
                 counter: *counter,
                 at: Instant::now(),
             }),

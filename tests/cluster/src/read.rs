@@ -88,10 +88,13 @@ pub fn check_acked(cluster: &mut Cluster, topic: &str, acks: &[Ack]) -> Result<(
     }
     for ack in acks {
         let records = &seen[&ack.partition];
-        let found = records
-            .binary_search_by_key(&ack.offset, |record| record.offset)
-            .ok()
-            .with_context(|| format!("lost: {ack:?}"))?;
+        let found = match ack.offset {
+            Some(offset) => records.binary_search_by_key(&offset, |record| record.offset),
+            // They are in this order, and each can be read: that has just been checked.
+            None => records
+                .binary_search_by_key(&Some(ack.counter), |record| counter_of(&record.value).ok()),
+        };
+        let found = found.ok().with_context(|| format!("lost: {ack:?}"))?;
         let counter = counter_of(&records[found].value)?;
         ensure!(
             counter == ack.counter,

@@ -142,7 +142,9 @@ pub fn loaded(topic: &str) -> Result<(Cluster, Load)> {
 
 /// Fails while an acknowledged record was not seen.
 pub fn all_seen(acks: &[Ack], seen: impl Fn(&(i32, i64)) -> bool) -> Result<()> {
-    let places = acks.iter().map(|ack| (ack.partition, ack.offset));
+    let places = acks
+        .iter()
+        .filter_map(|ack| Some((ack.partition, ack.offset?)));
     let missing: Vec<_> = places.filter(|place| !seen(place)).collect();
     ensure!(
         missing.is_empty(),
