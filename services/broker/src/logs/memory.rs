@@ -58,11 +58,13 @@ impl Named {
     }
 }
 
-/// The memory that this process writes into; none if it cannot be told.
+/// The memory that this process writes into; none if it cannot be told. Where the logs are not `whole`, it was lost, or
+/// something of the disks, whatever the files say.
 pub(super) async fn named(
     env: &Env,
     disk: &Arc<dyn Disk>,
     directories: Vec<PathBuf>,
+    whole: bool,
 ) -> Option<Memory> {
     let Some(boot) = env.boot_id() else {
         info!("the system tells no id of its boot: only a clean stop is known to lose nothing");
@@ -75,12 +77,17 @@ pub(super) async fn named(
     };
     let disk = disk.clone();
     env.blocking(Pool::Read, move || {
-        find_or_name(&*disk, &directories, fresh)
+        find_or_name(&*disk, &directories, fresh, whole)
     })
     .await
 }
 
-fn find_or_name(disk: &dyn Disk, directories: &[PathBuf], fresh: Named) -> Option<Memory> {
+fn find_or_name(
+    disk: &dyn Disk,
+    directories: &[PathBuf],
+    fresh: Named,
+    whole: bool,
+) -> Option<Memory> {
     let found: Vec<_> = directories.iter().map(|d| read(disk, d)).collect();
     // Which boot it was may differ where the writing of the files was interrupted.
     let is_of = |known: &Named, other: &Option<Named>| {
@@ -90,13 +97,15 @@ fn find_or_name(disk: &dyn Disk, directories: &[PathBuf], fresh: Named) -> Optio
     };
     let first = found.first().cloned().flatten();
     let known = first.filter(|known| found.iter().all(|other| is_of(known, other)));
-    let same_disks = known.is_some();
-    if let Some(known) = known
-        && found.iter().flatten().all(|each| each.boot == fresh.boot)
-    {
+    let is_same_boot = found.iter().flatten().all(|each| each.boot == fresh.boot);
+    let kept = known.as_ref().filter(|_| is_same_boot);
+    if let Some(known) = kept.filter(|_| whole) {
         let id = known.memory;
+        let same_disks = true;
         return Some(Memory { id, same_disks });
     }
+    // What is missing although the memory was kept is missing on a disk.
+    let same_disks = known.is_some() && kept.is_none();
     for directory in directories {
         let path = directory.join(FILE);
         if let Err(error) = disk::write_atomic(disk, &path, fresh.encode().as_bytes()) {
@@ -141,6 +150,15 @@ mod tests {
 
     /// What is told where this many directories are configured, on this boot.
     fn named(disk: &MemoryDisk, directories: &[&str], boot: &str, fresh: u128) -> (u128, bool) {
+        named_of(disk, directories, (boot, fresh), true)
+    }
+
+    fn named_of(
+        disk: &MemoryDisk,
+        directories: &[&str],
+        (boot, fresh): (&str, u128),
+        whole: bool,
+    ) -> (u128, bool) {
         let directories: Vec<PathBuf> = directories.iter().map(PathBuf::from).collect();
         for directory in &directories {
             disk.create_dir_all(directory).expect("made");
@@ -150,7 +168,7 @@ mod tests {
             memory: Uuid::from(fresh),
             directories: directories.len(),
         };
-        let memory = find_or_name(disk, &directories, fresh).expect("a name");
+        let memory = find_or_name(disk, &directories, fresh, whole).expect("a name");
         (u128::from_be_bytes(memory.id.0), memory.same_disks)
     }
 
@@ -172,6 +190,16 @@ mod tests {
         named(&disk, &["/d"], "one", 3);
         assert_eq!(named(&disk, &["/a", "/d"], "one", 4), (4, false));
         assert_eq!(named(&disk, &["/a", "/d"], "one", 5), (4, true));
+    }
+
+    #[test]
+    fn a_memory_of_which_something_is_missing_gets_a_new_name() {
+        let disk = MemoryDisk::new();
+        named(&disk, &["/a"], "one", 1);
+        assert_eq!(named_of(&disk, &["/a"], ("one", 2), false), (2, false));
+        assert_eq!(named(&disk, &["/a"], "one", 3), (2, true));
+        // After another boot it is no wonder.
+        assert_eq!(named_of(&disk, &["/a"], ("two", 4), false), (4, true));
     }
 
     #[test]

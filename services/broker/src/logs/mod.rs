@@ -73,6 +73,8 @@ pub struct Logs {
     state: Mutex<State>,
     /// The name of the memory that is written into before it is flushed.
     memory: Option<Memory>,
+    /// Whether the logs have all that an earlier process knew to be committed.
+    is_whole: bool,
     /// Woken when a directory goes out of service.
     failed: Notify,
     /// Taken alone by who takes an unclaimed log away, and together by all who open logs: replicas come back.
@@ -112,9 +114,9 @@ impl Logs {
         for directory in join_all(open).await {
             directories.push(Arc::new(directory?));
         }
-        let paths = config.log.dirs.clone();
-        let logs = Logs {
-            memory: memory::named(&env, &disk, paths).await,
+        let mut logs = Logs {
+            memory: None,
+            is_whole: true,
             budget: CacheBudget::new(config.log.cache_bytes as u64),
             state: Mutex::default(),
             failed: Notify::new(),
@@ -127,6 +129,9 @@ impl Logs {
         };
         logs.check_cluster(logs.config.cluster_id.as_deref())?;
         logs.recover().await?;
+        logs.is_whole = logs.has_all_committed();
+        let paths = logs.config.log.dirs.clone();
+        logs.memory = memory::named(&logs.env, &logs.disk, paths, logs.is_whole).await;
         Ok(Arc::new(logs))
     }
 
@@ -139,13 +144,14 @@ impl Logs {
         known.map(Str::from)
     }
 
-    /// The broker epoch of the last stop; `None` unless every directory was closed in order then.
+    /// The broker epoch of the last stop; `None` unless every directory was closed in order then, and has what it had.
     pub fn clean_epoch(&self) -> Option<BrokerEpoch> {
         let epochs = self
             .directories
             .iter()
             .map(|d| d.clean.map(|clean| clean.broker_epoch));
-        let lowest = epochs.min().flatten().filter(|epoch| *epoch >= 0);
+        let lowest = epochs.min().flatten();
+        let lowest = lowest.filter(|epoch| *epoch >= 0 && self.is_whole);
         lowest.map(BrokerEpoch)
     }
 

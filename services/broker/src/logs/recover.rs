@@ -53,6 +53,32 @@ impl Logs {
         Ok(())
     }
 
+    /// Whether no log ends below what was known to be committed of it. The death of a process alone does not make that, so
+    /// memory was lost, or the disk has lost something.
+    pub(super) fn has_all_committed(&self) -> bool {
+        let state = self.state.lock();
+        let mut has_all = true;
+        for (name, log) in &state.recovered {
+            let place = state.places.get(name);
+            let known = place.and_then(|place| {
+                let saved = self.directories[*place].saved.lock();
+                saved.high_watermarks.get(name).copied()
+            });
+            let (known, log_end) = (known.unwrap_or(0), log.next_offset());
+            if log_end < known {
+                has_all = false;
+                warn!(
+                    topic = name.0,
+                    partition = name.1,
+                    log_end,
+                    high_watermark = known,
+                    "a log ends below what was committed: what was only in memory counts as lost"
+                );
+            }
+        }
+        has_all
+    }
+
     /// A log that cannot be opened is left alone; whoever asks for it tries again and gets the error.
     async fn recover_one(&self, place: usize, name: Name) {
         match self.open_log(place, &name, LogConfig::default()).await {

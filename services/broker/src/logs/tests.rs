@@ -215,34 +215,6 @@ fn names(disk: &MemoryDisk, dir: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_orderly_stop_is_remembered_once() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    assert_eq!(running.logs.clean_epoch(), None);
-    append(&running.partition("t"), "k", 10).unwrap();
-    running.stop().await;
-    assert!(names(&machine.disk, "/a").contains(&".kafka_cleanshutdown".to_string()));
-
-    machine.disk.crash(1);
-    let running = machine.start().await;
-    assert_eq!(running.logs.clean_epoch(), Some(BrokerEpoch(5)));
-    assert_eq!(running.logs.cluster_id().as_deref(), Some(CLUSTER));
-    let partition = running.partition("t");
-    assert_eq!(
-        (partition.log_end(), partition.high_watermark()),
-        (Offset(1), Offset(1))
-    );
-
-    machine.disk.kill();
-    assert_eq!(
-        machine.open().await.unwrap().clean_epoch(),
-        None,
-        "the mark was for one start"
-    );
-}
-
-#[tokio::test]
 async fn checkpoints_outlive_a_crash() {
     let mut machine = Machine::new();
     machine

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use engine::metadata::PartitionId;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::checkpoints::Checkpoint;
@@ -18,6 +18,8 @@ use crate::partition::{Partition, Partitions};
 
 /// Between looks for logs to fsync, directories to remove and free space.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a failed disk may take to be told that the memory is not to be relied upon.
+const FORGETTING: Duration = Duration::from_secs(5);
 
 /// The loops that keep the logs; they end when this is dropped.
 pub struct Upkeep(Vec<JoinHandle<()>>);
@@ -143,15 +145,16 @@ impl Logs {
             let Some(reason) = directory.poison.reason() else {
                 continue;
             };
+            held.iter().for_each(|(_, partition)| partition.close());
             if !directory.offline.swap(true, Ordering::Relaxed) {
                 error!(
                     dir = %directory.path.display(), reason, partitions = held.len(),
                     "the log directory is out of service until the broker is restarted"
                 );
-                self.forget_memory().await;
+                // Before the process may end for it; a disk that hangs does not keep the others waiting.
+                let _ = timeout(FORGETTING, self.forget_memory()).await;
                 self.failed.notify_waiters();
             }
-            held.iter().for_each(|(_, partition)| partition.close());
         }
     }
 

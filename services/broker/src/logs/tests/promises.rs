@@ -225,3 +225,50 @@ async fn a_batch_behind_one_that_the_log_could_not_take_is_not_called_out_of_ord
     assert_eq!(send(2), Err(ErrorCode::KafkaStorageError));
     assert_eq!(send(0), Ok(0), "what is in the log is still known");
 }
+
+#[tokio::test]
+async fn an_orderly_stop_is_remembered_once() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    assert_eq!(running.logs.clean_epoch(), None);
+    append(&running.partition("t"), "k", 10).unwrap();
+    running.stop().await;
+    assert!(names(&machine.disk, "/a").contains(&".kafka_cleanshutdown".to_string()));
+
+    machine.disk.crash(1);
+    let running = machine.start().await;
+    assert_eq!(running.logs.clean_epoch(), Some(BrokerEpoch(5)));
+    assert_eq!(running.logs.cluster_id().as_deref(), Some(CLUSTER));
+    let partition = running.partition("t");
+    assert_eq!(
+        (partition.log_end(), partition.high_watermark()),
+        (Offset(1), Offset(1))
+    );
+
+    machine.disk.kill();
+    assert_eq!(
+        machine.open().await.unwrap().clean_epoch(),
+        None,
+        "the mark was for one start"
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_what_was_committed_is_none_of_an_orderly_stop() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    drop(partition);
+    running.stop().await;
+
+    // The disk is put back to what it was before the record.
+    let log = dir.join("00000000000000000000.log");
+    let file = machine.disk.open(&log).expect("it is there");
+    file.truncate(0).expect("it can be");
+    let logs = machine.open().await.expect("the directories open");
+    assert_eq!(logs.clean_epoch(), None);
+}
