@@ -101,6 +101,7 @@ impl RequestContext {
 /// A whole answer, ready to be written.
 pub struct Answer {
     pub chunks: Vec<Bytes>,
+    pub bytes: usize,
     /// For all of it but records, which have their own.
     pub room: Held,
 }
@@ -110,7 +111,11 @@ impl Answer {
     fn new(answers: &Answers, chunks: Vec<Bytes>, records_bytes: usize) -> Answer {
         let bytes: usize = chunks.iter().map(Bytes::len).sum();
         let room = answers.take(bytes.saturating_sub(records_bytes));
-        Answer { chunks, room }
+        Answer {
+            chunks,
+            bytes,
+            room,
+        }
     }
 }
 

@@ -156,10 +156,10 @@ fn gather(
     let mut next = Some(first);
     while let Some(done) = next {
         *alone -= usize::from(!done.overlaps);
-        if let Some(Answer { chunks, room }) = done.answer? {
-            size += chunks.iter().map(Bytes::len).sum::<usize>();
-            gathered.chunks.extend(chunks);
-            gathered.rooms.push(room);
+        if let Some(answer) = done.answer? {
+            size += answer.bytes;
+            gathered.chunks.extend(answer.chunks);
+            gathered.rooms.push(answer.room);
         }
         gathered.measures.push(done.measure);
         next = if size < GATHER_BYTES {

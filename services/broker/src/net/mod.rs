@@ -20,14 +20,11 @@ use crate::config::Endpoint;
 use crate::env::{Env, Listener, Plane, watch};
 use crate::server::Broker;
 pub use answers::Answers;
-pub use complaints::{Complaints, PERIOD as COMPLAINTS_PERIOD};
+pub use complaints::Complaints;
 use connection::Shared;
 pub use frame::{Frame, FrameError, FrameReader};
 pub use limits::{ByteBudget, Connections, Place, Refused};
 pub use share::{Cut, Held, Share, Usage};
-
-/// Rest after a failed accept: the usual cause is the limit on open files, which time mends.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A listener that is bound and does not accept yet, so that the port it got can be advertised.
 pub struct Bound {
@@ -128,25 +125,10 @@ async fn accept(mut bound: Bound, shared: Shared, connections: Arc<Connections>)
     let counts = shared.broker.metrics.connections(&listener);
     let env = &shared.broker.env;
     loop {
-        let accepted = timeout(complaints::PERIOD, bound.listener.accept()).await;
-        if let Some(lines) = shared.complaints.left_out(env.now()) {
-            tracing::warn!(
-                lines,
-                "connections were refused or closed for what their peers did, more than are told one by one"
-            );
-        }
-        let (stream, address) = match accepted {
-            Ok(Ok(accepted)) => accepted,
-            Ok(Err(error)) => {
-                if shared.complaints.may_write(env.now()) {
-                    tracing::warn!(%error, listener = &*listener, "cannot accept a connection");
-                }
-                tokio::time::sleep(ACCEPT_REST).await;
-                continue;
-            }
-            // Only to tell what there is to tell.
-            Err(_) => continue,
-        };
+        let accepted = shared
+            .complaints
+            .accept(env, &mut *bound.listener, &listener);
+        let (stream, address) = accepted.await;
         let broker = &shared.broker;
         let limits = broker.config.connection_limits(&broker.quorum.image());
         match connections.admit(address.ip(), limits) {

@@ -23,12 +23,6 @@ pub struct Receiving {
     bytes: Vec<u8>,
 }
 
-/// A snapshot that is whole and can be read.
-pub struct Received {
-    pub meta: SnapshotMeta,
-    pub bytes: Vec<u8>,
-}
-
 /// Why it is not taken. The sender begins anew.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -41,11 +35,11 @@ pub enum Error {
 }
 
 impl Receiving {
-    /// Adds a part; gives the whole with the last one.
+    /// Adds a part; gives the whole with the last one, if it can be read.
     pub fn on_part(
         &mut self,
         part: InstallSnapshotRequest<Types>,
-    ) -> Result<Option<Received>, Error> {
+    ) -> Result<Option<Receiving>, Error> {
         if part.offset == 0 {
             // Its memory goes too: another one may be much smaller.
             *self = Receiving {
@@ -74,10 +68,7 @@ impl Receiving {
         }
         let whole = std::mem::take(self);
         check(&whole)?;
-        Ok(Some(Received {
-            meta: whole.meta,
-            bytes: whole.bytes,
-        }))
+        Ok(Some(whole))
     }
 }
 
@@ -102,7 +93,7 @@ impl Node {
             }
             Refusal::Unavailable(error.to_string())
         })?;
-        let Some(Received { meta, bytes }) = received else {
+        let Some(Receiving { meta, bytes }) = received else {
             return taken(vote);
         };
         let snapshot = Snapshot {

@@ -9,15 +9,17 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::io::WriteHalf;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::frame::{self, Frame, Kind, MAX_FRAME_BYTES};
 use super::guard::{Guard, Guest};
 use super::message::{Answer, Refusal, Request};
 use super::node::Node;
 use crate::env::{Listener, Plane, Stream};
-use crate::net::{COMPLAINTS_PERIOD, FrameReader, Held};
+use crate::net::{FrameReader, Held};
 
+/// As it is called in the log.
+const LISTENER: &str = "controller";
 /// Requests of one connection that are being answered.
 const CONCURRENT: usize = 64;
 /// A connection without a whole request for so long is closed: its other end may be gone without a word. Whoever still
@@ -38,27 +40,10 @@ impl Node {
         let guard = Arc::new(Guard::new());
         let mut number = 0;
         loop {
-            let accepted = timeout(COMPLAINTS_PERIOD, listener.accept()).await;
-            if let Some(lines) = guard.complaints.left_out(self.env.now()) {
-                tracing::warn!(
-                    lines,
-                    "the controller listener had more to complain of than is told one by one"
-                );
-            }
-            match accepted {
-                Ok(Ok((stream, address))) => {
-                    number += 1;
-                    self.clone().welcome(&guard, stream, address, number);
-                }
-                Ok(Err(error)) => {
-                    if guard.complaints.may_write(self.env.now()) {
-                        tracing::warn!(%error, "the controller listener could not accept a connection");
-                    }
-                    sleep(Duration::from_millis(100)).await;
-                }
-                // Only to tell what there is to tell.
-                Err(_) => {}
-            }
+            let accepted = guard.complaints.accept(&self.env, &mut *listener, LISTENER);
+            let (stream, address) = accepted.await;
+            number += 1;
+            self.clone().welcome(&guard, stream, address, number);
         }
     }
 
