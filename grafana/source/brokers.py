@@ -28,7 +28,7 @@ def health() -> Row:
                  [prom(f"sum({REPLICAS}_underminisrpartitioncount)", instant=True)], bad_above(1), width=3, links=[TO_TOPICS]),
             stat("Under-replicated", "Partitions with a replica that is not in sync.", "short",
                  [prom(f"sum({REPLICAS}_underreplicatedpartitions)", instant=True)], bad_above(1), width=3, links=[TO_TOPICS]),
-            stat("Unclean elections", "Leaders elected from outside the ISR since the active controller started; each may have lost records.",
+            stat("Unclean elections", "Leaders elected from outside the ISR and the ELR since the active controller started; each may have lost records.",
                  "short", [prom("sum(kafka_controller_controllerstats_uncleanleaderelections_total)", instant=True)], bad_above(1), width=3),
             stat("Log directories offline", "Directories that failed a write or an fsync.", "short",
                  [prom("sum(kafka_log_logmanager_offlinelogdirectorycount)", instant=True)], bad_above(1), width=3),

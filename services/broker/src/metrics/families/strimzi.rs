@@ -201,7 +201,7 @@ pub static IMBALANCE: Family = Family::gauge(
 pub static UNCLEAN_ELECTIONS: Family = Family::counter(
     "kafka_controller_controllerstats_uncleanleaderelections_total",
     &[],
-    "Leaders that were elected from outside of the ISR, as this broker has seen",
+    "Leaders that were elected from outside of the ISR and the ELR, as this broker has seen",
 )
 .unit("elections")
 .by(By::Controller);
