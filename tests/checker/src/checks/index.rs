@@ -43,8 +43,8 @@ pub struct Partition<'a> {
     pub reads: Vec<(usize, i64, i64, &'a [Seen])>,
     /// Below it everything may be gone.
     pub start: i64,
-    /// What was sent longer ago may be gone as well.
-    pub keeps_us: Option<u64>,
+    /// From an event on, what was sent longer ago may be gone as well.
+    pub retention: Vec<(usize, u64)>,
     /// Its topic is gone.
     pub deleted: bool,
     /// Log starts that somebody was told before the end.
@@ -139,9 +139,7 @@ impl<'a> Index<'a> {
             }
             What::Earliest { at, offset } => self.partition(at).starts.push((number, *offset)),
             What::Retention { at, keeps_us } => {
-                let partition = self.partition(at);
-                let before = partition.keeps_us.unwrap_or(u64::MAX);
-                partition.keeps_us = Some(before.min(*keeps_us));
+                self.partition(at).retention.push((number, *keeps_us));
             }
             What::Deleted { at } => self.partition(at).deleted = true,
             What::Compacted { at } => self.partition(at).compacted = true,
@@ -156,13 +154,15 @@ impl<'a> Index<'a> {
             return 0;
         };
         let told = partition.starts.iter().map(|(_, start)| *start).max();
-        let told = told.filter(|_| partition.keeps_us.is_some());
+        let told = told.filter(|_| !partition.retention.is_empty());
         partition.start.max(told.unwrap_or(0))
     }
 
     /// Whether retention may have taken a record by the time of an event.
     pub fn is_aged(&self, partition: &Partition<'_>, written: &Written, event: usize) -> bool {
-        let (Some(keeps_us), Some(sent)) = (partition.keeps_us, written.sent) else {
+        let so_far = partition.retention.iter().filter(|(from, _)| *from < event);
+        let keeps_us = so_far.map(|(_, keeps_us)| *keeps_us).min();
+        let (Some(keeps_us), Some(sent)) = (keeps_us, written.sent) else {
             return false;
         };
         self.events[event].at_us > self.events[sent].at_us.saturating_add(keeps_us)
