@@ -25,10 +25,20 @@ pub use plan::{Group, Harm, Plan, Topic};
 pub use scene::{Scene, Stage};
 pub use world::{Cluster, Host, Settings, Trace, broker_name};
 
+/// A number that the environment asks for.
+///
+/// # Panics
+/// If it is none: another one would be no answer.
+pub fn number_or(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) if !text.is_empty() => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text}: a number is needed")),
+        _ => default,
+    }
+}
+
 /// The seed that the environment asks for.
 pub fn seed_or(default: u64) -> u64 {
-    std::env::var("SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
+    number_or("SEED", default)
 }

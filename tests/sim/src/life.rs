@@ -171,14 +171,13 @@ fn run(
     let mut harms = Harms::new(plan, scene, trace);
     loop {
         STEPS.fetch_add(1, Ordering::Relaxed);
+        let is_over = cluster.sim.step().map_err(|error| error.to_string())?;
         // The others would wait for who has failed, and the life would be told to have been too long.
         if let Some(why) = ends.lock().first() {
             return Err(why.clone());
         }
-        match cluster.sim.step() {
-            Ok(false) => {}
-            Ok(true) => return Ok(()),
-            Err(error) => return Err(error.to_string()),
+        if is_over {
+            return Ok(());
         }
         if scene.stage() == Stage::Harm {
             harms.pass(cluster);
@@ -236,8 +235,10 @@ impl<'a> Harms<'a> {
                 self.active.push(harm);
             }
         }
-        if self.plan.rolling {
-            self.rolling.pass(cluster, self.scene, now);
+        if self.plan.rolling
+            && let Some(text) = self.rolling.pass(cluster, self.scene, now)
+        {
+            self.note(text);
         }
         if at_ms >= HARM_MS {
             self.heal(cluster);

@@ -3,6 +3,7 @@
 //! outcome is written down, and a run that was interrupted goes on from there. With UNTIL_FAILURE=1 the first failure is
 //! the last, and is not made smaller.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, stdin, stdout};
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,16 +15,16 @@ use std::time::Duration;
 
 use sim::batch::{News, Outcome, Progress, Results, Workers, lived, serve};
 use sim::marks::{ENOUGH, Visits};
-use sim::{Plan, seed_or};
+use sim::{Plan, number_or, seed_or};
 
 /// A life that takes so long is named: nothing else tells of one that does not end.
 const LONG: Duration = Duration::from_secs(120);
 
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
+/// A digest of this program: another one lives other lives.
+fn program() -> io::Result<String> {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&std::fs::read(std::env::current_exe()?)?);
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 fn until_failure() -> bool {
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     if std::env::var_os("SEED").is_some() {
         return one(seed_or(1));
     }
-    match many(number("FIRST", 1), number("SEEDS", 20)) {
+    match many(number_or("FIRST", 1), number_or("SEEDS", 20)) {
         Ok(verdict) => verdict,
         Err(error) => ended(Err(error)),
     }
@@ -68,13 +69,13 @@ fn one(seed: u64) -> ExitCode {
 
 fn many(first: u64, seeds: u64) -> io::Result<ExitCode> {
     let mut results = match std::env::var_os("RESULTS") {
-        Some(path) => Results::open(Path::new(&path))?,
+        Some(path) => Results::open(Path::new(&path), &program()?)?,
         None => Results::default(),
     };
     let all = first..first.saturating_add(seeds);
     let wanted: Vec<u64> = all.clone().filter(|seed| !results.has(*seed)).collect();
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let jobs = number("JOBS", cores).min(wanted.len() as u64);
+    let jobs = number_or("JOBS", cores).min(wanted.len() as u64);
     let mut progress = Progress::new(wanted.len() as u64);
     let mut under_way = Vec::new();
     let (enough, stop) = (Arc::new(AtomicBool::new(false)), until_failure());

@@ -22,6 +22,7 @@ const fn mark(name: &'static str, words: &'static [&'static str]) -> Mark {
 pub const ISR_OF_ONE: &str = "an ISR has one member";
 pub const LOADING: &str = "a commit finds its coordinator loading";
 pub const EXPELLED: &str = "a commit of one that is no member any more is refused";
+pub const CONFIGURED: &str = "a topic has another configuration";
 pub const TOO_FEW: &str = "too few replicas are in sync for a record";
 pub const DUPLICATE: &str = "a record that is sent again is there already";
 pub const BEHIND: &str = "what is behind a refused batch is refused with it";
@@ -78,6 +79,7 @@ const MARKS: &[Mark] = &[
     ),
     mark("coordinator load during a commit", &[LOADING]),
     mark("fenced commit", &[EXPELLED]),
+    mark("configuration changed", &[CONFIGURED]),
     mark("too few replicas in sync", &[TOO_FEW]),
     mark("duplicate sequence", &[DUPLICATE]),
     mark("pipeline refused together", &[BEHIND]),

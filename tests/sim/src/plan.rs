@@ -22,8 +22,6 @@ pub struct Topic {
     pub partitions: i32,
     pub replicas: i16,
     pub configs: Vec<(String, String)>,
-    /// Retention takes what is older.
-    pub keeps_ms: Option<u64>,
 }
 
 impl Topic {
@@ -31,6 +29,11 @@ impl Topic {
     pub fn config(&self, name: &str) -> Option<&str> {
         let found = self.configs.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// What is older, retention takes.
+    pub fn keeps_ms(&self) -> Option<u64> {
+        self.config("retention.ms")?.parse().ok()
     }
 }
 
@@ -236,8 +239,8 @@ fn topic(number: i32, dice: &mut StdRng) -> Topic {
     maybe(dice, "index.interval.bytes", "64");
     maybe(dice, "flush.messages", "1");
     maybe(dice, "segment.ms", "2000");
-    let keeps_ms = dice.random_bool(0.2).then(|| dice.random_range(1500..6000));
-    if let Some(keeps_ms) = keeps_ms {
+    if dice.random_bool(0.2) {
+        let keeps_ms: u64 = dice.random_range(1500..6000);
         configs.push(("retention.ms".into(), keeps_ms.to_string()));
     }
     Topic {
@@ -249,6 +252,5 @@ fn topic(number: i32, dice: &mut StdRng) -> Topic {
             dice.random_range(2..=3)
         },
         configs,
-        keeps_ms,
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
+use checker::history::Place;
 use sim::clients::Session;
+use sim::operations::lane::{Batch, outcome};
 use sim::operations::topics;
 use sim::{Cluster, Settings, Topic, Trace, seed_or};
 use storage::Disk;
@@ -14,11 +16,10 @@ use storage::disk::read_file;
 use storage::memory::MemoryDisk;
 use tokio::time::{Instant, sleep};
 use wire::batch::split;
+use wire::messages::FetchRequest;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic};
-use wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use wire::messages::{FetchRequest, ProduceRequest};
 use wire::record::BatchBuilder;
-use wire::{ErrorCode, Records, Str};
+use wire::{ErrorCode, Str};
 
 const ALL: [i32; 3] = [1, 2, 3];
 const TOPIC: &str = "damaged";
@@ -76,7 +77,6 @@ impl World {
             partitions: 1,
             replicas: 3,
             configs: vec![("flush.messages".into(), "1".into())],
-            keeps_ms: None,
         };
         topics::create(&ALL, &topic).await?;
         for number in 0..BATCHES {
@@ -112,24 +112,13 @@ impl World {
         let (leader, _) = self.session.leader(TOPIC, 0, false).await?;
         let mut batch = BatchBuilder::new(1_800_000_000_000 + number);
         batch.append(None, Some(&[number as u8; 100]));
-        let data = PartitionProduceData {
-            index: 0,
-            records: Some(Records::from(batch.build().bytes)),
+        let batch = Batch {
+            records: Vec::new(),
+            bytes: batch.build().bytes,
         };
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: 3000,
-            topic_data: vec![TopicProduceData {
-                name: Str::from(TOPIC),
-                partition_data: vec![data],
-                ..TopicProduceData::default()
-            }],
-            ..ProduceRequest::default()
-        };
+        let request = batch.request(&Place::new(TOPIC, 0), None, -1);
         let answer = self.session.call(leader, request, 9).await?;
-        let result = &answer.responses[0].partition_responses[0];
-        ensure!(result.error_code == 0, "error {}", result.error_code);
-        Ok(())
+        outcome(&answer).map(|_| ())
     }
 
     /// The offset after what the leader gives from an offset on, or its error.

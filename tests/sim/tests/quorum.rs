@@ -164,7 +164,6 @@ async fn create(via: &[i32], name: &str) -> anyhow::Result<()> {
         partitions: 3,
         replicas: 3,
         configs: Vec::new(),
-        keeps_ms: None,
     };
     topics::create(via, &topic).await
 }

@@ -78,7 +78,7 @@ fn outcome(seed: u64, failure: Option<&str>) -> Outcome {
 fn what_has_passed_is_not_lived_again_and_what_has_failed_is() -> io::Result<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("deeper/results.jsonl");
-    let mut results = Results::open(&path)?;
+    let mut results = Results::open(&path, "one")?;
     results.add(outcome(1, None))?;
     results.add(outcome(2, Some("lost\na record")))?;
     results.add(outcome(3, None))?;
@@ -86,13 +86,15 @@ fn what_has_passed_is_not_lived_again_and_what_has_failed_is() -> io::Result<()>
     // Killed in the middle of a line.
     let mut file = std::fs::OpenOptions::new().append(true).open(&path)?;
     file.write_all(b"{\"seed\":4,\"ack")?;
-    let mut results = Results::open(&path)?;
+    let mut results = Results::open(&path, "one")?;
     let has = [1, 2, 3, 4].map(|seed| results.has(seed));
     assert_eq!(has, [true, false, true, false]);
     results.add(outcome(2, None))?;
     let of = |results: &Results, range| results.among(range).cloned().collect::<Vec<_>>();
     let wanted = [1, 2, 3].map(|seed| outcome(seed, None));
     assert_eq!(of(&results, 1..9), wanted);
-    assert_eq!(of(&Results::open(&path)?, 2..3), wanted[1..2]);
+    assert_eq!(of(&Results::open(&path, "one")?, 2..3), wanted[1..2]);
+    let anew = Results::open(&path, "another")?;
+    assert!(!anew.has(1), "another program lives other lives");
     Ok(())
 }

@@ -18,7 +18,6 @@ pub struct Outcome {
     pub acked: u64,
     pub read: u64,
     /// The states that it was in.
-    #[serde(default)]
     pub visits: Visits,
     /// A digest of the trace: the same wherever the same program lives the seed.
     pub trace: String,

@@ -16,15 +16,19 @@ pub struct Results {
 }
 
 impl Results {
-    /// What is known from an earlier run. A seed that failed then is to be lived again: it may have been mended.
-    pub fn open(path: &Path) -> io::Result<Results> {
+    /// What is known from an earlier run of this program. A seed that failed then is to be lived again.
+    pub fn open(path: &Path, program: &str) -> io::Result<Results> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
+        let lines = match text.split_once('\n') {
+            Some((first, lines)) if first == program => lines,
+            _ => "",
+        };
         // The last line may have been cut off.
-        let outcomes = text
+        let outcomes = lines
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());
         let passed = outcomes.filter(|outcome: &Outcome| outcome.failure.is_none());
@@ -34,6 +38,7 @@ impl Results {
         }
         let fresh = path.with_extension("new");
         let mut file = File::create(&fresh)?;
+        writeln!(file, "{program}")?;
         for outcome in lived.values() {
             write(&mut file, outcome)?;
         }

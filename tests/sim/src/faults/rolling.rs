@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use checker::What;
-
 use crate::{Cluster, Scene};
 
 /// Whoever does it does not wait for one broker for ever.
@@ -19,27 +17,33 @@ pub struct Rolling {
 }
 
 impl Rolling {
-    /// The next step, if it is time for one.
-    pub fn pass(&mut self, cluster: &mut Cluster<'_>, scene: &Scene, now: Duration) {
+    /// The next step, if it is time for one; tells of it.
+    pub fn pass(
+        &mut self,
+        cluster: &mut Cluster<'_>,
+        scene: &Scene,
+        now: Duration,
+    ) -> Option<String> {
         let count = cluster.brokers().len() as i32;
         let waited = now.saturating_sub(self.since);
         if self.stopping {
             if !cluster.is_up(self.turn) || waited > PATIENCE {
                 cluster.restart(self.turn);
                 (self.stopping, self.since) = (false, now);
+                return Some(format!("broker {} starts again, in its turn", self.turn));
             }
-            return;
+            return None;
         }
         if self.turn >= count || (scene.whole() <= self.since && waited < PATIENCE) {
-            return;
+            return None;
         }
         self.turn += 1;
         self.since = now;
-        if cluster.is_up(self.turn) && !cluster.down().contains(&self.turn) {
-            let text = format!("broker {} is told to stop, in its turn", self.turn);
-            scene.record("world", What::Note { text });
-            cluster.stop(self.turn);
-            self.stopping = true;
+        if !cluster.is_up(self.turn) || cluster.down().contains(&self.turn) {
+            return None;
         }
+        cluster.stop(self.turn);
+        self.stopping = true;
+        Some(format!("broker {} is told to stop, in its turn", self.turn))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use checker::What;
+use checker::history::Place;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -12,8 +13,8 @@ use wire::messages::IncrementalAlterConfigsRequest;
 use wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 
 use crate::clients::Session;
-use crate::plan::Topic;
-use crate::{Scene, Stage};
+use crate::plan::{MOST_PARTITIONS, Topic};
+use crate::{Scene, Stage, marks};
 
 /// IncrementalAlterConfigs' numbers.
 const TOPIC: i8 = 2;
@@ -31,16 +32,16 @@ pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
         let (name, value) = change(topic, scene.memory_lasts, &mut dice);
         if name == "retention.bytes" && value.is_some() {
             // From now on what is there goes by its size, however young.
-            for at in scene
-                .places()
-                .into_iter()
-                .filter(|at| at.topic == topic.name)
-            {
+            for partition in 0..MOST_PARTITIONS {
+                let at = Place::new(&topic.name, partition);
                 scene.record("configurer", What::Retention { at, keeps_us: 0 });
             }
         }
         let broker = session.next_broker();
-        let _ = session.call(broker, wish(topic, name, value), 1).await;
+        let answer = session.call(broker, wish(topic, name, value), 1).await;
+        if answer.is_ok_and(|answer| answer.responses.iter().all(|r| r.error_code == 0)) {
+            marks::note(marks::CONFIGURED);
+        }
     }
     Ok(())
 }
@@ -56,7 +57,7 @@ fn change(topic: &Topic, memory_lasts: bool, dice: &mut StdRng) -> (&'static str
     if topic.config("flush.messages") != Some("1") && memory_lasts {
         settings.push("flush.messages");
     }
-    if topic.keeps_ms.is_some() {
+    if topic.keeps_ms().is_some() {
         settings.extend(["retention.ms", "retention.bytes"]);
     }
     let name = settings[dice.random_range(0..settings.len())];
@@ -68,7 +69,7 @@ fn change(topic: &Topic, memory_lasts: bool, dice: &mut StdRng) -> (&'static str
         "segment.bytes" => 1 << 20,
         "min.insync.replicas" => dice.random_range(2..=i64::from(topic.replicas)),
         "flush.messages" => dice.random_range(1..=2),
-        "retention.ms" => topic.keeps_ms.unwrap_or(0) as i64 * dice.random_range(1..=2),
+        "retention.ms" => topic.keeps_ms().unwrap_or(0) as i64 * dice.random_range(1..=2),
         "retention.bytes" => dice.random_range(0..5000),
         _ => dice.random_range(0..500),
     };

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::ensure;
 use checker::What;
 use checker::history::Place;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
-use super::LIVENESS;
+use super::Patience;
 use super::consume::{earliest, fetch};
 use crate::clients::{Group, Identity, SESSION_MS, Trouble};
 use crate::plan;
@@ -47,6 +46,8 @@ pub struct Member {
     dice: StdRng,
     /// What it was given, and where it is in each.
     positions: BTreeMap<Place, i64>,
+    /// When it has committed last in this generation.
+    committed: Option<Stage>,
 }
 
 impl Member {
@@ -64,12 +65,13 @@ impl Member {
             scene: scene.clone(),
             dice,
             positions: BTreeMap::new(),
+            committed: None,
         }
     }
 
     /// A member's life: it fails only where it cannot become one although everything is healed.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut in_vain: Option<Instant> = None;
+        let mut patience = Patience::default();
         while self.scene.stage() < Stage::Over {
             let outcome = self.generation().await;
             let held = self.lose();
@@ -84,10 +86,7 @@ impl Member {
                 self.insist(held).await;
                 self.who.member_id.clear();
             }
-            if self.scene.stage() == Stage::Settling {
-                let since = in_vain.get_or_insert_with(Instant::now).elapsed();
-                ensure!(since < LIVENESS, "no member after {since:?}: {trouble}");
-            }
+            patience.check(&self.scene, || format!("no member: {trouble}"))?;
             sleep(REST).await;
         }
         Ok(())
@@ -148,7 +147,9 @@ impl Member {
             if Instant::now() >= next_beat {
                 next_beat = Instant::now() + HEARTBEAT;
                 let beat = self.group.heartbeat(&self.who).await;
-                if patient(beat)? {
+                // One that cannot commit is a member in name only.
+                let works = self.positions.is_empty() || self.committed == Some(self.scene.stage());
+                if patient(beat)? && works {
                     let held = self.positions.keys().cloned().collect();
                     let (group, generation) = (&self.group.name, self.who.generation);
                     self.scene.saw_member(group, &self.name, generation, held);
@@ -235,6 +236,7 @@ impl Member {
             _ => {}
         }
         answer?;
+        self.committed = Some(self.scene.stage());
         self.record(What::Committed {
             group,
             member,
@@ -260,6 +262,7 @@ impl Member {
             group: self.group.name.clone(),
             member: self.name.clone(),
         });
+        self.committed = None;
         std::mem::take(&mut self.positions)
     }
 

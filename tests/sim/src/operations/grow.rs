@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::bail;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use wire::messages::CreatePartitionsRequest;
 use wire::messages::create_partitions_request::CreatePartitionsTopic;
 use wire::{ErrorCode, Str};
 
-use super::LIVENESS;
+use super::Patience;
 use crate::clients::Session;
 use crate::plan::MOST_PARTITIONS;
 use crate::{Scene, Stage};
@@ -31,15 +31,9 @@ pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
         if wanted > MOST_PARTITIONS || scene.stage() >= Stage::Settling {
             continue;
         }
-        let mut healed = None;
+        let mut patience = Patience::default();
         while let Err(error) = grow(&mut session, &topic.name, wanted).await {
-            if scene.stage() >= Stage::Settling {
-                let since = healed.get_or_insert_with(Instant::now).elapsed();
-                ensure!(
-                    since < LIVENESS,
-                    "no partition more after {since:?}: {error:#}"
-                );
-            }
+            patience.check(&scene, || format!("no partition more: {error:#}"))?;
             sleep(REST).await;
         }
         scene.grow(&topic.name, wanted);

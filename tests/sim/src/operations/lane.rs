@@ -25,6 +25,27 @@ pub struct Author {
     pub id: Option<(i64, i16)>,
 }
 
+impl Author {
+    /// An idempotent one has a producer id and acks=all, another acks=1.
+    pub async fn new(
+        scene: &Scene,
+        name: String,
+        number: u32,
+        idempotent: bool,
+    ) -> anyhow::Result<Author> {
+        let id = match idempotent {
+            true => Some(producer_id(&scene.brokers).await?),
+            false => None,
+        };
+        Ok(Author {
+            name,
+            number,
+            acks: if idempotent { -1 } else { 1 },
+            id,
+        })
+    }
+}
+
 /// One partition as a producer sees it.
 pub struct Lane {
     pub at: Place,
@@ -139,7 +160,7 @@ pub fn outcome(answer: &ProduceResponse) -> anyhow::Result<Option<i64>> {
 }
 
 /// A producer id of its own.
-pub async fn producer_id(brokers: &[i32]) -> anyhow::Result<(i64, i16)> {
+async fn producer_id(brokers: &[i32]) -> anyhow::Result<(i64, i16)> {
     until_some(brokers, "get a producer id", async |client| {
         let request = InitProducerIdRequest {
             transactional_id: None,

@@ -15,12 +15,34 @@ pub mod topics;
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use rand::rngs::StdRng;
+use tokio::time::Instant;
 
-use crate::Scene;
+use crate::{Scene, Stage};
 
 /// What is under way when everything is healed must end within this: the promise that is put to the test.
 pub const LIVENESS: Duration = Duration::from_secs(60);
+
+/// What is tried in vain since everything was healed.
+#[derive(Default)]
+pub struct Patience(Option<Instant>);
+
+impl Patience {
+    /// Fails when it has been tried for too long. `what` it is, and why it does not work.
+    pub fn check(&mut self, scene: &Scene, what: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if scene.stage() < Stage::Settling {
+            return Ok(());
+        }
+        let since = self.0.get_or_insert_with(Instant::now).elapsed();
+        ensure!(
+            since < LIVENESS,
+            "{}, {since:?} after everything was healed",
+            what()
+        );
+        Ok(())
+    }
+}
 
 /// What one client does to the cluster besides producing and reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

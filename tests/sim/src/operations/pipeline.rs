@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use rand::Rng;
 use rand::rngs::StdRng;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::LIVENESS;
-use super::lane::{Author, Batch, Lane, outcome, producer_id};
+use super::Patience;
+use super::lane::{Author, Batch, Lane, outcome};
 use crate::clients::Session;
 use crate::{Scene, Stage, marks};
 
@@ -30,14 +30,8 @@ pub struct Pipeline {
 
 impl Pipeline {
     pub async fn new(scene: &Scene, number: u32, dice: StdRng) -> anyhow::Result<Pipeline> {
-        let author = Author {
-            name: format!("producer-{number}"),
-            number,
-            acks: -1,
-            id: Some(producer_id(&scene.brokers).await?),
-        };
         Ok(Pipeline {
-            author,
+            author: Author::new(scene, format!("producer-{number}"), number, true).await?,
             scene: scene.clone(),
             session: Session::new(&scene.brokers),
             dice,
@@ -64,20 +58,18 @@ impl Pipeline {
 
     /// Sends until all is acknowledged.
     async fn drain(&mut self, lane: usize, mut waiting: VecDeque<Batch>) -> anyhow::Result<()> {
-        let mut healed = None;
+        let mut patience = Patience::default();
         while !waiting.is_empty() {
             let Err(error) = self.burst(lane, &mut waiting).await else {
                 continue;
             };
             let at = &self.lanes[lane].at;
-            if self.scene.stage() == Stage::Settling {
-                let since = healed.get_or_insert_with(Instant::now).elapsed();
-                ensure!(
-                    since < LIVENESS,
-                    "{at}: {} batches not acknowledged {since:?} after everything was healed: {error:#}",
+            patience.check(&self.scene, || {
+                format!(
+                    "{at}: {} batches not acknowledged: {error:#}",
                     waiting.len()
-                );
-            }
+                )
+            })?;
             let _ = self.session.partitions(&at.topic).await;
             sleep(REST).await;
         }

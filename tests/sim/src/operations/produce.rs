@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
 use checker::What;
 use rand::Rng;
 use rand::rngs::StdRng;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::LIVENESS;
-use super::lane::{Author, Batch, Lane, outcome, producer_id};
+use super::Patience;
+use super::lane::{Author, Batch, Lane, outcome};
 use crate::clients::Session;
 use crate::{Scene, Stage};
 
@@ -33,18 +32,8 @@ impl Producer {
         idempotent: bool,
         dice: StdRng,
     ) -> anyhow::Result<Producer> {
-        let id = match idempotent {
-            true => Some(producer_id(&scene.brokers).await?),
-            false => None,
-        };
-        let author = Author {
-            name: format!("producer-{number}"),
-            number,
-            acks: if idempotent { -1 } else { 1 },
-            id,
-        };
         Ok(Producer {
-            author,
+            author: Author::new(scene, format!("producer-{number}"), number, idempotent).await?,
             scene: scene.clone(),
             session: Session::new(&scene.brokers),
             dice,
@@ -70,7 +59,7 @@ impl Producer {
     }
 
     async fn send_until_acknowledged(&mut self, lane: usize, batch: &Batch) -> anyhow::Result<()> {
-        let mut healed = None;
+        let mut patience = Patience::default();
         loop {
             let error = match self.try_send(lane, batch).await {
                 Ok(offset) => {
@@ -80,14 +69,9 @@ impl Producer {
                 }
                 Err(error) => error,
             };
-            if self.scene.stage() == Stage::Settling {
-                let since = healed.get_or_insert_with(Instant::now).elapsed();
-                let at = &self.lanes[lane].at;
-                ensure!(
-                    since < LIVENESS,
-                    "{at}: not acknowledged {since:?} after everything was healed: {error:#}"
-                );
-            }
+            patience.check(&self.scene, || {
+                format!("{}: not acknowledged: {error:#}", self.lanes[lane].at)
+            })?;
             sleep(REST).await;
         }
     }

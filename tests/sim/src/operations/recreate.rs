@@ -15,8 +15,8 @@ use wire::{ErrorCode, Uuid};
 
 use super::audit::read_all;
 use super::consume::fetch_of;
-use super::lane::{Author, Lane, PRODUCE_BY_ID, outcome, producer_id};
-use super::{LIVENESS, topics};
+use super::lane::{Author, Lane, PRODUCE_BY_ID, outcome};
+use super::{LIVENESS, Patience, topics};
 use crate::clients::Session;
 use crate::plan::Topic;
 use crate::{Scene, Stage};
@@ -39,12 +39,7 @@ struct Life {
 
 /// Lives as many as there is time for. The last one stays and is read.
 pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
-    let author = Author {
-        name: NAME.into(),
-        number: NUMBER,
-        acks: -1,
-        id: Some(producer_id(&scene.brokers).await?),
-    };
+    let author = Author::new(&scene, NAME.into(), NUMBER, true).await?;
     let mut former = None;
     for number in 0.. {
         // The sequence of a producer id begins anew with each topic.
@@ -53,7 +48,7 @@ pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
         let batches = dice.random_range(1..10);
         for _ in 0..batches {
             life.produce(&scene, &author, &mut dice).await?;
-            life.read(&scene, &mut dice).await;
+            life.read(&scene, &mut dice).await?;
         }
         if scene.stage() >= Stage::Settling {
             let (at, id) = (life.topic(), Some(life.id));
@@ -78,7 +73,6 @@ impl Life {
             partitions: 1,
             replicas: dice.random_range(2..=3),
             configs: Vec::new(),
-            keeps_ms: None,
         };
         let begun = Instant::now();
         let (id, session) = loop {
@@ -114,7 +108,7 @@ impl Life {
     ) -> anyhow::Result<()> {
         let batch = self.lane.batch(scene, author, dice.random_range(1..=3))?;
         let at = self.topic();
-        let mut healed = None;
+        let mut patience = Patience::default();
         loop {
             let sent = async {
                 let (leader, _) = self.session.leader(TOPIC, 0, false).await?;
@@ -129,23 +123,18 @@ impl Life {
                 }
                 Err(error) => error,
             };
-            if scene.stage() >= Stage::Settling {
-                let since = healed.get_or_insert_with(Instant::now).elapsed();
-                ensure!(
-                    since < LIVENESS,
-                    "not acknowledged after {since:?}: {error:#}"
-                );
-            }
+            patience.check(scene, || format!("not acknowledged: {error:#}"))?;
             // Leader epochs begin anew with each life: what was known of another one would be taken for newer.
             self.session = Session::new(&scene.brokers);
             sleep(REST).await;
         }
     }
 
-    async fn read(&mut self, scene: &Scene, dice: &mut StdRng) {
+    async fn read(&mut self, scene: &Scene, dice: &mut StdRng) -> anyhow::Result<()> {
         let at = self.topic();
-        let read = fetch_of(&mut self.session, &at, Some(self.id), 0).await;
-        if let Ok(Some(read)) = read {
+        if let Ok(read) = fetch_of(&mut self.session, &at, Some(self.id), 0).await {
+            let read =
+                read.context("the log of a topic that keeps everything does not begin at 0")?;
             let what = What::Fetched {
                 at: self.known_as.clone(),
                 leader_epoch: Some(read.leader_epoch),
@@ -159,18 +148,16 @@ impl Life {
             scene.record(NAME, what);
         }
         sleep(Duration::from_millis(dice.random_range(1..100))).await;
+        Ok(())
     }
 
     /// Deletes the topic, and waits until that is certain.
     async fn end(mut self, scene: &Scene) -> anyhow::Result<()> {
         let at = self.known_as.clone();
         scene.record(NAME, What::Deleted { at });
-        let mut healed = None;
+        let mut patience = Patience::default();
         while let Err(error) = self.delete().await {
-            if scene.stage() >= Stage::Settling {
-                let since = healed.get_or_insert_with(Instant::now).elapsed();
-                ensure!(since < LIVENESS, "not deleted after {since:?}: {error:#}");
-            }
+            patience.check(scene, || format!("not deleted: {error:#}"))?;
             sleep(REST).await;
         }
         Ok(())

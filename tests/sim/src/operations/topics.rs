@@ -21,7 +21,7 @@ pub async fn create_all(scene: &Scene) -> anyhow::Result<()> {
     })
     .await?;
     for topic in scene.topics.iter() {
-        if let Some(keeps_ms) = topic.keeps_ms {
+        if let Some(keeps_ms) = topic.keeps_ms() {
             // Of brokers whose clocks jump nobody knows what is old.
             let keeps_us = if scene.clocks_jump {
                 0

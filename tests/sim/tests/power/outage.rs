@@ -79,7 +79,6 @@ impl Story {
             partitions: 1,
             replicas: 3,
             configs: Vec::new(),
-            keeps_ms: None,
         };
         let plan = Plan {
             brokers: ALL.len() as i32,
@@ -166,7 +165,6 @@ impl Story {
             partitions: 1,
             replicas: 3,
             configs: vec![("flush.ms".into(), "1000".into())],
-            keeps_ms: None,
         };
         topics::create(&ALL, &topic).await?;
         self.leader(3).await?;
