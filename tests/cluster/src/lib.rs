@@ -8,6 +8,7 @@
 pub mod chaos;
 pub mod client;
 mod cluster;
+pub mod command;
 pub mod events;
 pub mod hostile;
 pub mod http;

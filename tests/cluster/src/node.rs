@@ -202,16 +202,17 @@ impl Node {
         Ok(sockets)
     }
 
-    /// The resident memory in bytes.
-    pub fn rss_bytes(&self) -> Result<u64> {
+    /// The resident memory in bytes: now, and the most so far.
+    pub fn memory(&self) -> Result<(u64, u64)> {
         let pid = self.pid().context("not running")?;
-        let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let of = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+            kib.map(|kib| kib * 1024)
+                .with_context(|| format!("no {name}"))
+        };
+        Ok((of("VmRSS:")?, of("VmHWM:")?))
     }
 }
 

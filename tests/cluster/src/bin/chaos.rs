@@ -2,28 +2,23 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use cluster::chaos::client::{consume, produce};
-use cluster::chaos::command::{duration, stop_on_signal};
 use cluster::chaos::proxy::{self, Manner, Route};
-use cluster::chaos::{Options, Pace, run};
+use cluster::chaos::{Pace, run};
+use cluster::command::{Format, Span, ended, stop_on_signal};
 
 /// Hurts three real brokers under load, and says whether they kept their promises.
 #[derive(Parser)]
 #[command(name = "chaos", args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// How long faults go on: 90s, 10m, 1h
-    #[arg(long, default_value = "10m", value_parser = duration)]
-    duration: Duration,
-    /// Decides which faults, in which order
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// The closing lines: text or json
-    #[arg(long, default_value = "text", value_parser = ["text", "json"])]
-    format: String,
+    #[command(flatten)]
+    span: Span,
+    /// The closing lines
+    #[arg(long, default_value = "text")]
+    format: Format,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -57,14 +52,7 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    match start(Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("chaos: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("chaos", start(Arguments::parse()))
 }
 
 /// Whether the run counts and found nothing.
@@ -92,17 +80,10 @@ fn start(arguments: Arguments) -> Result<bool> {
             consume::run(&bootstrap, member, &journal)?;
         }
         None => {
-            let options = Options {
-                duration: arguments.duration,
-                seed: arguments.seed,
-            };
             let pace = Pace::default();
             stop_on_signal(&pace)?;
-            let summary = run(&options, pace)?;
-            match arguments.format.as_str() {
-                "json" => println!("{}", summary.json()),
-                _ => println!("{summary}"),
-            }
+            let summary = run(&arguments.span, pace)?;
+            arguments.format.print(&summary, &summary.json());
             return Ok(summary.is_good());
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use cluster::command::{Format, ended};
 use cluster::hostile::{Kind, Options, Target, join, run};
 
 /// Bothers a broker with thousands of connections, and says whether its memory stayed within its bound and others had
@@ -27,9 +28,9 @@ struct Arguments {
     /// Connections of each kind that is slow or lies
     #[arg(long, default_value_t = 1_000)]
     slow: usize,
-    /// The closing lines: text or json
-    #[arg(long, default_value = "text", value_parser = ["text", "json"])]
-    format: String,
+    /// The closing lines
+    #[arg(long, default_value = "text")]
+    format: Format,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -50,14 +51,7 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    match start(Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("hostile: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended("hostile", start(Arguments::parse()))
 }
 
 /// Whether every bound held.
@@ -88,9 +82,6 @@ fn start(arguments: Arguments) -> Result<bool> {
         slow: arguments.slow,
     };
     let summary = run(&options)?;
-    match arguments.format.as_str() {
-        "json" => println!("{}", summary.json()),
-        _ => println!("{summary}"),
-    }
+    arguments.format.print(&summary, &summary.json());
     Ok(summary.is_good())
 }

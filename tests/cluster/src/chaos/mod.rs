@@ -6,7 +6,6 @@
 mod cgroup;
 pub mod client;
 mod clock;
-pub mod command;
 mod detour;
 mod faults;
 mod field;
@@ -33,5 +32,5 @@ pub use kind::Kind;
 pub use pace::Pace;
 pub use progress::Progress;
 pub use report::Summary;
-pub use run::{Options, run};
+pub use run::run;
 pub use turns::Turns;

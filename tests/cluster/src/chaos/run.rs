@@ -16,20 +16,14 @@ use super::schedule::{Churn, Schedule, Step};
 use super::verdict::judge;
 use super::watch::Watch;
 use super::workload::{CONSUMERS, GROUPS, Workload};
+use crate::command::Span;
 use crate::topics::LATEST;
 
 /// How long the load may take to go on after a fault, and groups to read to the end.
 const GOES_ON: Duration = Duration::from_secs(120);
 
-/// What is chosen about a run.
-#[derive(Debug, Clone)]
-pub struct Options {
-    pub duration: Duration,
-    pub seed: u64,
-}
-
 /// Runs until the time is over, or `pace` is stopped.
-pub fn run(options: &Options, pace: Pace) -> Result<Summary> {
+pub fn run(span: &Span, pace: Pace) -> Result<Summary> {
     if let Some(lacking) = Field::lacking() {
         bail!("this system lacks {lacking}");
     }
@@ -38,12 +32,12 @@ pub fn run(options: &Options, pace: Pace) -> Result<Summary> {
         progress: Progress::start(),
         losses: Vec::new(),
         summary: Summary {
-            seed: options.seed,
-            asked_s: options.duration.as_secs(),
+            seed: span.seed,
+            asked_s: span.duration.as_secs(),
             ..Summary::default()
         },
     };
-    let mut outcome = run.whole(options);
+    let mut outcome = run.whole(span);
     if pace.is_stopped() {
         // What fails because nobody waits any more is no news.
         run.summary.lacking.push("it was interrupted".into());
@@ -66,15 +60,15 @@ struct Run {
 }
 
 impl Run {
-    fn whole(&mut self, options: &Options) -> Result<()> {
+    fn whole(&mut self, span: &Span) -> Result<()> {
         self.field.start()?;
         let place = self.field.cluster.directory().join("clients");
         let java = self.java()?;
         let mut load = Workload::start(&place, &self.field.cluster.bootstrap(), java.as_ref())?;
         let addresses = self.field.cluster.nodes.iter().map(|node| node.address);
         let watch = Watch::start(addresses.collect());
-        let kinds = Kind::wanted_in(options.duration);
-        let hurt = self.hurt(options, kinds, &mut load);
+        let kinds = Kind::wanted_in(span.duration);
+        let hurt = self.hurt(span, kinds, &mut load);
         self.summary.seconds = self.progress.elapsed().as_secs();
         self.summary.count(&load.histories);
         if self.field.pace.is_stopped() {
@@ -97,11 +91,11 @@ impl Run {
     }
 
     /// One fault after the other, until the time is over or something is wrong.
-    fn hurt(&mut self, options: &Options, kinds: &[Kind], load: &mut Workload) -> Result<()> {
+    fn hurt(&mut self, span: &Span, kinds: &[Kind], load: &mut Workload) -> Result<()> {
         self.goes_on(load)?;
         self.progress.begin();
-        for step in Schedule::new(options.seed, kinds, BROKERS, CONSUMERS) {
-            if self.progress.elapsed() >= options.duration || self.field.pace.is_stopped() {
+        for step in Schedule::new(span.seed, kinds, BROKERS, CONSUMERS) {
+            if self.progress.elapsed() >= span.duration || self.field.pace.is_stopped() {
                 break;
             }
             self.step(&step, load)?;

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
-
 use crate::Node;
 
 const MIB: u64 = 1 << 20;
@@ -27,8 +25,10 @@ const READS: u64 = 4;
 /// What a connection may have outside of every budget.
 const CONNECTION: u64 = 40 * KIB;
 /// The controller listener's own: twice its largest frame for requests, a frame more that goes on where there is no
-/// room, and one for answers.
-const CONTROLLER: u64 = (2 + 1 + 1) * 64 * MIB;
+/// room, and one for answers; and its connections.
+const CONTROLLER: u64 = (2 + 1 + 1) * 64 * MIB + 4096 * CONNECTION;
+/// What another node may send of a snapshot.
+const SNAPSHOT: u64 = 256 * MIB;
 
 impl Limits {
     /// The lines of a broker's configuration.
@@ -51,21 +51,8 @@ impl Limits {
         let requests = REQUESTS + FRAME + 64 * KIB;
         let reads = READS * FETCH;
         let connections = self.connections * CONNECTION;
-        at_rest + requests + ANSWERS + CACHE + reads + connections + CONTROLLER
+        at_rest + requests + ANSWERS + CACHE + reads + connections + CONTROLLER + SNAPSHOT
     }
-}
-
-/// Bytes of memory that a broker uses now, and the most since [`forget_peak`].
-pub fn now_and_peak(node: &Node) -> Result<(u64, u64)> {
-    let pid = node.pid().context("the broker does not run")?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let of = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.map(|kib| kib * KIB)
-            .with_context(|| format!("no {name}"))
-    };
-    Ok((of("VmRSS:")?, of("VmHWM:")?))
 }
 
 /// Has the kernel begin anew with a broker's peak, where it lets us; else it is that of all phases so far.

@@ -10,11 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::crowd::{Kind, Target};
-use super::honest::Honest;
+use super::honest::{Honest, Seen};
 use super::memory::{self, Limits};
 use super::report::{Phase, Summary};
-use super::requests::{self, Connection};
-use crate::{Cluster, Settings};
+use super::requests;
+use crate::client::Connection;
+use crate::{Cluster, Settings, until};
 
 /// What can be chosen.
 #[derive(Clone, Debug)]
@@ -36,8 +37,6 @@ const FULL_BYTES: usize = 24 << 20;
 const RECORD_BYTES: usize = 500_000;
 /// Beside those of the crowds: the other brokers', the client's, and those that are just ending.
 const MORE_CONNECTIONS: usize = 1_500;
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
 /// A crowd ends when it is told to.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -88,7 +87,7 @@ impl Crowd {
         drop(self.child.stdin.take());
         let counts = serde_json::from_str(&self.line()?)?;
         let mut status = None;
-        crate::until(PATIENCE, "the crowd's end", || {
+        until(PATIENCE, "the crowd's end", || {
             status = self.child.try_wait()?;
             Ok(status.is_some())
         })?;
@@ -181,16 +180,24 @@ impl Run<'_> {
             ..target.clone()
         };
         // Connections, logs and caches are there that a broker has in any case.
-        thread::sleep(Duration::from_secs(1));
-        self.honest.take();
+        let mut seen = Seen::default();
+        until(PATIENCE, "the client that behaves has begun", || {
+            seen.add(self.honest.take());
+            Ok(seen.has_come_on())
+        })?;
         self.phase("quiet")?;
-        let (before, _) = memory::now_and_peak(self.cluster.node(1))?;
+        let (before, _) = self.cluster.node(1).memory()?;
         self.summary.at_rest_bytes = before;
         self.summary.bound_bytes = self.limits.bound(before);
 
         let idle_crowd = Crowd::start(Kind::Idle, idle, &target, "at the broker")?;
         self.phase("idle")?;
-        let (with_idle, _) = memory::now_and_peak(self.cluster.node(1))?;
+        let there = self.cluster.node(1).sockets()?;
+        ensure!(
+            there >= idle as u64,
+            "{there} connections, of {idle} idle ones"
+        );
+        let (with_idle, _) = self.cluster.node(1).memory()?;
         let grown = with_idle as i64 - before as i64;
         self.summary.per_idle_bytes = grown / idle.max(1) as i64;
         // The idle ones stay to the end.
@@ -201,7 +208,12 @@ impl Run<'_> {
             let crowds = crowds.collect::<Result<Vec<Crowd>>>()?;
             run.phase(name)?;
             for crowd in crowds {
-                run.summary.crowds.push(crowd.end()?);
+                let (what, counts) = crowd.end()?;
+                if counts["requests"].as_u64() > Some(0) && counts["answers"] == 0 {
+                    let text = format!("{name}: {what}: nothing was answered: {counts}");
+                    run.summary.breaches.push(text);
+                }
+                run.summary.crowds.push((what, counts));
             }
             Ok(())
         };
@@ -249,10 +261,11 @@ impl Run<'_> {
         thread::sleep(self.options.lasting);
         let mut seen = self.honest.take();
         // On a machine that does other things too a phase may take longer, not for ever.
-        while !seen.has_come_on() && began.elapsed() < self.options.lasting + PATIENCE {
-            thread::sleep(LOOK);
+        // Where it does not, the phase is judged by that.
+        let _ = until(PATIENCE, "the client that behaves goes on", || {
             seen.add(self.honest.take());
-        }
+            Ok(seen.has_come_on())
+        });
         let seconds = began.elapsed().as_secs_f64();
         let mut peak_bytes = 0;
         for node in &mut self.cluster.nodes {
@@ -260,9 +273,9 @@ impl Run<'_> {
                 bail!("{name}: broker {} has ended: {status}", node.id);
             }
             ensure!(!node.log_text().contains("panicked"), "{name}: a panic");
-            peak_bytes = peak_bytes.max(memory::now_and_peak(node)?.1);
+            peak_bytes = peak_bytes.max(node.memory()?.1);
         }
-        let (rss_bytes, _) = memory::now_and_peak(self.cluster.node(1))?;
+        let (rss_bytes, _) = self.cluster.node(1).memory()?;
         let phase = Phase {
             name,
             seconds,

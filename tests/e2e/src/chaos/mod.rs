@@ -18,4 +18,4 @@ mod way;
 
 pub use kind::Kind;
 pub use report::Summary;
-pub use run::{Options, run};
+pub use run::run;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use cluster::chaos::{Pace, Progress};
+use cluster::command::Span;
 
 use super::faults;
 use super::field::{Field, GENERATORS, PARTITIONS};
@@ -25,15 +26,8 @@ const DRAIN: Duration = Duration::from_secs(15 * 60);
 /// How long `verify` waits for what the sinks say that they have.
 const VISIBLE: Duration = Duration::from_secs(60);
 
-/// What is chosen about a run.
-#[derive(Debug, Clone)]
-pub struct Options {
-    pub duration: Duration,
-    pub seed: u64,
-}
-
 /// Runs until the time is over, or `pace` is stopped.
-pub fn run(options: &Options, pace: Pace) -> Result<Summary> {
+pub fn run(span: &Span, pace: Pace) -> Result<Summary> {
     let progress = Progress::start();
     progress.say("starting the mesh");
     let field = Field::start(pace.clone())?;
@@ -44,12 +38,12 @@ pub fn run(options: &Options, pace: Pace) -> Result<Summary> {
         watch,
         progress,
         summary: Summary {
-            seed: options.seed,
-            asked_s: options.duration.as_secs(),
+            seed: span.seed,
+            asked_s: span.duration.as_secs(),
             ..Summary::default()
         },
     };
-    let mut outcome = run.whole(options);
+    let mut outcome = run.whole(span);
     if pace.is_stopped() {
         // What fails because nobody waits any more is no news.
         run.summary.lacking.push("it was interrupted".into());
@@ -73,9 +67,9 @@ struct Run {
 }
 
 impl Run {
-    fn whole(&mut self, options: &Options) -> Result<()> {
-        let kinds = Kind::wanted_in(options.duration);
-        let hurt = self.hurt(options, kinds);
+    fn whole(&mut self, span: &Span) -> Result<()> {
+        let kinds = Kind::wanted_in(span.duration);
+        let hurt = self.hurt(span, kinds);
         self.summary.seconds = self.progress.elapsed().as_secs();
         self.field.ways.calm();
         if self.field.pace.is_stopped() {
@@ -97,15 +91,15 @@ impl Run {
     }
 
     /// One fault after the other, until the time is over or something is wrong.
-    fn hurt(&mut self, options: &Options, kinds: &[Kind]) -> Result<()> {
+    fn hurt(&mut self, span: &Span, kinds: &[Kind]) -> Result<()> {
         self.goes_on()?;
         let sinks = ["postgres", "opensearch", "s3"];
         self.wait(GOES_ON, "every sink reads", |sight| {
             sinks.iter().all(|sink| sight.behind.contains_key(*sink))
         })?;
         self.progress.begin();
-        for step in Schedule::new(options.seed, kinds) {
-            if self.is_over(options, kinds) || self.field.pace.is_stopped() {
+        for step in Schedule::new(span.seed, kinds) {
+            if self.is_over(span, kinds) || self.field.pace.is_stopped() {
                 break;
             }
             self.step(&step)?;
@@ -114,11 +108,11 @@ impl Run {
     }
 
     /// A busy machine is given more time than was asked for, as a run without some kind of fault would not count.
-    fn is_over(&self, options: &Options, kinds: &[Kind]) -> bool {
+    fn is_over(&self, span: &Span, kinds: &[Kind]) -> bool {
         let faults = &self.summary.faults;
         let is_full = kinds.iter().all(|kind| faults.contains_key(kind));
         let elapsed = self.progress.elapsed();
-        elapsed >= options.duration && (is_full || elapsed >= options.duration + EXTRA)
+        elapsed >= span.duration && (is_full || elapsed >= span.duration + EXTRA)
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 
 use super::{Member, one};
-use crate::hostile::requests::{FETCH, METADATA, PRODUCE, fetch, frame, metadata, produce};
+use crate::client::frame;
+use crate::hostile::requests::{FETCH, METADATA, PRODUCE, fetch, metadata, produce};
 
 /// Between two requests of one client.
 const PACE: Duration = Duration::from_millis(500);

@@ -5,7 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::messages::ApiVersionsRequest;
 
 use super::{Member, one};
-use crate::hostile::requests::{API_VERSIONS, frame};
+use crate::client::frame;
+use crate::hostile::requests::API_VERSIONS;
 
 pub async fn run(member: Member) {
     loop {

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use super::{Member, one};
-use crate::hostile::requests::{FETCH, METADATA, PRODUCE, fetch, frame, metadata, produce};
+use crate::client::frame;
+use crate::hostile::requests::{FETCH, METADATA, PRODUCE, fetch, metadata, produce};
 
 const PER_BYTE: Duration = Duration::from_secs(1);
 /// The largest answer that is asked for.

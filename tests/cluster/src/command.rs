@@ -1,11 +1,55 @@
 //! What the command lines of the runs have in common.
 
+use std::fmt::Display;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::pace::Pace;
+use crate::chaos::Pace;
+
+/// What is chosen about a run of faults.
+#[derive(Debug, Clone, Args)]
+pub struct Span {
+    /// How long faults go on: 90s, 10m, 1h
+    #[arg(long, default_value = "10m", value_parser = duration)]
+    pub duration: Duration,
+    /// Decides which faults, in which order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// For whom the closing lines are.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+impl Format {
+    /// Prints the closing lines.
+    pub fn print(self, text: &impl Display, json: &Value) {
+        match self {
+            Format::Text => println!("{text}"),
+            Format::Json => println!("{json:#}"),
+        }
+    }
+}
+
+/// The exit code of `program`, which has found nothing, or something, or could not do its work.
+pub fn ended(program: &str, outcome: Result<bool>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{program}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// SIGINT and SIGTERM end the run, and it takes everything away that it has made.
 pub fn stop_on_signal(pace: &Pace) -> Result<()> {
@@ -33,7 +77,7 @@ pub fn stop_on_signal(pace: &Pace) -> Result<()> {
 }
 
 /// `90s`, `10m`, `1h`.
-pub fn duration(text: &str) -> Result<Duration> {
+fn duration(text: &str) -> Result<Duration> {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let number: u64 = text[..text.len() - unit.len()]
         .parse()
