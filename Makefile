@@ -96,7 +96,7 @@ sim-bugs: ## Bugs that are put into a copy of the tree, each of which the simula
 	@python3 tests/sim/bugs/run.py $(BUG)
 
 .PHONY: hostile
-hostile: ## Thousands of idle, busy, slow and lying connections beside a client that behaves: SECONDS=10 IDLE=10000 FORMAT=text|json
+hostile: ## Crowds that do not behave beside a client that does: SECONDS=10 IDLE=10000 BUSY=1000 SLOW=1000 FORMAT=text|json
 	@scripts/stack install build,clients
 	@cargo build --locked -q --release -p millrace-broker
 	@cargo build --locked -q --workspace --bins
