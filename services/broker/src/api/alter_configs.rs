@@ -8,7 +8,7 @@ use wire::messages::alter_configs_request::AlterConfigsResource;
 use wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use wire::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
-use super::config_changes::{Answer, Asked, answer, settle, value};
+use super::config_changes::{Answer, Asked, answer, known, settle, value};
 use super::proposal::Refusal;
 use super::{RequestContext, resources, settings};
 use crate::server::Broker;
@@ -19,11 +19,13 @@ pub async fn handle(
     request: AlterConfigsRequest,
     _context: &RequestContext,
 ) -> AlterConfigsResponse {
-    let image = broker.quorum.image();
+    let own = broker.config.node_id;
+    let named = |r: &AlterConfigsResource| resources::parse(r.resource_type, &r.resource_name, own);
+    let known = known(&broker.quorum, request.resources.iter().map(named)).await;
     let asked = request.resources.iter().map(|resource| Asked {
         kind: resource.resource_type,
         name: resource.resource_name.clone(),
-        change: replacement(&image, resource, broker.config.node_id),
+        change: known.judged(replacement(&known.image, resource, own)),
     });
     let answers = answer(&broker.quorum, asked.collect(), request.validate_only).await;
     let response = |answer: Answer| AlterConfigsResourceResponse {

@@ -15,6 +15,7 @@ use wire::messages::alter_partition_reassignments_response::{
 use wire::messages::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
 
 use super::RequestContext;
+use super::known::Known;
 use super::proposal::{Refusal, carry_out, deadline, each};
 use crate::server::Broker;
 
@@ -24,18 +25,21 @@ pub async fn handle(
     request: AlterPartitionReassignmentsRequest,
     _context: &RequestContext,
 ) -> AlterPartitionReassignmentsResponse {
-    let image = broker.quorum.image();
+    let has = |image: &Image| request.topics.iter().all(|topic| is_known(image, topic));
+    let known = Known::with(&broker.quorum, deadline(request.timeout_ms), has).await;
     let wishes: Vec<Vec<_>> = request
         .topics
         .iter()
-        .map(|topic| wishes(broker, &image, topic))
+        .map(|topic| wishes(broker, &known.image, topic))
         .collect();
-    let known: Vec<Reassignment> = wishes.iter().flatten().flatten().cloned().collect();
-    let mut outcomes = alter(broker, &request, known).await.into_iter();
+    let all: Vec<Reassignment> = wishes.iter().flatten().flatten().cloned().collect();
+    let mut outcomes = alter(broker, &request, all).await.into_iter();
     let topics = request.topics.iter().zip(wishes).map(|(topic, wishes)| {
         let partitions = topic.partitions.iter().zip(wishes);
         let mut answer = |(asked, wish): (&ReassignablePartition, Result<_, Refusal>)| {
-            let outcome = wish.and_then(|_: Reassignment| outcomes.next().unwrap_or(Ok(())));
+            let outcome = known
+                .judged(wish)
+                .and_then(|_: Reassignment| outcomes.next().unwrap_or(Ok(())));
             let refusal = outcome.err();
             ReassignablePartitionResponse {
                 partition_index: asked.partition_index,
@@ -73,6 +77,13 @@ async fn alter(
         carry_out(&broker.quorum, command, false, deadline).await,
         count,
     )
+}
+
+fn is_known(image: &Image, asked: &ReassignableTopic) -> bool {
+    let mut partitions = asked.partitions.iter();
+    image
+        .topic(&asked.name)
+        .is_some_and(|topic| partitions.all(|p| topic.partition(p.partition_index).is_some()))
 }
 
 fn wishes(

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use engine::metadata::{Command, ConfigChange, ConfigEdit, Image};
+use engine::metadata::{Command, ConfigChange, ConfigEdit, Image, Resource};
 use wire::{ErrorCode, Str};
 
+use super::known::Known;
 use super::proposal::{Refusal, carry_out, each};
 use super::{resources, settings};
 use crate::quorum::Quorum;
@@ -33,6 +34,21 @@ pub struct Answer {
     pub error: ErrorCode,
     /// In words.
     pub message: Option<Str>,
+}
+
+/// What changes of these resources are checked against.
+pub async fn known(
+    quorum: &Quorum,
+    resources: impl Iterator<Item = Result<Resource, Refusal>>,
+) -> Known {
+    let topics: Vec<String> = resources
+        .filter_map(|resource| match resource {
+            Ok(Resource::Topic(name)) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let has = |image: &Image| topics.iter().all(|name| image.topic(name).is_some());
+    Known::with(quorum, DEADLINE, has).await
 }
 
 /// Carries the good changes out, or only rehearses them, and answers for each resource.

@@ -9,6 +9,7 @@ use wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 use wire::{ErrorCode, Str, Uuid};
 
 use super::RequestContext;
+use super::known::Known;
 use super::proposal::{Refusal, carry_out, deadline, each};
 use crate::server::Broker;
 
@@ -19,14 +20,16 @@ pub async fn handle(
     context: &RequestContext,
 ) -> DeleteTopicsResponse {
     let asked = asked(&request, context.version);
-    let image = broker.quorum.image();
+    let has = |image: &Image| asked.iter().all(|topic| is_known(image, topic));
+    let known = Known::with(&broker.quorum, deadline(request.timeout_ms), has).await;
+    let image = &known.image;
     let enabled = broker.config.topics.delete_enabled;
     let mut seen = BTreeSet::new();
     let found: Vec<Result<Uuid, Refusal>> = asked
         .iter()
         .map(|topic| {
             if enabled {
-                find(&image, topic, &mut seen)
+                known.judged(find(image, topic, &mut seen))
             } else {
                 Err(disabled(context.version))
             }
@@ -35,7 +38,7 @@ pub async fn handle(
     let ids: Vec<Uuid> = found.iter().flatten().copied().collect();
     let mut outcomes = delete(broker, &ids, request.timeout_ms).await.into_iter();
     let responses = asked.iter().zip(found).map(|(topic, found)| {
-        let known = found
+        let meant = found
             .as_ref()
             .ok()
             .and_then(|id| image.topic_by_id(*id))
@@ -43,11 +46,11 @@ pub async fn handle(
         let outcome = found.and_then(|_| outcomes.next().unwrap_or(Ok(())));
         let refusal = outcome.err();
         DeletableTopicResult {
-            name: known
+            name: meant
                 .as_ref()
                 .map(|topic| topic.name.clone())
                 .or_else(|| topic.name.clone()),
-            topic_id: known.map_or(topic.topic_id, |topic| topic.id),
+            topic_id: meant.map_or(topic.topic_id, |topic| topic.id),
             error_code: refusal.as_ref().map_or(ErrorCode::None, |r| r.error).code(),
             error_message: refusal.and_then(|r| r.text()),
         }
@@ -68,6 +71,13 @@ fn asked(request: &DeleteTopicsRequest, version: i16) -> Vec<DeleteTopicState> {
         topic_id: Uuid::ZERO,
     };
     request.topic_names.iter().map(by_name).collect()
+}
+
+fn is_known(image: &Image, asked: &DeleteTopicState) -> bool {
+    match &asked.name {
+        Some(name) => image.topic(name).is_some(),
+        None => image.topic_by_id(asked.topic_id).is_some(),
+    }
 }
 
 /// The topic that is meant, unless it was meant before.

@@ -9,6 +9,7 @@ use wire::messages::{ElectLeadersRequest, ElectLeadersResponse};
 use wire::{ErrorCode, Str};
 
 use super::RequestContext;
+use super::known::Known;
 use super::proposal::{Refusal, carry_out, deadline, unexpected};
 use crate::server::Broker;
 
@@ -27,15 +28,16 @@ pub async fn handle(
             ..ElectLeadersResponse::default()
         };
     }
-    let image = broker.quorum.image();
-    let asked = asked(&image, &request);
-    let known: Vec<PartitionId> = asked.iter().filter_map(|one| one.id).collect();
-    let mut outcomes = elect(broker, &request, known).await.into_iter();
+    let has = |image: &Image| asked(image, &request).iter().all(|one| one.id.is_some());
+    let known = Known::with(&broker.quorum, deadline(request.timeout_ms), has).await;
+    let asked = asked(&known.image, &request);
+    let all: Vec<PartitionId> = asked.iter().filter_map(|one| one.id).collect();
+    let mut outcomes = elect(broker, &request, all).await.into_iter();
     let mut by_topic: BTreeMap<Str, Vec<PartitionResult>> = BTreeMap::new();
     for one in asked {
         let outcome = match one.id {
             Some(_) => outcomes.next().unwrap_or(Ok(())),
-            None => Err(Rejection::UnknownTopicOrPartition.into()),
+            None => known.judged(Err(Rejection::UnknownTopicOrPartition.into())),
         };
         let refusal = outcome.err();
         let error = refusal.as_ref().map_or(ErrorCode::None, |r| r.error);

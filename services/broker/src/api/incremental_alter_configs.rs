@@ -11,7 +11,7 @@ use wire::messages::incremental_alter_configs_response::AlterConfigsResourceResp
 use wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use wire::{ErrorCode, Str};
 
-use super::config_changes::{Answer, Asked, answer, settle, value};
+use super::config_changes::{Answer, Asked, answer, known, settle, value};
 use super::proposal::Refusal;
 use super::{RequestContext, resources, settings};
 use crate::config::TopicDefaults;
@@ -30,18 +30,19 @@ pub async fn handle(
     request: IncrementalAlterConfigsRequest,
     _context: &RequestContext,
 ) -> IncrementalAlterConfigsResponse {
-    let image = broker.quorum.image();
-    let defaults = broker.config.topics_in(&image);
+    let own = broker.config.node_id;
+    let named = |r: &AlterConfigsResource| resources::parse(r.resource_type, &r.resource_name, own);
+    let known = known(&broker.quorum, request.resources.iter().map(named)).await;
+    let defaults = broker.config.topics_in(&known.image);
     let change = |asked: &AlterConfigsResource| {
-        let own = broker.config.node_id;
         let resource = resources::parse(asked.resource_type, &asked.resource_name, own)?;
         let edits = edits(&defaults, &resource, &asked.configs)?;
-        settle(&image, ConfigChange { resource, edits })
+        settle(&known.image, ConfigChange { resource, edits })
     };
     let asked = request.resources.iter().map(|resource| Asked {
         kind: resource.resource_type,
         name: resource.resource_name.clone(),
-        change: change(resource),
+        change: known.judged(change(resource)),
     });
     let answers = answer(&broker.quorum, asked.collect(), request.validate_only).await;
     let response = |answer: Answer| AlterConfigsResourceResponse {

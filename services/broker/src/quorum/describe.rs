@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::ids::BrokerId;
+use engine::metadata::Image;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use wire::Uuid;
@@ -62,6 +63,18 @@ impl Quorum {
             Reply::Described(description) => Ok(description),
             _ => Err(Error::Unavailable(
                 "the answer does not fit the request".into(),
+            )),
+        }
+    }
+
+    /// Waits until this node has all that the active controller had when it was asked.
+    pub async fn catch_up(&self, deadline: Duration) -> Result<(), Error> {
+        let theirs = self.describe(deadline).await?.high_watermark;
+        let has = |image: &Image| after(Some(image.index())) >= theirs;
+        match self.wait_for(deadline, has).await {
+            true => Ok(()),
+            false => Err(Error::Unavailable(
+                "this broker's metadata is behind the active controller's".into(),
             )),
         }
     }
