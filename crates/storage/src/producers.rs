@@ -1,17 +1,23 @@
-//! The state of idempotent producers at an offset, and the `.snapshot` files (version 1) that keep it: what a restart
-//! needs to go on checking sequences without reading the whole log.
+//! The state of idempotent producers at an offset, and the `.snapshot` files that keep it: what a restart needs to go on
+//! checking sequences without reading the whole log.
+//!
+//! Version 1 is Kafka's. It tells the last batch of each producer, and so nobody who repeats the one before that could be
+//! told after a restart that it is in the log. Version 2 also tells how many records before it are.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, BufMut, Bytes};
 use wire::batch::BatchHeader;
 
-const VERSION: i16 = 1;
+const VERSION: i16 = 2;
+/// The first version, which does not tell what is there without a gap.
+const LAST_ONLY: i16 = 1;
 /// As many batches as an idempotent client may have in flight.
 const RECENT_BATCHES: usize = 5;
 /// Version and CRC.
 const PREFIX_LEN: usize = 6;
-const ENTRY_LEN: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
+const LAST_ONLY_LEN: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
+const ENTRY_LEN: usize = LAST_ONLY_LEN + 8;
 
 /// What is known of one producer: its last batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +36,15 @@ pub struct ProducerEntry {
     pub coordinator_epoch: i32,
     /// Where the open transaction begins; -1 for none.
     pub current_txn_first_offset: i64,
+    /// How many records, up to the last batch's end, are in the log one after the other.
+    pub without_gap: u64,
+}
+
+impl ProducerEntry {
+    /// Sequences wrap from the largest to 0.
+    fn next_sequence(&self) -> i32 {
+        self.last_sequence.checked_add(1).unwrap_or(0)
+    }
 }
 
 /// All producers of a log, by id.
@@ -90,13 +105,19 @@ impl ProducerTable {
             timestamp: header.max_timestamp,
             coordinator_epoch: -1,
             current_txn_first_offset: -1,
+            without_gap: 0,
         });
+        if entry.producer_epoch != header.producer_epoch {
+            (entry.last_sequence, entry.last_offset, entry.offset_delta) = (-1, -1, 0);
+            entry.without_gap = 0;
+        }
         if header.is_control() {
-            if entry.producer_epoch != header.producer_epoch {
-                (entry.last_sequence, entry.last_offset, entry.offset_delta) = (-1, -1, 0);
-            }
             entry.current_txn_first_offset = -1;
         } else {
+            if header.base_sequence != entry.next_sequence() {
+                entry.without_gap = 0;
+            }
+            entry.without_gap += u64::try_from(header.record_count).unwrap_or(0);
             entry.last_sequence = header.last_sequence();
             entry.last_offset = header.last_offset();
             entry.offset_delta = header.last_offset_delta;
@@ -133,6 +154,7 @@ pub(crate) fn encode<'a>(entries: impl Iterator<Item = &'a ProducerEntry>) -> Ve
         body.put_i64(e.timestamp);
         body.put_i32(e.coordinator_epoch);
         body.put_i64(e.current_txn_first_offset);
+        body.put_u64(e.without_gap);
         count += 1;
     }
     body[..4].copy_from_slice(&i32::to_be_bytes(count));
@@ -145,25 +167,39 @@ pub(crate) fn encode<'a>(entries: impl Iterator<Item = &'a ProducerEntry>) -> Ve
 
 /// Reads a snapshot; `None` if it is not a whole one.
 pub(crate) fn decode(mut bytes: Bytes) -> Option<Vec<ProducerEntry>> {
-    if bytes.len() < PREFIX_LEN + 4 || bytes.get_i16() != VERSION {
+    if bytes.len() < PREFIX_LEN + 4 {
         return None;
     }
+    let entry_len = match bytes.get_i16() {
+        VERSION => ENTRY_LEN,
+        LAST_ONLY => LAST_ONLY_LEN,
+        _ => return None,
+    };
     if bytes.get_u32() != crc32c::crc32c(&bytes) {
         return None;
     }
     let count = usize::try_from(bytes.get_i32()).ok()?;
-    if bytes.len() != count.checked_mul(ENTRY_LEN)? {
+    if bytes.len() != count.checked_mul(entry_len)? {
         return None;
     }
-    let entry = |_| ProducerEntry {
-        producer_id: bytes.get_i64(),
-        producer_epoch: bytes.get_i16(),
-        last_sequence: bytes.get_i32(),
-        last_offset: bytes.get_i64(),
-        offset_delta: bytes.get_i32(),
-        timestamp: bytes.get_i64(),
-        coordinator_epoch: bytes.get_i32(),
-        current_txn_first_offset: bytes.get_i64(),
+    let entry = |_| {
+        let mut entry = ProducerEntry {
+            producer_id: bytes.get_i64(),
+            producer_epoch: bytes.get_i16(),
+            last_sequence: bytes.get_i32(),
+            last_offset: bytes.get_i64(),
+            offset_delta: bytes.get_i32(),
+            timestamp: bytes.get_i64(),
+            coordinator_epoch: bytes.get_i32(),
+            current_txn_first_offset: bytes.get_i64(),
+            without_gap: 0,
+        };
+        entry.without_gap = match entry_len {
+            ENTRY_LEN => bytes.get_u64(),
+            _ if entry.last_sequence < 0 => 0,
+            _ => u64::try_from(entry.offset_delta).unwrap_or(0) + 1,
+        };
+        entry
     };
     Some((0..count).map(entry).collect())
 }
@@ -183,6 +219,7 @@ mod tests {
             timestamp: 1_000,
             coordinator_epoch: -1,
             current_txn_first_offset: -1,
+            without_gap: 17,
         };
         let bytes = encode([entry].iter());
         assert_eq!(decode(Bytes::from(bytes.clone())), Some(vec![entry]));
@@ -190,5 +227,29 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(decode(Bytes::copy_from_slice(&bytes[..len])), None);
         }
+    }
+
+    #[test]
+    fn a_snapshot_of_kafkas_version_knows_the_last_batch_without_a_gap() {
+        let mut body = Vec::new();
+        body.put_i32(1);
+        body.put_i64(9);
+        body.put_i16(1);
+        body.put_i32(4);
+        body.put_i64(104);
+        body.put_i32(2);
+        body.put_i64(1_000);
+        body.put_i32(-1);
+        body.put_i64(-1);
+        let mut bytes = Vec::new();
+        bytes.put_i16(LAST_ONLY);
+        bytes.put_u32(crc32c::crc32c(&body));
+        bytes.extend_from_slice(&body);
+        let read = decode(Bytes::from(bytes)).expect("it is whole");
+        let known: Vec<_> = read
+            .iter()
+            .map(|e| (e.last_offset, e.without_gap))
+            .collect();
+        assert_eq!(known, [(104, 3)]);
     }
 }

@@ -67,8 +67,8 @@ pub(super) fn epochs(stored: &[(i32, i64)]) -> Epochs {
     Epochs::new(stored.iter().map(entry))
 }
 
-/// The producers that a log tells of. A snapshot keeps only the last batch of each, as Kafka's do; where the log was
-/// read, as many are known as a client may repeat.
+/// The producers that a log tells of. A snapshot keeps only the last batch of each; where the log was read, as many are
+/// known as a client may repeat.
 pub(super) fn producers(log: &Log) -> Producers {
     let entries = log.producers();
     Producers::new(entries.iter().map(|entry| {
@@ -80,7 +80,11 @@ pub(super) fn producers(log: &Log) -> Producers {
         let known = read
             .into_iter()
             .map(|(_, p)| p)
-            .find(|p| last(p) == last(&stored));
+            .find(|p| last(p) == last(&stored))
+            .map(|p| Producer {
+                without_gap: stored.without_gap,
+                ..p
+            });
         (ProducerId(entry.producer_id), known.unwrap_or(stored))
     }))
 }
@@ -99,10 +103,7 @@ fn producer(entry: &ProducerEntry) -> Producer {
     Producer {
         epoch: entry.producer_epoch,
         batches: known.then_some(last).into_iter().collect(),
-        without_gap: match known {
-            true => u64::try_from(entry.offset_delta).unwrap_or(0) + 1,
-            false => 0,
-        },
+        without_gap: if known { entry.without_gap } else { 0 },
         last_timestamp_ms: entry.timestamp,
     }
 }

@@ -272,3 +272,30 @@ async fn a_log_that_has_lost_what_was_committed_is_none_of_an_orderly_stop() {
     let logs = machine.open().await.expect("the directories open");
     assert_eq!(logs.clean_epoch(), None);
 }
+
+#[tokio::test]
+async fn what_a_producer_has_sent_is_known_after_a_restart() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let send = |running: &Running, sequence| {
+        let mut builder = BatchBuilder::new(NOW_MS).producer(7, 0, sequence);
+        builder.append(Some(b"k"), Some(b"v"));
+        running.partition("t").append(builder.build(), Acks::Leader)
+    };
+    let running = machine.start().await;
+    for sequence in 0..7 {
+        let appended = send(&running, sequence).expect("it is the next one");
+        assert!(appended.written_in.is_some());
+    }
+    running.stop().await;
+    machine.register(2);
+    let running = machine.start().await;
+    for sequence in 0..7 {
+        // Its client has heard of none of them.
+        let appended = send(&running, sequence).expect("it is there");
+        assert_eq!(appended.written_in, None, "sequence {sequence}");
+    }
+    let appended = send(&running, 7).expect("it is the next one");
+    assert!(appended.written_in.is_some());
+    assert_eq!(running.partition("t").log_end(), Offset(8));
+}
