@@ -25,6 +25,8 @@ const IDENTITY_FILE: &str = "identity";
 const SNAPSHOT_ENTRIES: u64 = 5_000;
 /// Entries that are kept although a snapshot has them, for followers that are a little behind.
 const KEPT_ENTRIES: u64 = 1_000;
+/// What an entry has at least, where little is to be kept.
+const ENTRY_BYTES: u64 = 100;
 /// The largest file of the log.
 const SEGMENT_BYTES: u64 = 4 << 20;
 /// Parts in which a snapshot is sent.
@@ -166,7 +168,7 @@ pub(super) async fn start_raft(
         install_snapshot_timeout: 10_000,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
         snapshot_max_chunk_size: SNAPSHOT_PART_BYTES,
-        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
+        max_in_snapshot_log_to_keep: KEPT_ENTRIES.min(config.quorum.snapshot_bytes / ENTRY_BYTES),
         ..openraft::Config::default()
     };
     let consensus = |e: &dyn std::fmt::Display| Error::Consensus(e.to_string());
