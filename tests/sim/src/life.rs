@@ -32,10 +32,10 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Counts the simulated milliseconds of this process's lives, for who watches whether they pass.
+/// Counts the steps of time of this process's lives, for who watches whether they pass.
 static STEPS: AtomicU64 = AtomicU64::new(0);
 
-/// How many simulated milliseconds have passed in this process.
+/// How many steps of time were taken in this process.
 pub fn steps() -> u64 {
     STEPS.load(Ordering::Relaxed)
 }
@@ -49,6 +49,7 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
         seed: plan.seed,
         brokers: plan.brokers,
         properties: plan.properties.clone(),
+        tick: Duration::from_millis(plan.tick_ms),
     });
     let scene = Scene::new(plan);
     let ends = Ends::default();
@@ -179,8 +180,10 @@ fn run(
         if is_over {
             return Ok(());
         }
-        if scene.stage() == Stage::Harm {
-            harms.pass(cluster);
+        match scene.stage() {
+            Stage::Harm => harms.pass(cluster),
+            Stage::Settling => harms.supervise(cluster),
+            _ => {}
         }
     }
 }
@@ -261,6 +264,16 @@ impl<'a> Harms<'a> {
             self.losses.over(cluster, harm.victim);
         }
         harm.kind.end(cluster, harm.victim);
+    }
+
+    /// A broker may end later by itself of what went wrong before: whoever runs it starts it again.
+    fn supervise(&self, cluster: &mut Cluster<'_>) {
+        for id in cluster.brokers() {
+            if !cluster.is_up(id) {
+                self.note(format!("broker {id} has ended and starts again"));
+                cluster.restart(id);
+            }
+        }
     }
 
     /// Everything is well again, and every broker runs.

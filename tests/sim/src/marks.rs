@@ -24,7 +24,6 @@ pub const LOADING: &str = "a commit finds its coordinator loading";
 pub const EXPELLED: &str = "a commit of one that is no member any more is refused";
 pub const CONFIGURED: &str = "a topic has another configuration";
 pub const TOO_FEW: &str = "too few replicas are in sync for a record";
-pub const DUPLICATE: &str = "a record that is sent again is there already";
 pub const BEHIND: &str = "what is behind a refused batch is refused with it";
 pub const NOT_AVAILABLE: &str = "a new leader does not know yet what is committed";
 pub const TAKEN: &str = "retention has taken what a reader wants next";
@@ -37,7 +36,7 @@ const MARKS: &[Mark] = &[
     mark("ISR shrunk to one", &[ISR_OF_ONE]),
     mark(
         "controller change with a pending AlterPartition",
-        &["it is not known whether the controller has changed ISRs"],
+        &["the controller has changed while ISR changes were under way"],
     ),
     mark("controller succeeded", &["the active controller is gone"]),
     mark("fenced for its silence", &["no heartbeat for"]),
@@ -81,7 +80,10 @@ const MARKS: &[Mark] = &[
     mark("fenced commit", &[EXPELLED]),
     mark("configuration changed", &[CONFIGURED]),
     mark("too few replicas in sync", &[TOO_FEW]),
-    mark("duplicate sequence", &[DUPLICATE]),
+    mark(
+        "duplicate sequence",
+        &["a batch that was sent again is there already"],
+    ),
     mark("pipeline refused together", &[BEHIND]),
     mark("high watermark not known yet", &[NOT_AVAILABLE]),
     mark("read below the log start", &[TAKEN]),

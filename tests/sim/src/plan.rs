@@ -68,6 +68,8 @@ pub struct Harm {
 pub struct Plan {
     pub seed: u64,
     pub brokers: i32,
+    /// How finely time passes on the network.
+    pub tick_ms: u64,
     pub properties: Vec<(String, String)>,
     pub topics: Vec<Topic>,
     /// Idempotent producers with acks=all.
@@ -89,8 +91,9 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} brokers {:?}, {} producers, {} careless, {} pipelined, {} consumers, operations {:?}{}",
+            "{} brokers at ticks of {} ms {:?}, {} producers, {} careless, {} pipelined, {} consumers, operations {:?}{}",
             self.brokers,
+            self.tick_ms,
             self.properties,
             self.producers,
             self.careless,
@@ -125,25 +128,34 @@ impl Plan {
             .into_iter()
             .filter(|_| dice.random_bool(0.35))
             .collect();
-        let count = dice.random_range(1..=8);
-        let mut harms: Vec<Harm> = (0..count)
+        // Few that last, or many in quick succession.
+        let (most, longest) = *[(8, 6000), (8, 6000), (20, 1500)]
+            .choose(&mut dice)
+            .unwrap_or(&(8, 6000));
+        let mut harms: Vec<Harm> = (0..dice.random_range(1..=most))
             .filter_map(|_| {
                 let kind = *kinds.choose(&mut dice)?;
                 Some(Harm {
                     at_ms: dice.random_range(0..HARM_MS * 3 / 4),
-                    lasts_ms: dice.random_range(100..6000),
+                    lasts_ms: dice.random_range(100..longest),
                     kind,
                     victim: dice.random_range(1..=brokers),
                 })
             })
             .collect();
+        let flushed = dice.random_bool(0.2);
+        if dice.random_bool(0.25) {
+            harms.extend(all_at_once(brokers, flushed, &mut dice));
+        }
         harms.sort_by_key(|harm| harm.at_ms);
         let topics = (0..dice.random_range(1..=2))
             .map(|n| topic(n, &mut dice))
             .collect();
-        Plan {
+        let plan = Plan {
             seed,
             brokers,
+            // Most lives are coarse, since that is cheap; what only fine steps show, the others find.
+            tick_ms: *[1, 2, 2, 5, 5].choose(&mut dice).unwrap_or(&1),
             properties: properties(&mut dice),
             topics,
             producers: dice.random_range(1..=3),
@@ -159,7 +171,26 @@ impl Plan {
                 .collect(),
             rolling: dice.random_bool(0.15),
             harms,
+        };
+        match flushed {
+            true => plan.flushed(),
+            false => plan,
         }
+    }
+
+    /// The same life where every record is on disk before it is acknowledged: power may fail everywhere at once.
+    pub fn flushed(mut self) -> Plan {
+        for topic in &mut self.topics {
+            topic.configs.retain(|(name, _)| name != "flush.messages");
+            topic.configs.push(("flush.messages".into(), "1".into()));
+        }
+        // Their positions are in a topic that is not flushed with each record.
+        self.groups.clear();
+        // Nor is a topic that is made meanwhile, and who is being stopped has no power to lose.
+        self.operations
+            .retain(|kind| *kind != operations::Kind::Recreate);
+        self.rolling = false;
+        self
     }
 
     /// The same life with a part left out, the `at`-th of all that can be; none beyond the last.
@@ -207,6 +238,23 @@ impl Plan {
     }
 }
 
+/// All brokers die in one moment, each for a while; where the records outlive that, all machines do.
+fn all_at_once(brokers: i32, flushed: bool, dice: &mut StdRng) -> Vec<Harm> {
+    let at_ms = dice.random_range(0..HARM_MS * 3 / 4);
+    let kind = match flushed && dice.random_bool(0.7) {
+        true => Kind::PowerLoss,
+        false => Kind::Kill,
+    };
+    (1..=brokers)
+        .map(|victim| Harm {
+            at_ms,
+            lasts_ms: dice.random_range(100..3000),
+            kind,
+            victim,
+        })
+        .collect()
+}
+
 fn group(number: u32, dice: &mut StdRng) -> Group {
     let members = dice.random_range(1..=3);
     Group {
@@ -239,6 +287,10 @@ fn topic(number: i32, dice: &mut StdRng) -> Topic {
     maybe(dice, "index.interval.bytes", "64");
     maybe(dice, "flush.messages", "1");
     maybe(dice, "segment.ms", "2000");
+    // One replica may go on alone: what it acknowledges then only it has.
+    if dice.random_bool(0.2) {
+        configs.push(("min.insync.replicas".into(), "1".into()));
+    }
     if dice.random_bool(0.2) {
         let keeps_ms: u64 = dice.random_range(1500..6000);
         configs.push(("retention.ms".into(), keeps_ms.to_string()));

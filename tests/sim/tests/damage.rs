@@ -49,6 +49,7 @@ where
             property("log.scrub.interval.ms", scrub_ms.to_string()),
             property("record.cache.bytes", "0".into()),
         ],
+        tick: Duration::from_millis(1),
     });
     let trace = Trace::default();
     let world = World {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use anyhow::ensure;
 use rand::rngs::StdRng;
@@ -56,6 +57,7 @@ fn life(seed: u64, trace: &Trace) {
         seed,
         brokers: 3,
         properties: Vec::new(),
+        tick: Duration::from_millis(1),
     });
     let mut dice = StdRng::seed_from_u64(seed);
     let harms: Vec<(i32, Harm)> = (0..ROUNDS)

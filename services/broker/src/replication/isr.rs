@@ -75,7 +75,12 @@ async fn propose(me: BrokerId, quorum: &Quorum, batch: &[Proposed], failures: &C
         epoch,
         changes: changes.collect(),
     };
-    match quorum.propose(command, DEADLINE).await {
+    let controller = quorum.controller();
+    let outcome = quorum.propose(command, DEADLINE).await;
+    if controller != quorum.controller() {
+        tracing::info!("the controller has changed while ISR changes were under way");
+    }
+    match outcome {
         Ok(Outcome::Altered(answers)) if answers.len() == batch.len() => {
             for ((partition, proposal), answer) in batch.iter().zip(answers) {
                 // What is granted shows in the metadata.

@@ -7,7 +7,7 @@ use checker::What;
 use checker::history::Place;
 use tokio::time::{Instant, sleep};
 
-use super::consume::{earliest, fetch_of};
+use super::consume::{earliest, fetch_of, latest};
 use super::{LIVENESS, topics};
 use wire::Uuid;
 
@@ -162,8 +162,25 @@ pub async fn read_all(
     id: Option<Uuid>,
 ) -> anyhow::Result<()> {
     let begun = Instant::now();
+    // Not from the fetched high watermark: that of a new leader may lag for a moment, and only here it says so (KIP-207).
+    let end = loop {
+        match latest(scene, NAME, session, at, known_as).await {
+            Ok(end) => break end,
+            Err(error) => ensure!(
+                begun.elapsed() < LIVENESS,
+                "nobody tells the end of {at}: {error:#}"
+            ),
+        }
+        let _ = session.partitions(&at.topic).await;
+        sleep(REST).await;
+    };
     let (mut position, mut log_start, mut all) = (0, 0, Vec::new());
-    loop {
+    while position < end {
+        let since = begun.elapsed();
+        ensure!(
+            since < LIVENESS,
+            "{at} cannot be read beyond {position} of {end} within {since:?}"
+        );
         let read = match fetch_of(session, at, id, position).await {
             Ok(Some(read)) => read,
             Ok(None) => {
@@ -173,7 +190,7 @@ pub async fn read_all(
                     begun.elapsed() < LIVENESS,
                     "{at} has nothing at {position}, its start is {start}"
                 );
-                position = start.max(position);
+                (position, log_start) = (start.max(position), start.max(log_start));
                 sleep(REST).await;
                 continue;
             }
@@ -190,9 +207,6 @@ pub async fn read_all(
         };
         all.extend(read.records);
         (position, log_start) = (read.next, read.log_start.max(log_start));
-        if position >= read.high_watermark {
-            break;
-        }
     }
     let what = What::FinalRead {
         at: known_as.clone(),

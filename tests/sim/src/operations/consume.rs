@@ -51,7 +51,9 @@ pub async fn run(scene: Scene, name: String, mut dice: StdRng) -> anyhow::Result
             *position = dice.random_range(0..=*position);
         }
         let worked = match dice.random_bool(0.2) {
-            true => latest(&scene, &name, &mut session, at).await,
+            true => latest(&scene, &name, &mut session, at, at)
+                .await
+                .map(|_| ()),
             false => step(&scene, &name, &mut session, at, position).await,
         };
         if worked.is_err() {
@@ -88,22 +90,24 @@ async fn step(
     Ok(())
 }
 
-async fn latest(
+/// Where what is committed ends, written down as told of `known_as`.
+pub async fn latest(
     scene: &Scene,
     name: &str,
     session: &mut Session,
     at: &Place,
-) -> anyhow::Result<()> {
+    known_as: &Place,
+) -> anyhow::Result<i64> {
     let sent_us = now_us();
     let (offset, epoch) = list(session, at, LATEST).await?;
     let what = What::Latest {
-        at: at.clone(),
+        at: known_as.clone(),
         leader_epoch: Some(epoch),
         sent_us,
         offset,
     };
     scene.record(name, what);
-    Ok(())
+    Ok(offset)
 }
 
 /// Where the log starts.

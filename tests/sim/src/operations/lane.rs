@@ -34,7 +34,7 @@ impl Author {
         idempotent: bool,
     ) -> anyhow::Result<Author> {
         let id = match idempotent {
-            true => Some(producer_id(&scene.brokers).await?),
+            true => Some(producer_id(&scene.brokers, number).await?),
             false => None,
         };
         Ok(Author {
@@ -147,10 +147,7 @@ pub fn outcome(answer: &ProduceResponse) -> anyhow::Result<Option<i64>> {
         .context("an answer without the partition")?;
     match ErrorCode::from_code(result.error_code) {
         Some(ErrorCode::None) if result.base_offset >= 0 => Ok(Some(result.base_offset)),
-        Some(ErrorCode::None | ErrorCode::DuplicateSequenceNumber) => {
-            marks::note(marks::DUPLICATE);
-            Ok(None)
-        }
+        Some(ErrorCode::None | ErrorCode::DuplicateSequenceNumber) => Ok(None),
         Some(error @ (ErrorCode::NotEnoughReplicas | ErrorCode::NotEnoughReplicasAfterAppend)) => {
             marks::note(marks::TOO_FEW);
             bail!("{error:?}")
@@ -159,9 +156,12 @@ pub fn outcome(answer: &ProduceResponse) -> anyhow::Result<Option<i64>> {
     }
 }
 
-/// A producer id of its own.
-async fn producer_id(brokers: &[i32]) -> anyhow::Result<(i64, i16)> {
-    until_some(brokers, "get a producer id", async |client| {
+/// A producer id of its own. Each producer asks another broker first, as those have ids from blocks of their own.
+async fn producer_id(brokers: &[i32], number: u32) -> anyhow::Result<(i64, i16)> {
+    let mut brokers = brokers.to_vec();
+    let count = brokers.len().max(1);
+    brokers.rotate_left(number as usize % count);
+    until_some(&brokers, "get a producer id", async |client| {
         let request = InitProducerIdRequest {
             transactional_id: None,
             transaction_timeout_ms: 60_000,

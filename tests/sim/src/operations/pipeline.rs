@@ -19,6 +19,9 @@ const IN_FLIGHT: usize = 5;
 /// Rest between two tries.
 const REST: Duration = Duration::from_millis(50);
 
+/// A batch, and which of those that are sent together it is.
+type Numbered = (usize, Batch);
+
 /// A producer in a hurry.
 pub struct Pipeline {
     author: Author,
@@ -45,9 +48,10 @@ impl Pipeline {
             Lane::add_missing(&mut self.lanes, &self.scene);
             let lane = self.dice.random_range(0..self.lanes.len());
             let mut waiting = VecDeque::new();
-            for _ in 0..self.dice.random_range(2..=2 * IN_FLIGHT) {
+            for number in 0..self.dice.random_range(2..=2 * IN_FLIGHT) {
                 let count = self.dice.random_range(1..=3);
-                waiting.push_back(self.lanes[lane].batch(&self.scene, &self.author, count)?);
+                let batch = self.lanes[lane].batch(&self.scene, &self.author, count)?;
+                waiting.push_back((number, batch));
             }
             self.drain(lane, waiting).await?;
             sleep(Duration::from_millis(self.dice.random_range(1..200))).await;
@@ -57,7 +61,7 @@ impl Pipeline {
     }
 
     /// Sends until all is acknowledged.
-    async fn drain(&mut self, lane: usize, mut waiting: VecDeque<Batch>) -> anyhow::Result<()> {
+    async fn drain(&mut self, lane: usize, mut waiting: VecDeque<Numbered>) -> anyhow::Result<()> {
         let mut patience = Patience::default();
         while !waiting.is_empty() {
             let Err(error) = self.burst(lane, &mut waiting).await else {
@@ -77,12 +81,16 @@ impl Pipeline {
     }
 
     /// Sends the first few at once. Those that are not acknowledged stay, in their order.
-    async fn burst(&mut self, lane: usize, waiting: &mut VecDeque<Batch>) -> anyhow::Result<()> {
+    async fn burst(&mut self, lane: usize, waiting: &mut VecDeque<Numbered>) -> anyhow::Result<()> {
         let at = self.lanes[lane].at.clone();
         let (leader, _) = self.session.leader(&at.topic, at.partition, false).await?;
-        let first = waiting.iter().take(IN_FLIGHT);
+        // None is sent that is so far ahead of the oldest that a broker would have forgotten that one (it remembers five).
+        let oldest = waiting.front().map_or(0, |(number, _)| *number);
+        let first = waiting
+            .iter()
+            .take_while(|(number, _)| *number < oldest + IN_FLIGHT);
         let requests: Vec<_> = first
-            .map(|batch| batch.request(&at, None, self.author.acks))
+            .map(|(_, batch)| batch.request(&at, None, self.author.acks))
             .collect();
         let sent = requests.len();
         let answers = self.session.burst(leader, requests, 9).await?;
@@ -90,7 +98,7 @@ impl Pipeline {
         let mut refused = VecDeque::new();
         let mut answers = answers.into_iter();
         for _ in 0..sent {
-            let batch = waiting.pop_front().context("what was sent was waiting")?;
+            let (number, batch) = waiting.pop_front().context("what was sent was waiting")?;
             let answer = answers.next().context("no answer").flatten();
             let answered = answer.is_ok();
             match answer.and_then(|answer| outcome(&answer)) {
@@ -100,7 +108,7 @@ impl Pipeline {
                         marks::note(marks::BEHIND);
                     }
                     trouble.get_or_insert(error);
-                    refused.push_back(batch);
+                    refused.push_back((number, batch));
                 }
             }
         }

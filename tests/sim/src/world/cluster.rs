@@ -34,6 +34,8 @@ pub struct Settings {
     pub brokers: i32,
     /// Further lines of every broker's `server.properties`.
     pub properties: Vec<(String, String)>,
+    /// Messages arrive at multiples of it; within it each host runs by itself. The longer, the cheaper.
+    pub tick: Duration,
 }
 
 /// The simulation with its hosts.
@@ -56,7 +58,7 @@ impl Cluster<'_> {
             .rng_seed(settings.seed)
             .epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))
             .simulation_duration(LONGEST)
-            .tick_duration(Duration::from_millis(1))
+            .tick_duration(settings.tick)
             .min_message_latency(Duration::from_micros(200))
             .max_message_latency(LATENCY)
             .tcp_capacity(1024)

@@ -50,7 +50,12 @@ impl Subscriber for Trace {
         // tasks are dropped: no two runs share them.
         let target = metadata.target();
         let is_foreign = target.starts_with("openraft") || target.starts_with("turmoil");
-        metadata.is_event() && *metadata.level() <= Level::INFO && !is_foreign
+        let level = match target {
+            // A mark of its own.
+            "broker::partition::append" => Level::DEBUG,
+            _ => Level::INFO,
+        };
+        metadata.is_event() && *metadata.level() <= level && !is_foreign
     }
 
     fn event(&self, event: &Event<'_>) {

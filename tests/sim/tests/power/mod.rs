@@ -61,15 +61,7 @@ fn nothing_acknowledged_is_lost_as_long_as_one_who_had_it_keeps_its_memory() {
 #[test]
 fn with_every_record_flushed_nothing_is_lost_when_all_lose_power_at_once() {
     for seed in seed_or(400)..seed_or(400) + 2 {
-        let mut plan = Plan::of(seed);
-        // Their positions are in a topic that is not flushed with each record.
-        plan.groups.clear();
-        // Nor is a topic that is made meanwhile, and who is being stopped has no power to lose.
-        plan.operations.clear();
-        plan.rolling = false;
-        for topic in &mut plan.topics {
-            topic.configs = vec![("flush.messages".into(), "1".into())];
-        }
+        let plan = Plan::of(seed).flushed();
         let all_at = |at_ms| {
             (1..=plan.brokers).map(move |victim| Harm {
                 at_ms,

@@ -206,6 +206,7 @@ fn lived(seed: u64, trace: &Trace) -> usize {
         seed,
         brokers: 3,
         properties: vec![("auto.leader.rebalance.enable".into(), "false".into())],
+        tick: Duration::from_millis(1),
     });
     let (turns, lost) = (Turns::default(), Arc::<Mutex<Option<usize>>>::default());
     let story = Story {
