@@ -89,7 +89,7 @@ sim: ## Simulated lives: SEEDS=500 FIRST=1 JOBS=2; SEED=7 replays one, with TRAC
 .PHONY: sim-long
 sim-long: ## As many lives as wanted; an interrupted run goes on: SEEDS=10000 FIRST=1 RESULTS=target/sim-long.jsonl
 	@SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),1) RESULTS=$(or $(RESULTS),target/sim-long.jsonl) \
-		cargo run --locked -q --config tests/sim/profile.toml -p sim
+		CARGO_TARGET_DIR=target/sim-long cargo run --locked -q --config tests/sim/long.toml -p sim
 
 .PHONY: sim-bugs
 sim-bugs: ## Bugs that are put into a copy of the tree, each of which the simulator must find: BUG=name SEEDS=100

@@ -273,7 +273,7 @@ fn properties(dice: &mut StdRng) -> Vec<(String, String)> {
     };
     // Everything is read from the disk.
     maybe("record.cache.bytes", "0");
-    maybe("metadata.log.max.record.bytes.between.snapshots", "2000");
+    maybe("metadata.log.max.record.bytes.between.snapshots", "300");
     properties
 }
 

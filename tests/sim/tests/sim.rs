@@ -100,6 +100,27 @@ fn a_group_goes_on_while_brokers_and_members_come_and_go() {
 }
 
 #[test]
+fn who_was_away_for_long_takes_over_a_snapshot_of_the_metadata() {
+    let plan = Plan {
+        brokers: 3,
+        properties: vec![(
+            "metadata.log.max.record.bytes.between.snapshots".into(),
+            "300".into(),
+        )],
+        operations: vec![operations::Kind::Recreate],
+        rolling: false,
+        ..Plan::of(seed_or(6))
+    };
+    let away = Harm {
+        lasts_ms: 9_000,
+        ..harm(500, Kind::Kill, 3)
+    };
+    let lines = traced(&plan.with_harms(vec![away]));
+    let taken = |line: &String| line.contains("took over a snapshot of the metadata");
+    assert!(lines.iter().any(taken), "nobody did");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace_twice() {
     let plan = Plan {
         operations: operations::Kind::ALL.to_vec(),
