@@ -187,7 +187,9 @@ def live(bug: Bug, program: Path) -> Found:
         environment |= {"UNTIL_FAILURE": "1", "RESULTS": str(results)}
         environment.pop("SEED", None)
         subprocess.run([program], env=environment, capture_output=True)
-        outcomes = [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
+        # The first line names the program.
+        lines = results.read_text().splitlines()[1:] if results.is_file() else []
+        outcomes = [json.loads(line) for line in lines]
         failed = min((o for o in outcomes if "failure" in o), key=lambda o: o["seed"], default=None)
         if not failed:
             break
