@@ -9,9 +9,11 @@ use std::sync::{Arc, OnceLock};
 use crate::Error;
 
 /// Shared by all logs of a log directory; clones are the same flag.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Poison {
     directory: Arc<OnceLock<String>>,
+    /// Called once, when the directory goes out of service.
+    witness: Option<Arc<dyn Fn() + Send + Sync>>,
     /// Of one log: it has been deleted.
     retired: Arc<AtomicBool>,
 }
@@ -21,17 +23,29 @@ impl Poison {
         Poison::default()
     }
 
+    /// `witness` is called at once when the directory goes out of service, by whoever has met the failure: it must not
+    /// block.
+    pub fn witnessed(witness: impl Fn() + Send + Sync + 'static) -> Poison {
+        Poison {
+            witness: Some(Arc::new(witness)),
+            ..Poison::default()
+        }
+    }
+
     /// The directory's flag, with one of its own for a log.
     pub(crate) fn of_log(&self) -> Poison {
         Poison {
-            directory: self.directory.clone(),
             retired: Arc::default(),
+            ..self.clone()
         }
     }
 
     /// Takes the directory out of service. The first reason stays.
     pub fn set(&self, reason: impl Into<String>) {
-        let _ = self.directory.set(reason.into());
+        let is_first = self.directory.set(reason.into()).is_ok();
+        if let Some(witness) = self.witness.as_ref().filter(|_| is_first) {
+            witness();
+        }
     }
 
     /// Why the directory is out of service, if it is.
@@ -81,5 +95,13 @@ impl Poison {
         if !harmless && !self.is_retired() {
             self.set(error.to_string());
         }
+    }
+}
+
+impl std::fmt::Debug for Poison {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Poison");
+        shown.field("reason", &self.reason());
+        shown.field("retired", &self.is_retired()).finish()
     }
 }

@@ -10,6 +10,7 @@ use engine::metadata::Endpoint;
 use telemetry::{Readiness, Registry};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use wire::Str;
 
@@ -72,6 +73,8 @@ pub struct Server {
     replication: Replication,
     /// Follows which group coordinators are here.
     coordinators: JoinHandle<()>,
+    /// Tells the cluster when a disk has failed.
+    confession: JoinHandle<()>,
     net: Net,
     http: Option<Http>,
     readiness: Readiness,
@@ -145,6 +148,8 @@ impl Server {
             &broker.metrics,
         );
         let coordinators = broker.groups.start();
+        let confession = broker.logs.clone().confess(broker.quorum.clone());
+        let confession = broker.env.spawn(Plane::Control, "confession", confession);
         broker.join(&bound, &logs).await?;
         readiness.ready("metadata");
         let net = Net::start(&broker, bound);
@@ -158,6 +163,7 @@ impl Server {
             probe,
             replication,
             coordinators,
+            confession,
             net,
             http,
             readiness,
@@ -175,13 +181,20 @@ impl Server {
         &self.broker
     }
 
-    /// Waits until a part has failed that the broker cannot be without.
+    /// Waits until a part has failed that the broker cannot be without, and the next process cannot overlook what may be
+    /// lost by that.
     pub async fn failed(&self) -> String {
-        tokio::select! {
+        let Broker { quorum, logs, .. } = &*self.broker;
+        let why = tokio::select! {
             biased;
-            why = self.broker.quorum.failed() => format!("metadata quorum: {why}"),
-            why = self.broker.logs.failed() => format!("log directories: {why}"),
-        }
+            why = quorum.failed() => {
+                logs.prove(&self.broker.partitions).await;
+                format!("metadata quorum: {why}")
+            }
+            why = logs.failed() => format!("log directories: {why}"),
+        };
+        logs.remembered().await;
+        why
     }
 
     /// Hands everything over and stops every part. It serves until the others can do without it, `hurry` comes, or
@@ -194,6 +207,8 @@ impl Server {
         if let Some(watch) = self.return_watch {
             watch.abort();
         }
+        // While there still is somebody to tell.
+        let _ = timeout(DRAIN, self.broker.logs.remembered()).await;
         let broker_epoch = self.broker.quorum.broker_epoch();
         let handed_over = self.broker.quorum.shutdown(hurry).await;
         self.coordinators.abort();
@@ -203,6 +218,7 @@ impl Server {
         self.net.stop(grace).await;
         drop(self.replication);
         self.broker.partitions.close();
+        self.confession.abort();
         drop(self.upkeep);
         drop(self.observer);
         self.broker
@@ -246,7 +262,7 @@ impl Broker {
             endpoints: self.advertised(bound),
             cluster_id: logs.cluster_id(),
             clean_epoch: logs.clean_epoch(),
-            memory: logs.memory(),
+            memory: logs.memory_probe(),
             stall: Arc::new(move || stalled.stall()),
         };
         let epoch = self.quorum.join(joining).await?;
@@ -331,7 +347,7 @@ impl Http {
     async fn stop(self) {
         // Fails only where the server has ended by itself.
         let _ = self.stop.send(());
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.task).await;
+        let _ = timeout(Duration::from_secs(1), self.task).await;
     }
 }
 

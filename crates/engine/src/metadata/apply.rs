@@ -26,6 +26,7 @@ impl Image {
                 registration,
                 memory,
             } => self.register_broker(registration, Some(*memory)),
+            Command::ForgetMemory { broker, epoch } => self.forget_memory(*broker, *epoch),
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(*broker, *epoch),
             Command::FenceBroker { broker, epoch } => self.fence_broker(*broker, *epoch),
             Command::ShutDownBroker { broker, epoch } => self.shut_down_broker(*broker, *epoch),

@@ -108,6 +108,16 @@ impl Image {
         })
     }
 
+    /// The memory that the broker registered with is not to be relied upon any more. What it holds now may still be
+    /// needed by others, so it leaves no ISR before it registers again.
+    pub(super) fn forget_memory(
+        &mut self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    ) -> Result<Outcome, Rejection> {
+        self.change_broker(broker, epoch, |b| b.memory = None)
+    }
+
     fn change_broker(
         &mut self,
         broker: BrokerId,

@@ -98,6 +98,12 @@ pub enum Command {
         registration: Registration,
         memory: Memory,
     },
+    /// A write or an fsync of the broker has failed: what it has not flushed may be gone, although its machine keeps its
+    /// memory. Its next registration is one without it.
+    ForgetMemory {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
 }
 
 /// What a broker's machine has kept of what an earlier process has written.

@@ -146,12 +146,18 @@ impl Command {
         )
     }
 
+    /// The same for the fourth layout.
+    pub fn needs_layout_5(&self) -> bool {
+        matches!(self, Command::ForgetMemory { .. })
+    }
+
     /// The oldest layout of entries that has it.
     pub fn layout(&self) -> u8 {
-        match (self.needs_layout_3(), self.needs_layout_4()) {
-            (_, true) => 4,
-            (true, false) => 3,
-            (false, false) => 2,
+        match self {
+            _ if self.needs_layout_5() => 5,
+            _ if self.needs_layout_4() => 4,
+            _ if self.needs_layout_3() => 3,
+            _ => 2,
         }
     }
 }

@@ -54,7 +54,12 @@ pub(super) struct Saved {
 
 impl Directory {
     /// Takes the directory into use. Blocks.
-    pub fn open(disk: &dyn Disk, path: &Path, node_id: i32) -> Result<Directory, OpenError> {
+    pub fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        node_id: i32,
+        poison: Poison,
+    ) -> Result<Directory, OpenError> {
         if !disk.exists(path) {
             let created = disk.create_dir_all(path);
             let synced = created.and_then(|()| path.parent().map_or(Ok(()), |p| disk.sync_dir(p)));
@@ -86,7 +91,7 @@ impl Directory {
         let saved = Saved::read(disk, path)?;
         Ok(Directory {
             path: path.to_path_buf(),
-            poison: Poison::new(),
+            poison,
             space: Space::default(),
             clean,
             meta: Mutex::new(meta),

@@ -118,17 +118,30 @@ fn find_or_name(
 }
 
 fn read(disk: &dyn Disk, directory: &Path) -> Option<Named> {
-    let bytes = disk::read_file(disk, &directory.join(FILE))
-        .ok()
-        .flatten()?;
-    Named::decode(std::str::from_utf8(&bytes).ok()?)
+    let bytes = disk::read_file(disk, &directory.join(FILE));
+    decode(&bytes.ok().flatten()?)
 }
 
-/// The memory is not to be relied upon: the next process gives it another name. One file that says so is enough.
-pub(super) fn forget(disk: &dyn Disk, directories: &[PathBuf]) {
+fn decode(bytes: &[u8]) -> Option<Named> {
+    Named::decode(std::str::from_utf8(bytes).ok()?)
+}
+
+/// The memory is not to be relied upon: the next process gives it another name. One file that says so is enough, or that is
+/// not there; tells whether there is one.
+pub(super) fn forget(disk: &dyn Disk, directories: &[PathBuf]) -> bool {
+    let mut is_forgotten = false;
     for directory in directories {
         let path = directory.join(FILE);
-        let Some(known) = read(disk, directory) else {
+        let known = match disk::read_file(disk, &path) {
+            Ok(content) => content.as_deref().and_then(decode),
+            // What it says may be read again by the next process.
+            Err(error) => {
+                warn!(path = %path.display(), %error, "cannot read the name of the memory");
+                continue;
+            }
+        };
+        let Some(known) = known else {
+            is_forgotten = true;
             continue;
         };
         let boot = FORGOTTEN.into();
@@ -136,10 +149,14 @@ pub(super) fn forget(disk: &dyn Disk, directories: &[PathBuf]) {
         // A disk that takes nothing any more may still let a file go.
         let done = disk::write_atomic(disk, &path, forgotten.as_bytes())
             .or_else(|_| disk::remove_if_there(disk, &path));
-        if let Err(error) = done {
-            warn!(path = %path.display(), %error, "cannot remove the name of the memory");
+        match done {
+            Ok(()) => is_forgotten = true,
+            Err(error) => {
+                warn!(path = %path.display(), %error, "cannot remove the name of the memory");
+            }
         }
     }
+    is_forgotten
 }
 
 #[cfg(test)]

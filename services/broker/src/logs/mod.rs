@@ -5,6 +5,7 @@ mod checkpoints;
 mod cleaner;
 mod close;
 mod directory;
+mod doubt;
 mod memory;
 mod recover;
 mod repair;
@@ -26,7 +27,7 @@ use engine::metadata::Memory;
 use futures::future::join_all;
 use parking_lot::Mutex;
 use storage::checkpoint::MetaProperties;
-use storage::{CacheBudget, Disk, Log};
+use storage::{CacheBudget, Disk, Log, Poison};
 use telemetry::metrics::Histogram;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -35,6 +36,7 @@ use wire::Str;
 use crate::config::Config;
 use crate::env::{Env, Pool};
 use directory::Directory;
+use doubt::Doubt;
 pub use upkeep::Upkeep;
 use watch::{InFlight, WatchedDisk};
 
@@ -71,8 +73,10 @@ pub struct Logs {
     in_flight: Arc<InFlight>,
     directories: Vec<Arc<Directory>>,
     state: Mutex<State>,
-    /// The name of the memory that is written into before it is flushed.
+    /// The name of the memory that is written into before it is flushed: see [`memory`].
     memory: Option<Memory>,
+    /// Whether that is to be relied upon.
+    doubt: Arc<Doubt>,
     /// Whether the logs have all that an earlier process knew to be committed.
     is_whole: bool,
     /// Woken when a directory goes out of service.
@@ -106,9 +110,13 @@ impl Logs {
             inner: env.disk(),
             in_flight: in_flight.clone(),
         });
+        let doubt = Doubt::new();
         let open = config.log.dirs.iter().map(|path| {
             let (disk, path, node_id) = (disk.clone(), path.clone(), config.node_id);
-            env.blocking(Pool::Read, move || Directory::open(&*disk, &path, node_id))
+            let doubt = doubt.clone();
+            let poison = Poison::witnessed(move || doubt.raise());
+            let open = move || Directory::open(&*disk, &path, node_id, poison);
+            env.blocking(Pool::Read, open)
         });
         let mut directories = Vec::new();
         for directory in join_all(open).await {
@@ -116,6 +124,7 @@ impl Logs {
         }
         let mut logs = Logs {
             memory: None,
+            doubt,
             is_whole: true,
             budget: CacheBudget::new(config.log.cache_bytes as u64),
             state: Mutex::default(),
@@ -153,18 +162,6 @@ impl Logs {
         let lowest = epochs.min().flatten();
         let lowest = lowest.filter(|epoch| *epoch >= 0 && self.is_whole);
         lowest.map(BrokerEpoch)
-    }
-
-    /// Names the memory in which this machine keeps what is written and not flushed: see [`memory`].
-    pub fn memory(&self) -> Option<Memory> {
-        self.memory
-    }
-
-    /// The next process must not rely on what this one has left in the memory.
-    async fn forget_memory(&self) {
-        let (disk, directories) = (self.disk.clone(), self.config.log.dirs.clone());
-        let forget = move || memory::forget(&*disk, &directories);
-        self.env.blocking(Pool::Read, forget).await;
     }
 
     /// The age of the oldest append, read or fsync that has not ended. A directory that is full or out of service counts

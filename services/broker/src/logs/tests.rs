@@ -49,6 +49,10 @@ impl Outside for DiskOnly {
         7
     }
 
+    fn boot_id(&self) -> Option<String> {
+        Some("a-boot".into())
+    }
+
     fn disk(&self) -> Arc<dyn Disk> {
         Arc::new(self.0.clone())
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use engine::metadata::PartitionId;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 use super::checkpoints::Checkpoint;
@@ -18,8 +18,6 @@ use crate::partition::{Partition, Partitions};
 
 /// Between looks for logs to fsync, directories to remove and free space.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a failed disk may take to be told that the memory is not to be relied upon.
-const FORGETTING: Duration = Duration::from_secs(5);
 
 /// The loops that keep the logs; they end when this is dropped.
 pub struct Upkeep(Vec<JoinHandle<()>>);
@@ -57,6 +55,8 @@ impl Logs {
                 self.clone().run_strays(partitions.clone()),
             ),
         ];
+        let run = self.clone().run_forgetting();
+        tasks.push(env.spawn(Plane::Data, "log-forgetting", run));
         let log = &self.config.log;
         for (which, every) in [
             (Checkpoint::RecoveryPoint, log.recovery_checkpoint),
@@ -151,8 +151,6 @@ impl Logs {
                     dir = %directory.path.display(), reason, partitions = held.len(),
                     "the log directory is out of service until the broker is restarted"
                 );
-                // Before the process may end for it; a disk that hangs does not keep the others waiting.
-                let _ = timeout(FORGETTING, self.forget_memory()).await;
                 self.failed.notify_waiters();
             }
         }

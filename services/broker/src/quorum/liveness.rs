@@ -5,16 +5,26 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId};
-use engine::metadata::{Endpoint, Memory, Registration, Rejection};
+use engine::metadata::{Command, Endpoint, Memory, Registration, Rejection};
 use tokio::time::{sleep, timeout};
 use wire::{Str, Uuid};
 
+use super::Quorum;
 use super::message::{Heartbeat, Refusal, Reply, Request};
 use super::node::Node;
 use super::peer::Error;
 
 /// How old the oldest unfinished append, read or fsync is.
 pub type StallProbe = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// Names the memory in which the machine keeps what is written and not yet flushed; none if it is not known, or what is in it
+/// is in doubt.
+pub type MemoryProbe = Arc<dyn Fn() -> Option<Memory> + Send + Sync>;
+
+/// Between two tries to tell the controller what it must know.
+const RETRY: Duration = Duration::from_millis(200);
+/// What one of them may take.
+const TELLING: Duration = Duration::from_secs(5);
 
 /// What a broker says of itself when it joins.
 #[derive(Clone)]
@@ -25,8 +35,8 @@ pub struct Joining {
     pub cluster_id: Option<Str>,
     /// The broker epoch in the clean-shutdown mark of every log directory; none if one has no mark.
     pub clean_epoch: Option<BrokerEpoch>,
-    /// Names the memory in which the machine keeps what is written and not yet flushed; none if it is not known.
-    pub memory: Option<Memory>,
+    /// Asked at each registration.
+    pub memory: MemoryProbe,
     /// Asked at each heartbeat.
     pub stall: StallProbe,
 }
@@ -52,7 +62,7 @@ impl Node {
         deadline: Duration,
     ) -> Result<BrokerEpoch, Error> {
         let registration = self.registration(joining, incarnation);
-        let request = match joining.memory {
+        let request = match (joining.memory)() {
             Some(Memory { id, same_disks }) => Request::RegisterWithMemory {
                 registration,
                 memory: id.0,
@@ -122,6 +132,24 @@ impl Node {
                     images.wait_for(|i| i64::try_from(i.index()).is_ok_and(|i| i >= epoch.0));
                 let _ = timeout(config.heartbeat, seen).await;
             }
+        }
+    }
+}
+
+impl Quorum {
+    /// Has the next registration of this broker count as one that has lost its memory. Returns when the controller has
+    /// applied it.
+    pub async fn forget_memory(&self) {
+        loop {
+            if let Some(epoch) = self.broker_epoch() {
+                let broker = BrokerId(self.node.config.node_id);
+                let command = Command::ForgetMemory { broker, epoch };
+                match self.propose(command, TELLING).await {
+                    Ok(_) => return,
+                    Err(error) => tracing::debug!(%error, "the memory is not forgotten yet"),
+                }
+            }
+            sleep(RETRY).await;
         }
     }
 }

@@ -154,8 +154,8 @@ pub type Answer = Result<Reply, Refusal>;
 
 impl Layout for Request {
     const NAME: &'static str = "request of another node";
-    /// The third and the fourth have further commands and requests.
-    const VERSION: u8 = 4;
+    /// The third and the fourth have further commands and requests, the fifth a command.
+    const VERSION: u8 = 5;
 
     fn version(&self) -> u8 {
         match self {
@@ -172,7 +172,7 @@ impl Layout for Request {
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
         // The first was never released.
-        (2..=3)
+        (2..=4)
             .contains(&version)
             .then(|| codec::decode_body::<Self, Self>(version, body))
     }
@@ -180,8 +180,8 @@ impl Layout for Request {
 
 impl Layout for Answer {
     const NAME: &'static str = "answer of another node";
-    /// The third and the fourth have further commands, the third also outcomes and refusals.
-    const VERSION: u8 = 4;
+    /// The third and later ones have further commands, the third also outcomes and refusals.
+    const VERSION: u8 = 5;
 
     fn version(&self) -> u8 {
         match self {
@@ -197,7 +197,7 @@ impl Layout for Answer {
     }
 
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<Self, codec::Error>> {
-        (2..=3)
+        (2..=4)
             .contains(&version)
             .then(|| codec::decode_body::<Self, Self>(version, body))
     }

@@ -61,7 +61,7 @@ use wire::{Str, Uuid};
 
 pub use describe::{Description, Replica};
 pub use error::Error;
-pub use liveness::{Joining, StallProbe};
+pub use liveness::{Joining, MemoryProbe, StallProbe};
 
 use self::describe::Contacts;
 use self::machine::Published;

@@ -141,10 +141,17 @@ impl Node {
 
     /// The active controller, as far as this node knows.
     pub fn leader(&self) -> Option<u64> {
-        match &self.raft {
+        match self.consensus() {
             Some(raft) => raft.metrics().borrow().current_leader,
             None => Some(self.hint.load(Ordering::Relaxed)).filter(|id| *id != NOBODY),
         }
+    }
+
+    /// The consensus as long as it goes on. A node whose own has ended asks as an observer does.
+    fn consensus(&self) -> Option<&Raft> {
+        let raft = self.raft.as_ref()?;
+        let goes_on = raft.metrics().borrow().running_state.is_ok();
+        goes_on.then_some(raft)
     }
 
     /// An observer has learnt who the active controller is.
@@ -317,12 +324,12 @@ impl Node {
                 Err(error) => error,
             };
             match &error {
-                Error::Refused(Refusal::NotController { leader }) if self.raft.is_none() => {
+                Error::Refused(Refusal::NotController { leader }) if self.consensus().is_none() => {
                     self.set_hint(*leader)
                 }
                 Error::Refused(Refusal::NotController { .. } | Refusal::Unavailable(_)) => {}
                 Error::Refused(_) => return Err(error),
-                _ if self.raft.is_none() => self.set_hint(None),
+                _ if self.consensus().is_none() => self.set_hint(None),
                 _ => {}
             }
             if self.env.now() + RETRY >= until {
@@ -334,7 +341,7 @@ impl Node {
 
     /// The voters in turn: one of them knows the active controller. A voter itself learns it from the consensus.
     fn any_voter(&self, guess: &mut usize) -> Option<u64> {
-        if self.raft.is_some() {
+        if self.consensus().is_some() {
             return None;
         }
         *guess += 1;
@@ -374,7 +381,7 @@ impl Node {
 
     /// Waits until `leader` is not the leader any more.
     async fn replaced(&self, leader: u64) {
-        if self.raft.is_none() {
+        if self.consensus().is_none() {
             return std::future::pending().await;
         }
         let mut leadership = self.leadership.subscribe();

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use engine::ids::BrokerId;
 use engine::metadata::{Command, Rejection};
-use storage::memory::MemoryDisk;
+use storage::memory::{Fault, MemoryDisk, Operation};
+use tokio::time::timeout;
 
-use crate::harness::{Cluster, others};
+use crate::harness::{Cluster, LIMIT, others};
 
 #[test]
 fn a_voter_that_lost_its_directory_votes_again_once_the_others_let_it_in() {
@@ -289,4 +290,21 @@ fn nonsense_on_the_controller_listener_harms_nobody() {
         }
     }
     cluster.create(1, "alive", &[1]);
+}
+
+/// The partitions' logs may be on the same disk: what is doubtful of them must be told all the same.
+#[test]
+fn a_node_whose_own_consensus_has_ended_still_reaches_the_next_controller() {
+    let cluster = Cluster::up(&[1, 2, 3], &[]);
+    let victim = cluster.controller();
+    let log = "__cluster_metadata";
+    cluster.disks[&victim].inject(Fault::always(Operation::Write, log));
+    let quorum = &cluster.live[&victim].quorum;
+    cluster.run(victim, async {
+        let command = Command::SetUncleanDefault { enabled: true };
+        let _ = quorum.propose(command, Duration::from_secs(1)).await;
+        timeout(LIMIT, quorum.failed()).await.expect("it ends");
+        let told = timeout(LIMIT, quorum.forget_memory()).await;
+        told.expect("somebody else is the active controller by now");
+    });
 }

@@ -220,7 +220,7 @@ impl Cluster {
                 }],
                 cluster_id: None,
                 clean_epoch: before.filter(|_| clean),
-                memory: None,
+                memory: Arc::new(|| None),
                 stall: Arc::new(move || *stall.lock()),
             };
             live.quorum.join(joining).await.expect("registered");

@@ -126,6 +126,29 @@ fn who_has_lost_its_memory_leaves_the_isr_and_the_elr_before_any_election() {
 }
 
 #[test]
+fn who_has_told_that_its_disk_failed_counts_at_its_next_registration_as_without_memory() {
+    let mut cluster = cluster_of(2);
+    let p = cluster.topic_on("t", &[1, 2]);
+    let (broker, epoch) = (BrokerId(1), cluster.epoch(1));
+    cluster.done(Command::ForgetMemory { broker, epoch });
+    assert_eq!(
+        seen(&cluster, p),
+        (vec![1, 2], vec![], vec![]),
+        "other directories of it may serve yet"
+    );
+    cluster.fence(2);
+    cluster.fence(1);
+    assert_eq!(seen(&cluster, p), (vec![], vec![1, 2], vec![]));
+    // Nothing could be written to its disk, so it names the memory of before.
+    assert!(!cluster.register_with(1, KEPT).1);
+    cluster.unfence(1);
+    assert_eq!(seen(&cluster, p), (vec![], vec![2], vec![1]));
+    assert_eq!(leader(&cluster, p), None);
+    let stale = cluster.propose(Command::ForgetMemory { broker, epoch });
+    assert_eq!(stale, Err(Rejection::StaleBrokerEpoch));
+}
+
+#[test]
 fn a_machine_that_tells_nothing_of_its_memory_may_have_lost_it() {
     let mut cluster = cluster_of(2);
     let p = cluster.topic_on("t", &[1, 2]);

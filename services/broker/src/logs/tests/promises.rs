@@ -1,5 +1,7 @@
 //! What the log directories promise to the next start, and what a partition's name promises to nobody.
 
+use tokio::time::timeout;
+
 use super::*;
 use crate::partition::Appended;
 
@@ -298,4 +300,44 @@ async fn what_a_producer_has_sent_is_known_after_a_restart() {
     let appended = send(&running, 7).expect("it is the next one");
     assert!(appended.written_in.is_some());
     assert_eq!(running.partition("t").log_end(), Offset(8));
+}
+
+#[tokio::test]
+async fn after_a_failed_fsync_the_memory_is_no_longer_named_and_the_disks_say_so() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let _upkeep = running.keep();
+    let (logs, partition) = (&running.logs, running.partition("t"));
+    let waiting = Duration::from_millis(1);
+    assert!(logs.memory().is_some());
+    assert!(timeout(waiting, logs.remembered()).await.is_ok());
+    append(&partition, "k", 10).unwrap();
+    machine.disk.inject(Fault::once(Operation::Sync, "t-0"));
+    assert!(partition.flush(&machine.env()).await.is_err());
+    assert_eq!(logs.memory(), None, "at once");
+    let within = timeout(Duration::from_secs(10), logs.remembered());
+    assert!(within.await.is_ok());
+    let path = Path::new("/b/.memory");
+    let file = storage::disk::read_file(&machine.disk, path).expect("it can be read");
+    let text = String::from_utf8(file.expect("it is there").to_vec());
+    assert!(text.is_ok_and(|text| text.contains("boot.id=forgotten")));
+}
+
+/// The next process would take the memory for kept, so there must not be one before somebody else knows.
+#[tokio::test]
+async fn a_broker_whose_disks_take_nothing_any_more_waits_until_it_is_remembered_elsewhere() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let _upkeep = running.keep();
+    let partition = running.partition("t");
+    machine.disk.fail_power_after(0);
+    append(&partition, "k", 10).unwrap_err();
+    assert_eq!(running.logs.memory(), None);
+    let waiting = timeout(Duration::from_millis(50), running.logs.remembered());
+    assert!(waiting.await.is_err());
+    machine.disk.fail_power_after(u64::from(u32::MAX));
+    let within = timeout(Duration::from_secs(10), running.logs.remembered());
+    assert!(within.await.is_ok());
 }

@@ -123,6 +123,10 @@ pub fn all() -> Vec<Command> {
                 same_disks: true,
             },
         },
+        Command::ForgetMemory {
+            broker: BROKER,
+            epoch: EPOCH,
+        },
     ]
 }
 
@@ -204,5 +208,6 @@ pub fn name(command: &Command) -> &'static str {
         Command::ElectUnclean { .. } => "ElectUnclean",
         Command::SetMinInsyncDefault { .. } => "SetMinInsyncDefault",
         Command::RegisterWithMemory { .. } => "RegisterWithMemory",
+        Command::ForgetMemory { .. } => "ForgetMemory",
     }
 }

@@ -95,6 +95,7 @@ pub fn requests() -> Vec<Request> {
             memory: [6; 16],
             same_disks: true,
         },
+        Request::Propose(Proposal::from(fifth_command())),
     ]
 }
 
@@ -162,6 +163,8 @@ pub fn answers() -> Vec<Answer> {
         observers: vec![replica(4)],
     })));
     answers.push(Ok(Reply::Entries(vec![(9, Some(eligible))], Some(2))));
+    let forgotten = Arc::new(Proposal::from(fifth_command()));
+    answers.push(Ok(Reply::Entries(vec![(9, Some(forgotten))], Some(2))));
     answers
 }
 
@@ -193,6 +196,13 @@ fn fourth_entry() -> Entry {
     Entry {
         log_id: id(9),
         payload: EntryPayload::Normal(Proposal::from(fourth_command())),
+    }
+}
+
+fn fifth_command() -> Command {
+    Command::ForgetMemory {
+        broker: BrokerId(300),
+        epoch: EPOCH,
     }
 }
 

@@ -10,8 +10,8 @@ use crate::quorum::types::{Entry, LogId, Member};
 
 impl Layout for Entry {
     const NAME: &'static str = "entry of the metadata log";
-    /// The third and the fourth have further commands.
-    const VERSION: u8 = 4;
+    /// The third and later ones have further commands.
+    const VERSION: u8 = 5;
 
     fn version(&self) -> u8 {
         layout(self)
@@ -20,7 +20,7 @@ impl Layout for Entry {
     fn decode_older(version: u8, body: &[u8]) -> Option<Result<Entry, Error>> {
         match version {
             1 => Some(decode_body::<Entry, EntryV1>(version, body).map(Entry::from)),
-            2 | 3 => Some(decode_body::<Entry, Entry>(version, body)),
+            2..=4 => Some(decode_body::<Entry, Entry>(version, body)),
             _ => None,
         }
     }
