@@ -3,6 +3,9 @@
 //! Who has all that is committed (KIP-966): the ISR, and the eligible leader replicas, which have left it since it fell below
 //! `min.insync.replicas`. A leader whose ISR is below commits nothing, so they miss nothing. Whoever loses its memory
 //! leaves both in the write that registers it, before anybody is elected.
+//!
+//! Programs before that kept the last member in the ISR, whatever became of it. Entries that they wrote are applied by their
+//! rules ([`Image::keeps_elr`]): a node that reads them again must come to what another has in a snapshot of that time.
 
 use std::sync::Arc;
 
@@ -66,13 +69,14 @@ impl Image {
         unclean: Option<Lost>,
     ) -> Option<PartitionState> {
         let mut next = now.clone();
+        let unclean = unclean.filter(|_| self.keeps_elr());
         if let Some(lost) = unclean.filter(|lost| self.loses_records(id, now, *lost)) {
             next = next.without_member(lost.broker);
         }
         let remaining = self.remaining_isr(&next);
         next = next.with_isr(remaining);
         next.leader = self.leader_among(&next, &next.isr);
-        if next.leader.is_none() {
+        if next.leader.is_none() && self.keeps_elr() {
             next = self.led_by_eligible(next);
         }
         if next.leader.is_none() && self.allows_unclean_election(id) {
@@ -133,7 +137,11 @@ impl Image {
         if !well.is_empty() {
             return well;
         }
-        only(&|b| self.is_unfenced(b))
+        let unfenced = only(&|b| self.is_unfenced(b));
+        match unfenced.is_empty() && !self.keeps_elr() {
+            true => now.isr.clone(),
+            false => unfenced,
+        }
     }
 
     /// Keeps the leader if it is fit, else takes the first fit member of the ISR in the order of the assignment.
@@ -235,7 +243,7 @@ impl Image {
     ) -> Option<PartitionState> {
         // Whoever is not in an ISR that commits may miss what it commits.
         let least = next.min_isr(self.min_insync_replicas(id));
-        if next.isr.len() >= least {
+        if next.isr.len() >= least || !self.keeps_elr() {
             next.elr.clear();
             next.last_known_elr.clear();
         }

@@ -57,6 +57,12 @@ impl Image {
         Some(self.min_insync_default).filter(|replicas| *replicas > 0)
     }
 
+    /// Whether there are eligible leader replicas: the log has come to where controllers know of them, which say first
+    /// of all what `min.insync.replicas` is.
+    pub(super) fn keeps_elr(&self) -> bool {
+        self.min_insync_default > 0
+    }
+
     /// The same metadata, published with what is known of the active controller.
     #[must_use]
     pub fn with_controller(&self, controller: Option<BrokerId>) -> Image {

@@ -28,6 +28,13 @@ struct Cluster {
 
 impl Cluster {
     fn empty() -> Cluster {
+        let mut cluster = Cluster::of_old();
+        cluster.done(Command::SetMinInsyncDefault { replicas: 1 });
+        cluster
+    }
+
+    /// As it was when no controller knew of eligible leader replicas yet.
+    fn of_old() -> Cluster {
         Cluster {
             image: Image::default(),
             index: 0,

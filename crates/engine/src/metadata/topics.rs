@@ -70,10 +70,11 @@ impl Image {
             id: new.id,
             name: new.name.clone(),
             partitions,
-            flushed: new
-                .configs
-                .iter()
-                .any(|(key, value)| key == FLUSH && value == EACH),
+            flushed: self.keeps_elr()
+                && new
+                    .configs
+                    .iter()
+                    .any(|(key, value)| key == FLUSH && value == EACH),
         };
         counted.add(&topic);
         let answer = created(&topic);

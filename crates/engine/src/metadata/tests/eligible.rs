@@ -312,3 +312,40 @@ fn a_snapshot_holds_it_in_a_layout_of_its_own() {
     assert_eq!(stored.layout(), 4);
     assert_eq!(Image::from(stored), cluster.image);
 }
+
+/// A node that reads old entries again comes to what another has in a snapshot that was made before ELRs were known.
+#[test]
+fn what_was_written_before_there_were_eligible_replicas_is_applied_as_it_was_then() {
+    let mut cluster = Cluster::of_old();
+    let as_then = |cluster: &Cluster| assert!(Snapshot::from(&cluster.image).layout() <= 3);
+    for id in [1, 2, 3] {
+        cluster.start(id);
+        as_then(&cluster);
+    }
+    let replicas = Assignment::Given(vec![brokers(&[1, 2, 3])]);
+    let configs = [("min.insync.replicas", "2"), ("flush.messages", "1")];
+    let configs = configs.map(|(key, value)| (key.into(), value.into()));
+    let topic = cluster.create(NewTopic {
+        configs: configs.to_vec(),
+        ..new_topic("t", Uuid::from(77), replicas)
+    });
+    let topic = topic.expect("created");
+    let p = PartitionId { topic, index: 0 };
+    as_then(&cluster);
+    for id in [3, 2, 1] {
+        cluster.fence(id);
+        as_then(&cluster);
+    }
+    assert_eq!(seen(&cluster, p), (vec![1], vec![], vec![]));
+    cluster.unfence(2);
+    assert_eq!(leader(&cluster, p), None);
+    assert!(!cluster.register(1, None).1);
+    as_then(&cluster);
+    assert_eq!(seen(&cluster, p), (vec![1], vec![], vec![]), "it stays");
+
+    // From here on controllers know of them.
+    cluster.done(Command::SetMinInsyncDefault { replicas: 1 });
+    assert_eq!(seen(&cluster, p), (vec![], vec![1], vec![]));
+    assert!(!cluster.register_with(1, KEPT).1);
+    assert_eq!(seen(&cluster, p), (vec![], vec![], vec![1]));
+}

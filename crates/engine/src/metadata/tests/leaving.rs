@@ -3,6 +3,13 @@
 use super::*;
 use crate::metadata::{DRAINED, Snapshot};
 
+/// In a cluster with `min.insync.replicas=2`.
+fn cluster_of(n: i32) -> Cluster {
+    let mut cluster = Cluster::of(n);
+    cluster.done(Command::SetMinInsyncDefault { replicas: 2 });
+    cluster
+}
+
 /// How many partitions hold the broker; none where it has left.
 fn leave(cluster: &mut Cluster, id: i32) -> Option<u32> {
     leave_with(cluster, id, false)
@@ -24,7 +31,7 @@ fn leave_with(cluster: &mut Cluster, id: i32, at_once: bool) -> Option<u32> {
 
 #[test]
 fn a_broker_that_is_not_needed_leaves_at_once() {
-    let mut cluster = Cluster::of(3);
+    let mut cluster = cluster_of(3);
     let p = cluster.topic_on("t", &[1, 2, 3]);
     assert_eq!(leave(&mut cluster, 1), None);
     let now = cluster.partition(p);
@@ -33,7 +40,7 @@ fn a_broker_that_is_not_needed_leaves_at_once() {
 
 #[test]
 fn one_that_is_needed_gives_its_leaderships_away_and_stays_in_the_isr() {
-    let mut cluster = Cluster::of(3);
+    let mut cluster = cluster_of(3);
     let p = cluster.topic_on("t", &[2, 1, 3]);
     cluster.start(1);
     assert_eq!(leave(&mut cluster, 2), Some(1));
@@ -50,7 +57,7 @@ fn one_that_is_needed_gives_its_leaderships_away_and_stays_in_the_isr() {
 
 #[test]
 fn its_time_over_it_leaves_whatever_suffers() {
-    let mut cluster = Cluster::of(3);
+    let mut cluster = cluster_of(3);
     let p = cluster.topic_on("t", &[1, 2, 3]);
     cluster.fence(3);
     assert_eq!(leave(&mut cluster, 1), Some(1), "3 may come back");
@@ -61,7 +68,7 @@ fn its_time_over_it_leaves_whatever_suffers() {
 
 #[test]
 fn of_two_that_stop_together_one_goes_and_the_other_waits() {
-    let mut cluster = Cluster::of(3);
+    let mut cluster = cluster_of(3);
     let p = cluster.topic_on("t", &[1, 2, 3]);
     assert_eq!(leave(&mut cluster, 1), None);
     assert_eq!(leave(&mut cluster, 2), Some(1));
@@ -75,7 +82,7 @@ fn of_two_that_stop_together_one_goes_and_the_other_waits() {
 #[test]
 fn all_that_stop_together_do_not_wait_for_one_another() {
     for min_isr in ["1", "2", "3"] {
-        let mut cluster = Cluster::of(3);
+        let mut cluster = cluster_of(3);
         cluster.topic_on("t", &[1, 2, 3]);
         cluster.set_config("t", "min.insync.replicas", min_isr);
         for id in [1, 2] {
@@ -91,14 +98,14 @@ fn all_that_stop_together_do_not_wait_for_one_another() {
 
 #[test]
 fn what_nobody_else_can_replace_holds_nobody() {
-    let mut cluster = Cluster::of(3);
+    let mut cluster = cluster_of(3);
     cluster.topic_on("alone", &[1]);
     assert_eq!(leave(&mut cluster, 1), None, "one replica is on one broker");
-    let mut single = Cluster::of(1);
+    let mut single = cluster_of(1);
     single.topic_on("t", &[1]);
     assert_eq!(leave(&mut single, 1), None);
     // Two of three replicas stop for good, while the cluster lives on.
-    let mut cluster = Cluster::of(5);
+    let mut cluster = cluster_of(5);
     cluster.topic_on("t", &[1, 2, 3]);
     cluster.fence(1);
     assert_eq!(leave(&mut cluster, 2), Some(1), "1 may come back");
@@ -107,7 +114,7 @@ fn what_nobody_else_can_replace_holds_nobody() {
 
 #[test]
 fn a_broker_is_forgotten_when_it_has_stopped_and_holds_nothing() {
-    let mut cluster = Cluster::of(4);
+    let mut cluster = cluster_of(4);
     let p = cluster.topic_on("t", &[1, 2, 4]);
     let unregister = Command::UnregisterBroker {
         broker: BrokerId(4),
@@ -148,7 +155,7 @@ fn drain(cluster: &mut Cluster, ids: &str) {
 
 #[test]
 fn a_drained_broker_gets_no_new_replicas() {
-    let mut cluster = Cluster::of(4);
+    let mut cluster = cluster_of(4);
     drain(&mut cluster, "4");
     let spread = |factor| Assignment::Spread {
         partitions: 8,

@@ -292,7 +292,10 @@ fn a_replica_that_is_only_being_filled_leads_only_when_somebody_asks_for_it() {
 
 #[test]
 fn moves_are_in_the_snapshot_and_only_they_need_its_newest_layout() {
-    let mut cluster = Cluster::of(4);
+    let mut cluster = Cluster::of_old();
+    for id in 1..=4 {
+        cluster.start(id);
+    }
     let p = cluster.topic_on("t", &[1, 2, 3]);
     assert_eq!(Snapshot::from(&cluster.image).layout(), 2);
     reassign(&mut cluster, p, &[1, 2, 4]).expect("accepted");
