@@ -65,6 +65,8 @@ pub fn write_meta_properties(
 pub struct CleanShutdown {
     /// -1 if the file does not tell.
     pub broker_epoch: i64,
+    /// How many log directories the broker had; `None` if the file does not tell.
+    pub directories: Option<usize>,
 }
 
 /// Reads the mark, if it is there. The caller removes it before anything is written to the logs.
@@ -73,12 +75,16 @@ pub fn read_clean_shutdown(disk: &dyn Disk, path: &Path) -> Result<Option<CleanS
         return Ok(None);
     };
     let text = utf8(path, &bytes).unwrap_or_default();
-    let digits = text.split_once("\"brokerEpoch\":").map(|(_, rest)| {
+    let digits = |name: &str| {
+        let (_, rest) = text.split_once(&format!("\"{name}\":"))?;
         let end = rest.find(['}', ',']).unwrap_or(rest.len());
-        rest[..end].trim()
-    });
-    let broker_epoch = digits.and_then(|digits| digits.parse().ok()).unwrap_or(-1);
-    Ok(Some(CleanShutdown { broker_epoch }))
+        Some(rest[..end].trim())
+    };
+    let broker_epoch = digits("brokerEpoch").and_then(|digits| digits.parse().ok());
+    Ok(Some(CleanShutdown {
+        broker_epoch: broker_epoch.unwrap_or(-1),
+        directories: digits("logDirs").and_then(|digits| digits.parse().ok()),
+    }))
 }
 
 /// Writes the mark, durably; the last thing that a broker does with a log directory.
@@ -87,7 +93,14 @@ pub fn write_clean_shutdown(
     path: &Path,
     mark: CleanShutdown,
 ) -> Result<(), Error> {
-    let text = format!(r#"{{"version":0,"brokerEpoch":{}}}"#, mark.broker_epoch);
+    let directories = mark
+        .directories
+        .map(|count| format!(r#","logDirs":{count}"#));
+    let text = format!(
+        r#"{{"version":0,"brokerEpoch":{}{}}}"#,
+        mark.broker_epoch,
+        directories.unwrap_or_default()
+    );
     disk::write_atomic(disk, path, text.as_bytes())
 }
 
@@ -116,9 +129,14 @@ mod tests {
         };
         write_meta_properties(&disk, path, &meta).unwrap();
         assert_eq!(read_meta_properties(&disk, path).unwrap(), Some(meta));
-        let mark = CleanShutdown { broker_epoch: 12 };
-        write_clean_shutdown(&disk, path, mark).unwrap();
-        assert_eq!(read_clean_shutdown(&disk, path).unwrap(), Some(mark));
+        for directories in [None, Some(2)] {
+            let mark = CleanShutdown {
+                broker_epoch: 12,
+                directories,
+            };
+            write_clean_shutdown(&disk, path, mark).unwrap();
+            assert_eq!(read_clean_shutdown(&disk, path).unwrap(), Some(mark));
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Logs {
         }
         let mark = CleanShutdown {
             broker_epoch: broker_epoch.map_or(-1, |epoch| epoch.0),
+            directories: Some(self.directories.len()),
         };
         if self.directories.iter().any(|d| d.poison.reason().is_some()) {
             self.forget_memory().await;

@@ -153,8 +153,14 @@ impl Logs {
         known.map(Str::from)
     }
 
-    /// The broker epoch of the last stop; `None` unless every directory was closed in order then, and has what it had.
+    /// The broker epoch of the last stop; `None` unless every directory was closed in order then, and has what it had, and
+    /// none of those that the broker had is missing.
     pub fn clean_epoch(&self) -> Option<BrokerEpoch> {
+        let marks = self.directories.iter().filter_map(|d| d.clean);
+        let had = marks.filter_map(|clean| clean.directories).max();
+        if had.is_some_and(|had| had > self.directories.len()) {
+            return None;
+        }
         let epochs = self
             .directories
             .iter()

@@ -116,7 +116,10 @@ pub fn checkpoints() -> Inputs {
     };
     checkpoint::write_meta_properties(&disk, path, &meta).expect("writes");
     all.push(("meta-properties".into(), take(3)));
-    let mark = checkpoint::CleanShutdown { broker_epoch: 12 };
+    let mark = checkpoint::CleanShutdown {
+        broker_epoch: 12,
+        directories: Some(2),
+    };
     checkpoint::write_clean_shutdown(&disk, path, mark).expect("writes");
     all.push(("clean-shutdown".into(), take(4)));
     all

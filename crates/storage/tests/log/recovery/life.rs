@@ -237,7 +237,14 @@ impl Life {
         self.facts.durable = self.facts.end;
         checkpoint(&*self.disk, &self.log)?;
         let mark = Path::new(HOME).join(CLEAN_SHUTDOWN_FILE);
-        write_clean_shutdown(&*self.disk, &mark, CleanShutdown { broker_epoch: 1 })?;
+        write_clean_shutdown(
+            &*self.disk,
+            &mark,
+            CleanShutdown {
+                broker_epoch: 1,
+                directories: Some(2),
+            },
+        )?;
         let (log, recovery) = open(&self.disk, config())?;
         assert_eq!(recovery.cut, None);
         assert_eq!(recovery.next_offset, self.facts.end);

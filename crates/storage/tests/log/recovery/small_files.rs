@@ -53,7 +53,15 @@ fn prepared(is_clean: bool) -> Prepared {
     checkpoint(&*on, &log).expect("writes");
     if is_clean {
         let mark = Path::new(HOME).join(CLEAN_SHUTDOWN_FILE);
-        write_clean_shutdown(&*on, &mark, CleanShutdown { broker_epoch: 7 }).expect("writes");
+        write_clean_shutdown(
+            &*on,
+            &mark,
+            CleanShutdown {
+                broker_epoch: 7,
+                directories: Some(2),
+            },
+        )
+        .expect("writes");
     }
     Prepared {
         image: Image::of(&disk, Path::new(HOME)),

@@ -257,6 +257,17 @@ async fn an_orderly_stop_is_remembered_once() {
 }
 
 #[tokio::test]
+async fn a_stop_was_not_clean_for_what_stood_in_a_directory_that_is_not_configured_any_more() {
+    let mut machine = Machine::new();
+    machine.start().await.stop().await;
+    machine.settings.push(("log.dirs", "/a"));
+    let logs = machine.open().await.expect("the directory opens");
+    assert_eq!(logs.clean_epoch(), None);
+    let memory = logs.memory().expect("the machine tells it");
+    assert!(!memory.same_disks, "what was flushed may be gone");
+}
+
+#[tokio::test]
 async fn a_log_that_has_lost_what_was_committed_is_none_of_an_orderly_stop() {
     let mut machine = Machine::new();
     machine.create_topic("t", &[]);
