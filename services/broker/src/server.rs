@@ -139,7 +139,7 @@ impl Server {
             spans,
         });
         let observer = Observer::start(&broker, &logs);
-        let upkeep = logs.keep(&broker.partitions);
+        let upkeep = logs.keep(&broker.partitions, Some(broker.quorum.clone()));
         let replication = Replication::start(
             &broker.env,
             &broker.config,

@@ -72,12 +72,15 @@ where
 
 impl World {
     /// Makes the topic and fills it; every replica has all of it on disk.
-    async fn fill(&mut self) -> anyhow::Result<()> {
+    async fn fill(&mut self, policy: &str) -> anyhow::Result<()> {
         let topic = Topic {
             name: TOPIC.into(),
             partitions: 1,
             replicas: 3,
-            configs: vec![("flush.messages".into(), "1".into())],
+            configs: vec![
+                ("flush.messages".into(), "1".into()),
+                ("cleanup.policy".into(), policy.into()),
+            ],
         };
         topics::create(&ALL, &topic).await?;
         for number in 0..BATCHES {
@@ -112,7 +115,7 @@ impl World {
     async fn produce(&mut self, number: i64) -> anyhow::Result<()> {
         let (leader, _) = self.session.leader(TOPIC, 0, false).await?;
         let mut batch = BatchBuilder::new(1_800_000_000_000 + number);
-        batch.append(None, Some(&[number as u8; 100]));
+        batch.append(Some(&[number as u8]), Some(&[number as u8; 100]));
         let batch = Batch {
             records: Vec::new(),
             bytes: batch.build().bytes,
@@ -202,7 +205,7 @@ impl World {
 #[test]
 fn a_scrub_finds_what_a_disk_has_changed_and_another_replica_puts_it_right() {
     scenario(1000, async |mut world: World| {
-        world.fill().await?;
+        world.fill("delete").await?;
         let sound = world.file(1);
         let leader = world.leader().await?;
         let followers: Vec<i32> = ALL.into_iter().filter(|id| *id != leader).collect();
@@ -220,7 +223,7 @@ fn a_scrub_finds_what_a_disk_has_changed_and_another_replica_puts_it_right() {
 #[test]
 fn a_read_that_fails_has_the_segment_looked_at() {
     scenario(0, async |mut world: World| {
-        world.fill().await?;
+        world.fill("delete").await?;
         let sound = world.file(1);
         let leader = world.leader().await?;
         world.flip(leader);
@@ -236,7 +239,7 @@ fn a_read_that_fails_has_the_segment_looked_at() {
 #[test]
 fn what_no_replica_has_is_named_and_refused_and_the_rest_can_be_read() {
     scenario(1000, async |mut world: World| {
-        world.fill().await?;
+        world.fill("delete").await?;
         ALL.iter().for_each(|id| world.flip(*id));
         let named = "no other replica in sync has the records";
         world
@@ -256,6 +259,37 @@ fn what_no_replica_has_is_named_and_refused_and_the_rest_can_be_read() {
         ensure!(world.read(0).await? == Ok(hit));
         ensure!(world.read(hit).await? == Err(ErrorCode::KafkaStorageError));
         ensure!(world.read(hit + 1).await? == Ok(BATCHES));
+        world.produce(BATCHES).await
+    });
+}
+
+/// What another replica has of a stretch need not fit what is around it here: a deleted key might come back.
+#[test]
+fn nothing_is_put_into_a_compacted_log_it_is_fetched_anew_by_a_replica_that_has_left_the_isr() {
+    scenario(1000, async |mut world: World| {
+        world.fill("compact").await?;
+        let sound = world.file(1);
+        let leader = world.leader().await?;
+        let follower = if leader == 1 { 2 } else { 1 };
+        for (drops, victim) in [(1, follower), (2, leader)] {
+            world.flip(victim);
+            world
+                .until("the log is filled anew", async |world| {
+                    let lines = world.trace.lines();
+                    let dropped = lines
+                        .iter()
+                        .filter(|line| line.contains("dropped a compacted"));
+                    ensure!(dropped.count() == drops);
+                    ensure!(world.file(victim) == sound);
+                    let names = world.disk(victim).list(DIR.as_ref())?;
+                    ensure!(!names.iter().any(|e| e.name.ends_with(".damaged")));
+                    let partitions = world.session.partitions(TOPIC).await?;
+                    ensure!(partitions.iter().all(|p| p.isr_nodes.len() == ALL.len()));
+                    Ok(())
+                })
+                .await?;
+        }
+        ensure!(world.read(0).await? == Ok(BATCHES));
         world.produce(BATCHES).await
     });
 }

@@ -27,6 +27,11 @@ impl Image {
                 memory,
             } => self.register_broker(registration, Some(*memory)),
             Command::ForgetMemory { broker, epoch } => self.forget_memory(*broker, *epoch),
+            Command::LeavePartition {
+                broker,
+                epoch,
+                partition,
+            } => self.leave_partition(*broker, *epoch, *partition),
             Command::UnfenceBroker { broker, epoch } => self.unfence_broker(*broker, *epoch),
             Command::FenceBroker { broker, epoch } => self.fence_broker(*broker, *epoch),
             Command::ShutDownBroker { broker, epoch } => self.shut_down_broker(*broker, *epoch),

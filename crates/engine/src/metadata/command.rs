@@ -104,6 +104,12 @@ pub enum Command {
         broker: BrokerId,
         epoch: BrokerEpoch,
     },
+    /// The broker's log of a partition has to be filled anew: it leaves the ISR, if that goes on without it.
+    LeavePartition {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        partition: PartitionId,
+    },
 }
 
 /// What a broker's machine has kept of what an earlier process has written.

@@ -1,7 +1,9 @@
 //! ISR changes on a leader's wish (KIP-497), checked against each member's broker epoch (KIP-903).
 
+use super::state::without;
 use super::{
-    AlteredPartition, Image, IsrMember, Outcome, PartitionChange, PartitionState, Rejection,
+    AlteredPartition, Image, IsrMember, Outcome, PartitionChange, PartitionId, PartitionState,
+    Rejection,
 };
 use crate::ids::{BrokerEpoch, BrokerId};
 
@@ -66,6 +68,35 @@ impl Image {
         };
         self.set_partition(id, next);
         Ok(answer)
+    }
+
+    /// Takes a replica out of the ISR whose log will be dropped and filled anew. Refused where the rest could not commit: it
+    /// would still count as one that has everything. The leader's epoch ends, although the leader may stay: what it knows of
+    /// the replica must not outlive that log, and what it has asked for by that must not be granted.
+    pub(super) fn leave_partition(
+        &mut self,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+        id: PartitionId,
+    ) -> Result<Outcome, Rejection> {
+        self.check_epoch(broker, epoch)?;
+        let now = self
+            .partition(id.topic, id.index)
+            .ok_or(Rejection::UnknownTopicOrPartition)?
+            .clone();
+        let others = without(&now.isr, &[broker]);
+        let least = now.min_isr(self.min_insync_replicas(id));
+        if others.len() < least || !others.iter().any(|b| self.is_active(*b)) {
+            return Err(Rejection::IneligibleReplica);
+        }
+        let mut next = (*now).clone().with_isr(others);
+        next.leader = self.leader_among(&next, &next.isr);
+        next.elr.clear();
+        next.last_known_elr.clear();
+        next.leader_epoch = now.leader_epoch.next();
+        next.partition_epoch = now.partition_epoch.next();
+        self.set_partition(id, next);
+        Ok(Outcome::Done)
     }
 
     /// Members may stay; whoever joins must be fit, and in the incarnation that the leader has seen fetch.

@@ -148,7 +148,10 @@ impl Command {
 
     /// The same for the fourth layout.
     pub fn needs_layout_5(&self) -> bool {
-        matches!(self, Command::ForgetMemory { .. })
+        matches!(
+            self,
+            Command::ForgetMemory { .. } | Command::LeavePartition { .. }
+        )
     }
 
     /// The oldest layout of entries that has it.

@@ -8,6 +8,7 @@ mod directory;
 mod doubt;
 mod memory;
 mod recover;
+mod refill;
 mod repair;
 mod scrub;
 mod source;

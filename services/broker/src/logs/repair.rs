@@ -16,6 +16,7 @@ use super::upkeep::ticks;
 use super::{Logs, Name};
 use crate::env::Pool;
 use crate::partition::{Partition, Partitions};
+use crate::quorum::Quorum;
 use crate::replication::refetch;
 
 /// Between two tries.
@@ -56,7 +57,11 @@ impl Known {
 }
 
 impl Logs {
-    pub(super) async fn run_repair(self: Arc<Self>, partitions: Arc<Partitions>) {
+    pub(super) async fn run_repair(
+        self: Arc<Self>,
+        partitions: Arc<Partitions>,
+        quorum: Option<Arc<Quorum>>,
+    ) {
         let mut ticks = ticks(RETRY);
         let mut known = Known::default();
         loop {
@@ -74,8 +79,17 @@ impl Logs {
             let held = self.by_directory(&partitions).into_iter().flatten();
             for (name, partition) in held.collect::<Vec<_>>() {
                 if partition.with_log(|log, _| log.is_damaged()) {
-                    let repaired = self.repair(&name, &partition, &partitions, &mut known);
-                    let failed = repaired.await.err().map(|error| error.to_string());
+                    let repaired = match self.is_compacted(&name, &partition) {
+                        true => {
+                            self.refill(&name, &partition, &partitions, quorum.as_deref())
+                                .await
+                        }
+                        false => {
+                            self.repair(&name, &partition, &partitions, &mut known)
+                                .await
+                        }
+                    };
+                    let failed = repaired.err().map(|error| error.to_string());
                     known.tell(&partition, failed);
                 }
             }
@@ -143,7 +157,7 @@ impl Logs {
             let place = (partition.id(), base);
             match self.refetch(partition, &image, &peers, repair).await? {
                 Ok(repair) => {
-                    self.install(name, partition, partitions, repair).await?;
+                    self.install(partition, partitions, repair).await?;
                     known.told.remove(&place);
                 }
                 Err(why) if known.told.insert(place) => error!(
@@ -187,7 +201,6 @@ impl Logs {
 
     async fn install(
         &self,
-        name: &Name,
         partition: &Arc<Partition>,
         partitions: &Partitions,
         repair: Repair,
@@ -209,22 +222,6 @@ impl Logs {
             topic = %partition.topic(), partition = partition.id().index, segment = base,
             "repaired a segment with what another replica has; the damaged file is kept as .damaged"
         );
-        self.clean_again(name, base).await;
         Ok(())
-    }
-
-    /// Of a compacted log, the other replica may have more than this one had.
-    async fn clean_again(&self, name: &Name, base: i64) {
-        let Some(directory) = self.directory_of(name).cloned() else {
-            return;
-        };
-        let is_clean = {
-            let mut saved = directory.saved.lock();
-            let cleaned = saved.cleaned.get_mut(name).filter(|to| **to > base);
-            cleaned.map(|to| *to = base).is_some()
-        };
-        if is_clean {
-            self.save(&directory, Checkpoint::Cleaned).await;
-        }
     }
 }

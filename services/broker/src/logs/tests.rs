@@ -182,7 +182,7 @@ impl Running {
     }
 
     fn keep(&self) -> super::upkeep::Upkeep {
-        self.logs.keep(&self.partitions)
+        self.logs.keep(&self.partitions, None)
     }
 
     async fn stop(self) {

@@ -15,6 +15,7 @@ use super::checkpoints::Checkpoint;
 use super::{Directory, Logs};
 use crate::env::{Plane, Pool};
 use crate::partition::{Partition, Partitions};
+use crate::quorum::Quorum;
 
 /// Between looks for logs to fsync, directories to remove and free space.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,7 +31,11 @@ impl Drop for Upkeep {
 
 impl Logs {
     /// Starts to keep the logs of `partitions`.
-    pub fn keep(self: &Arc<Self>, partitions: &Arc<Partitions>) -> Upkeep {
+    pub fn keep(
+        self: &Arc<Self>,
+        partitions: &Arc<Partitions>,
+        quorum: Option<Arc<Quorum>>,
+    ) -> Upkeep {
         let env = &self.env;
         let mut tasks = vec![
             // Nothing that takes a partition's lock runs on the control plane: a hanging disk may hold it.
@@ -68,7 +73,7 @@ impl Logs {
                 .run_checkpoint(which, every, partitions.clone());
             tasks.push(env.spawn(Plane::Data, "log-checkpoint", run));
         }
-        let run = self.clone().run_repair(partitions.clone());
+        let run = self.clone().run_repair(partitions.clone(), quorum);
         tasks.push(env.spawn(Plane::Data, "log-repair", run));
         if !log.scrub_interval.is_zero() {
             let run = self.clone().run_scrub(partitions.clone());

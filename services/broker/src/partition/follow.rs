@@ -54,7 +54,7 @@ impl Partition {
     /// What to fetch next; none where this broker does not follow or an fsync has to come first.
     pub(crate) fn fetch_position(&self) -> Option<FetchPosition> {
         let s = self.state.lock();
-        if s.closed {
+        if s.closed || s.paused {
             None
         } else {
             s.replica.fetch_position()
@@ -111,7 +111,7 @@ impl State {
         wall_ms: u64,
     ) -> Result<(Followed, DeletedSegments), FollowFailure> {
         let nothing = DeletedSegments::default();
-        if self.closed {
+        if self.closed || self.paused {
             return Ok((Followed::Stale, nothing));
         }
         let headers: Vec<_> = batches.iter().map(|b| b.header).collect();

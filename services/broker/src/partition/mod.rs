@@ -14,6 +14,7 @@ mod internal;
 mod lookup;
 mod partitions;
 mod read;
+mod refill;
 mod status;
 mod suspects;
 mod waiters;
@@ -86,6 +87,8 @@ struct State {
     waiters: waiters::Waiters,
     /// Set when the partition is deleted or its log is out of service: nothing is served any more.
     closed: bool,
+    /// Nothing is fetched for now.
+    paused: bool,
 }
 
 /// The positions that a change is measured by.

@@ -285,6 +285,7 @@ impl Partitions {
                 flushes: Default::default(),
                 waiters: Default::default(),
                 closed: false,
+                paused: false,
             }),
             isr_retry_ms: AtomicU64::new(0),
             fetcher: Mutex::new(None),

@@ -349,3 +349,30 @@ fn what_was_written_before_there_were_eligible_replicas_is_applied_as_it_was_the
     assert!(!cluster.register_with(1, KEPT).1);
     assert_eq!(seen(&cluster, p), (vec![], vec![], vec![1]));
 }
+
+#[test]
+fn whose_log_is_filled_anew_leaves_an_isr_that_commits_without_it_and_no_other() {
+    let mut cluster = cluster_of(3);
+    let partition = cluster.topic_on("t", &[1, 2, 3]);
+    let leave = |cluster: &mut Cluster, id| {
+        let (broker, epoch) = (BrokerId(id), cluster.epoch(id));
+        cluster.propose(Command::LeavePartition {
+            broker,
+            epoch,
+            partition,
+        })
+    };
+    // The leader has asked for something, and knows how far 2 is.
+    let asked = cluster.change(partition, &[1, 2, 3]);
+    let before = cluster.partition(partition).leader_epoch;
+    assert_eq!(leave(&mut cluster, 2), Ok(Outcome::Done));
+    assert_eq!(seen(&cluster, partition), (vec![1, 3], vec![], vec![]));
+    assert!(cluster.ask(BrokerId(1), asked).is_err());
+    assert!(cluster.partition(partition).leader_epoch > before);
+    let refused = leave(&mut cluster, 3);
+    assert_eq!(refused, Err(Rejection::IneligibleReplica));
+    assert_eq!(seen(&cluster, partition), (vec![1, 3], vec![], vec![]));
+    cluster.ask_isr(partition, &[1, 2, 3]).expect("2 is back");
+    assert_eq!(leave(&mut cluster, 1), Ok(Outcome::Done));
+    assert_eq!(leader(&cluster, partition), Some(2));
+}

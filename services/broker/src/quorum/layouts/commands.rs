@@ -127,6 +127,11 @@ pub fn all() -> Vec<Command> {
             broker: BROKER,
             epoch: EPOCH,
         },
+        Command::LeavePartition {
+            broker: BROKER,
+            epoch: EPOCH,
+            partition,
+        },
     ]
 }
 
@@ -209,5 +214,6 @@ pub fn name(command: &Command) -> &'static str {
         Command::SetMinInsyncDefault { .. } => "SetMinInsyncDefault",
         Command::RegisterWithMemory { .. } => "RegisterWithMemory",
         Command::ForgetMemory { .. } => "ForgetMemory",
+        Command::LeavePartition { .. } => "LeavePartition",
     }
 }

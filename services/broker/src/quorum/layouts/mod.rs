@@ -319,7 +319,7 @@ fn what_is_written_has_the_bytes_of_its_version() {
 #[test]
 fn every_command_has_a_sample() {
     let names: BTreeSet<_> = commands::all().iter().map(commands::name).collect();
-    assert_eq!(names.len(), 21, "give the new command a sample");
+    assert_eq!(names.len(), 22, "give the new command a sample");
 }
 
 #[test]
