@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::disk::salvage;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An earlier write or fsync failed, so what is on disk is unknown: nothing is written until a recovery.
@@ -65,6 +67,16 @@ impl Error {
         match self {
             Error::Damaged { offset, .. } => Some(*offset),
             Error::Corrupt { path, .. } => path.file_stem()?.to_str()?.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Where in a log the medium has failed a read: an offset of the segment.
+    pub fn unreadable_at(&self) -> Option<i64> {
+        match self {
+            Error::Io { path, source, .. } if salvage::is_of_medium(source) => {
+                path.file_stem()?.to_str()?.parse().ok()
+            }
             _ => None,
         }
     }

@@ -175,7 +175,8 @@ impl World {
     /// The first segment of a replica.
     fn file(&self, broker: i32) -> Bytes {
         let path = PathBuf::from(DIR).join("00000000000000000000.log");
-        let read = read_file(self.disk(broker), &path).expect("reads");
+        // What the medium does not give is nothing.
+        let read = read_file(self.disk(broker), &path).ok().flatten();
         read.unwrap_or_default()
     }
 
@@ -291,5 +292,46 @@ fn nothing_is_put_into_a_compacted_log_it_is_fetched_anew_by_a_replica_that_has_
         }
         ensure!(world.read(0).await? == Ok(BATCHES));
         world.produce(BATCHES).await
+    });
+}
+
+/// Whether the leader's medium gives the beginning of the segment.
+fn set_readable(world: &World, leader: i32, readable: bool) {
+    let path = PathBuf::from(DIR).join("00000000000000000000.log");
+    let set = world.disk(leader).set_readable(&path, 0, readable);
+    set.expect("the file is there");
+}
+
+#[test]
+fn what_the_medium_does_not_give_any_more_is_fetched_from_another_replica() {
+    scenario(0, async |mut world: World| {
+        world.fill("delete").await?;
+        let sound = world.file(1);
+        let leader = world.leader().await?;
+        set_readable(&world, leader, false);
+        let failed = world.read(0).await?;
+        ensure!(failed == Err(ErrorCode::KafkaStorageError), "{failed:?}");
+        world.healed(&[leader], &sound).await?;
+        ensure!(world.read(0).await? == Ok(BATCHES));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_the_medium_has_failed_to_give_once_is_not_damaged() {
+    scenario(0, async |mut world: World| {
+        world.fill("delete").await?;
+        let leader = world.leader().await?;
+        set_readable(&world, leader, false);
+        let failed = world.read(0).await?;
+        ensure!(failed == Err(ErrorCode::KafkaStorageError), "{failed:?}");
+        sleep(Duration::from_secs(1)).await;
+        set_readable(&world, leader, true);
+        sleep(LONG).await;
+        let names = world.disk(leader).list(DIR.as_ref())?;
+        ensure!(!names.iter().any(|e| e.name.ends_with(".damaged")));
+        let read = world.read(0).await?;
+        ensure!(read == Ok(BATCHES), "{read:?}");
+        Ok(())
     });
 }

@@ -3,6 +3,7 @@
 
 pub mod memory;
 mod real;
+pub(crate) mod salvage;
 
 use std::io::{self, IoSlice};
 use std::path::Path;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Log;
 use crate::Error;
 use crate::disk::File;
+use crate::disk::salvage::Salvaged;
 use crate::segment::walk::{Damage, Step, Walk};
 
 /// One segment under scrutiny; runs without the log's lock, a part at a time.
@@ -20,6 +21,7 @@ pub struct Scrub {
     position: u64,
     next: i64,
     damage: Vec<Damage>,
+    salvages: bool,
 }
 
 impl Log {
@@ -46,6 +48,7 @@ impl Log {
             position: 0,
             next: base,
             damage: Vec::new(),
+            salvages: false,
         }))
     }
 
@@ -82,11 +85,25 @@ impl Log {
 }
 
 impl Scrub {
+    /// Takes what the medium does not give for damaged; else a read of it fails.
+    #[must_use]
+    pub fn salvaging(self) -> Scrub {
+        Scrub {
+            salvages: true,
+            ..self
+        }
+    }
+
     /// Reads on for about `bytes`; blocks. Returns how many were read, none when the end is reached.
     pub fn advance(&mut self, bytes: u64) -> Result<u64, Error> {
         let began = self.position;
         self.file.forget_cached(began, bytes);
-        let walk = Walk::new(&*self.file, self.size, self.base, self.end);
+        let salvaged = Salvaged(&*self.file);
+        let file = match self.salvages {
+            true => &salvaged,
+            false => &*self.file,
+        };
+        let walk = Walk::new(file, self.size, self.base, self.end);
         let mut walk = walk.from(self.position, self.next);
         while walk.position() - began < bytes {
             let step = walk.step().map_err(|e| Error::io("read", &self.path, e))?;

@@ -44,7 +44,7 @@ impl Logs {
             Ok(progress) => progress,
             Err(error) => {
                 warn!(topic, partition = index, %error, "compaction failed");
-                if let Some(offset) = error.damaged_at() {
+                if let Some(offset) = error.damaged_at().or_else(|| error.unreadable_at()) {
                     partitions.suspects.report(id, offset);
                 }
                 false

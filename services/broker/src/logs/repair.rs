@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::checkpoints::Checkpoint;
+use super::scrub::Reading;
 use super::upkeep::ticks;
 use super::{Logs, Name};
 use crate::env::Pool;
@@ -31,6 +32,8 @@ type Place = (PartitionId, i64);
 struct Known {
     /// When segments were last looked at because a read had failed.
     looked: BTreeMap<Place, Instant>,
+    /// Where the medium has failed to give a segment, and since when. It may only have done so once.
+    unreadable: BTreeMap<Place, Instant>,
     /// What it has been told of that nobody has it.
     told: BTreeSet<Place>,
     /// What has been told of logs that could not be repaired.
@@ -76,6 +79,7 @@ impl Logs {
                         .await;
                 }
             }
+            self.look_again(&partitions, &mut known).await;
             let held = self.by_directory(&partitions).into_iter().flatten();
             for (name, partition) in held.collect::<Vec<_>>() {
                 if partition.with_log(|log, _| log.is_damaged()) {
@@ -114,14 +118,43 @@ impl Logs {
         if known.looked.insert(place, now).is_some() {
             return;
         }
+        self.read_again(partition, base, Reading::Strict, partitions, known)
+            .await;
+    }
+
+    /// Reads again what the medium has not given a while ago. What it still does not give is damaged.
+    async fn look_again(&self, partitions: &Partitions, known: &mut Known) {
+        let now = self.env.now();
+        let is_due = |since: &Instant| now.duration_since(*since) >= REST;
+        let due = known.unreadable.extract_if(.., |_, since| is_due(since));
+        for ((id, base), _) in due.collect::<Vec<_>>() {
+            if let Some(partition) = partitions.get(id) {
+                self.read_again(&partition, base, Reading::Salvaging, partitions, known)
+                    .await;
+            }
+        }
+    }
+
+    async fn read_again(
+        &self,
+        partition: &Arc<Partition>,
+        base: i64,
+        reading: Reading,
+        partitions: &Partitions,
+        known: &mut Known,
+    ) {
         let counters = &partitions.metrics().damage;
-        let read = self.scrub_segment(partition, base, None, &counters.scrubbed_bytes);
+        let read = self.scrub_segment(partition, base, reading, None, &counters.scrubbed_bytes);
         match read.await {
             Ok(damage) => {
                 self.tell_damage(partition, &damage);
                 counters.read.inc_by(damage.len() as u64);
             }
             Err(error) => {
+                if error.unreadable_at().is_some() {
+                    let place = (partition.id(), base);
+                    known.unreadable.entry(place).or_insert(self.env.now());
+                }
                 warn!(topic = %partition.topic(), partition = partition.id().index, %error, "cannot read a segment again");
             }
         }

@@ -25,6 +25,15 @@ const TICK: Duration = Duration::from_secs(60);
 /// When each log was last read again: Unix time in milliseconds, as far as this process knows.
 type Done = BTreeMap<PartitionId, i64>;
 
+/// What becomes of what the medium does not give.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It ends the reading.
+    Strict,
+    /// It is damaged.
+    Salvaging,
+}
+
 impl Logs {
     pub(super) async fn run_scrub(self: Arc<Self>, partitions: Arc<Partitions>) {
         let mut ticks = ticks(TICK.min(self.config.log.scrub_interval / 10));
@@ -77,7 +86,8 @@ impl Logs {
         let pace = Some(self.config.log.scrub_bytes_per_second);
         let mut is_whole = true;
         for base in partition.with_log(|log, _| log.durable_segments()) {
-            let read = self.scrub_segment(partition, base, pace, &counters.scrubbed_bytes);
+            let bytes = &counters.scrubbed_bytes;
+            let read = self.scrub_segment(partition, base, Reading::Strict, pace, bytes);
             match read.await {
                 Ok(damage) => {
                     self.tell_damage(partition, &damage);
@@ -89,6 +99,9 @@ impl Logs {
                 Err(_) if partition.with_log(|log, _| log.is_retired()) => return,
                 Err(error) => {
                     is_whole = false;
+                    if let Some(offset) = error.unreadable_at() {
+                        partitions.suspects.report(partition.id(), offset);
+                    }
                     let index = partition.id().index;
                     warn!(topic = %partition.topic(), partition = index, %error, "a scrub cannot read a segment");
                 }
@@ -107,12 +120,16 @@ impl Logs {
         &self,
         partition: &Arc<Partition>,
         base: i64,
+        reading: Reading,
         pace: Option<u64>,
         scrubbed: &Counter,
     ) -> Result<Vec<Damage>, Error> {
         let Some(mut scrub) = partition.with_log(|log, _| log.scrub(base))? else {
             return Ok(Vec::new());
         };
+        if reading == Reading::Salvaging {
+            scrub = scrub.salvaging();
+        }
         loop {
             let began: Instant = self.env.now();
             let part = move || (scrub.advance(PART_BYTES), scrub);

@@ -72,10 +72,10 @@ impl Partition {
 }
 
 impl Partition {
-    /// What a reader is told of a read that has failed. Where the disk has changed what was to be read, it is looked at
-    /// soon.
+    /// What a reader is told of a read that has failed. Where the disk has changed what was to be read, or does not give it
+    /// any more, it is looked at soon.
     pub(crate) fn on_failed_read(&self, error: &storage::Error) -> ErrorCode {
-        if let Some(offset) = error.damaged_at() {
+        if let Some(offset) = error.damaged_at().or_else(|| error.unreadable_at()) {
             self.suspects.report(self.id, offset);
         }
         storage_code(error)

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::node::FileNode;
 use super::{Operation, Shared};
 use crate::disk::File;
+use crate::disk::salvage::{BLOCK_BYTES, EIO};
 
 /// Flipped bits are never far apart, so that no batch has one only in those of its bytes that no CRC covers; in a
 /// batch that is read by itself the first is in the CRC.
@@ -57,6 +58,10 @@ impl File for MemoryFile {
         let node = self.node.lock();
         let from = (offset as usize).min(node.data.len());
         let len = buf.len().min(node.data.len() - from);
+        let blocks = from as u64 / BLOCK_BYTES..((from + len) as u64).div_ceil(BLOCK_BYTES);
+        if len > 0 && node.unreadable.range(blocks).next().is_some() {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         buf[..len].copy_from_slice(&node.data[from..from + len]);
         if self.check(Operation::Flip).is_err() {
             let some = buf[..len].iter_mut().skip(CRC_AT).step_by(FLIPS_APART);

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 pub use faults::{Fault, Operation};
 
+use super::salvage::BLOCK_BYTES;
 use super::{Disk, Entry, File};
 use faults::Faults;
 use handle::{LockGuard, MemoryFile};
@@ -87,6 +88,21 @@ impl MemoryDisk {
                 Some(byte) => *byte ^= mask,
                 None => return Err(io::ErrorKind::UnexpectedEof.into()),
             },
+            Node::Dir(_) => return Err(io::ErrorKind::IsADirectory.into()),
+        }
+        Ok(())
+    }
+
+    /// Whether the medium gives the block of a file's byte: reads of one that it does not give fail with EIO.
+    pub fn set_readable(&self, path: &Path, at: u64, readable: bool) -> io::Result<()> {
+        match self.node(path)? {
+            Node::File(file) => {
+                let (block, blocks) = (at / BLOCK_BYTES, &mut file.lock().unreadable);
+                match readable {
+                    true => blocks.remove(&block),
+                    false => blocks.insert(block),
+                };
+            }
             Node::Dir(_) => return Err(io::ErrorKind::IsADirectory.into()),
         }
         Ok(())

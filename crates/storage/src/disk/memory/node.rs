@@ -1,6 +1,6 @@
 //! Files and directories in memory that remember what has not been synced, so that a crash can take it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -32,6 +32,8 @@ pub(super) struct FileNode {
     pub data: Vec<u8>,
     unsynced: Vec<FileOp>,
     pub modified_ms: u64,
+    /// Blocks that the medium does not give any more, by their numbers.
+    pub unreadable: BTreeSet<u64>,
 }
 
 enum FileOp {
