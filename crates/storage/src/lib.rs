@@ -26,7 +26,7 @@ pub use disk::{Disk, File, RealDisk, memory};
 pub use error::Error;
 pub use log::{
     ColdRead, Cut, DeletedSegments, FlushPlan, Flushed, Log, OpenState, ReadPlan, Recovery, Repair,
-    Repaired, Scrub, TimestampLookup, TimestampOffset,
+    Repaired, Scrub, Scrubbed, TimestampLookup, TimestampOffset,
 };
 pub use poison::Poison;
 pub use producers::ProducerEntry;

@@ -264,6 +264,29 @@ fn what_no_replica_has_is_named_and_refused_and_the_rest_can_be_read() {
     });
 }
 
+#[test]
+fn what_the_disks_give_right_again_is_served_again() {
+    scenario(0, async |mut world: World| {
+        world.fill("delete").await?;
+        let sound = world.file(1);
+        ALL.iter().for_each(|id| world.flip(*id));
+        let hit = HIT as i64;
+        ensure!(world.read(hit).await? == Err(ErrorCode::KafkaStorageError));
+        sleep(Duration::from_secs(20)).await;
+        ensure!(world.read(hit).await? == Err(ErrorCode::KafkaStorageError));
+        ALL.iter().for_each(|id| world.flip(*id));
+        world
+            .until("it is served", async |world| {
+                let read = world.read(0).await?;
+                ensure!(read == Ok(BATCHES), "{read:?}");
+                Ok(())
+            })
+            .await?;
+        ensure!(ALL.iter().all(|id| world.file(*id) == sound));
+        Ok(())
+    });
+}
+
 /// What another replica has of a stretch need not fit what is around it here: a deleted key might come back.
 #[test]
 fn nothing_is_put_into_a_compacted_log_it_is_fetched_anew_by_a_replica_that_has_left_the_isr() {

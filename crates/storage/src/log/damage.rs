@@ -17,6 +17,12 @@ impl Log {
         self.damage().any(|d| d.to > self.log_start)
     }
 
+    /// First offsets of the segments of which something cannot be read.
+    pub fn damaged_segments(&self) -> Vec<i64> {
+        let damaged = self.segments.iter().filter(|s| !s.damage.is_empty());
+        damaged.map(|s| s.base_offset).collect()
+    }
+
     /// How many offsets cannot be read.
     pub fn damaged_offsets(&self) -> u64 {
         let start = self.log_start;

@@ -32,7 +32,7 @@ pub use open::{Cut, OpenState, Recovery};
 pub use read::{ColdRead, ReadPlan};
 pub use repair::{Repair, Repaired};
 pub use retention::DeletedSegments;
-pub use scrub::Scrub;
+pub use scrub::{Scrub, Scrubbed};
 
 pub struct Log {
     pub(crate) disk: Arc<dyn Disk>,

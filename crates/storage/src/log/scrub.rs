@@ -24,6 +24,15 @@ pub struct Scrub {
     salvages: bool,
 }
 
+/// What a scrub says that was not known before.
+#[derive(Debug, Default)]
+pub struct Scrubbed {
+    /// What is damaged.
+    pub new: Vec<Damage>,
+    /// What was taken for damaged, and is read as it was written.
+    pub gone: Vec<Damage>,
+}
+
 impl Log {
     /// First offsets of the segments of which something is durable: what a scrub reads.
     pub fn durable_segments(&self) -> Vec<i64> {
@@ -63,19 +72,25 @@ impl Log {
         self.flush.generation() == generation && now.is_ok_and(|now| Arc::ptr_eq(&now, file))
     }
 
-    /// Takes note of what a scrub has found, unless the segment has been replaced or cut meanwhile. Returns what was not
-    /// known before.
-    pub fn on_scrubbed(&mut self, scrub: &Scrub) -> Vec<Damage> {
+    /// What a scrub has found is what is damaged of what it has read, unless the segment has been replaced or cut meanwhile:
+    /// a disk that has given something wrong once may give it right again.
+    pub fn on_scrubbed(&mut self, scrub: &Scrub) -> Scrubbed {
         let segment = self.segment_at(scrub.base);
         let same = segment.filter(|i| self.is_same(*i, &scrub.file, scrub.generation));
         let Some(i) = same else {
-            return Vec::new();
+            return Scrubbed::default();
         };
         let segment = &mut self.segments[i];
         let known = segment.damage.clone();
-        segment.note_damage(scrub.damage.clone());
-        let new = segment.damage.iter().filter(|d| !known.contains(d));
-        new.cloned().collect()
+        segment.replace_damage(&scrub.damage, scrub.size);
+        let only = |these: &[Damage], those: &[Damage]| {
+            let of_these = these.iter().filter(|d| !those.contains(d));
+            of_these.cloned().collect()
+        };
+        Scrubbed {
+            new: only(&segment.damage, &known),
+            gone: only(&known, &segment.damage),
+        }
     }
 
     /// Where the segment begins that holds `offset`, at which a read has failed.

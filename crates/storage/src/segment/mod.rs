@@ -348,6 +348,12 @@ impl Segment {
         self.damage = all.into();
     }
 
+    /// What is damaged of the first `size` bytes is what has been found there.
+    pub fn replace_damage(&mut self, found: &[Damage], size: u64) {
+        let behind = self.damage.iter().filter(|d| d.position() >= size);
+        self.damage = found.iter().chain(behind).cloned().collect();
+    }
+
     /// The segment as it is now.
     pub fn view(&self, disk: &dyn Disk) -> Result<View, Error> {
         Ok(View {

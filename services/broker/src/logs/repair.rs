@@ -25,6 +25,9 @@ const RETRY: Duration = Duration::from_secs(5);
 /// A segment in which a scrub finds nothing is not read again so soon, however many reads fail.
 const REST: Duration = Duration::from_secs(10);
 
+/// What nobody else has is read again at least so often.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// A segment of a partition, by its first offset.
 type Place = (PartitionId, i64);
 
@@ -34,6 +37,8 @@ struct Known {
     looked: BTreeMap<Place, Instant>,
     /// Where the medium has failed to give a segment, and since when. It may only have done so once.
     unreadable: BTreeMap<Place, Instant>,
+    /// When what is known to be damaged is read again, and how long after the time before.
+    again: BTreeMap<Place, (Instant, Duration)>,
     /// What it has been told of that nobody has it.
     told: BTreeSet<Place>,
     /// What has been told of logs that could not be repaired.
@@ -56,6 +61,11 @@ impl Known {
     fn forget_gone(&mut self, partitions: &Partitions) {
         self.told.retain(|(id, _)| partitions.get(*id).is_some());
         self.failed.retain(|id, _| partitions.get(*id).is_some());
+        let is_damaged = |id| {
+            let partition = partitions.get(id);
+            partition.is_some_and(|p| p.with_log(|log, _| log.is_damaged()))
+        };
+        self.again.retain(|(id, _), _| is_damaged(*id));
     }
 }
 
@@ -83,6 +93,8 @@ impl Logs {
             let held = self.by_directory(&partitions).into_iter().flatten();
             for (name, partition) in held.collect::<Vec<_>>() {
                 if partition.with_log(|log, _| log.is_damaged()) {
+                    self.look_at_damaged(&partition, &partitions, &mut known)
+                        .await;
                     let repaired = match self.is_compacted(&name, &partition) {
                         true => {
                             self.refill(&name, &partition, &partitions, quorum.as_deref())
@@ -132,6 +144,28 @@ impl Logs {
                 self.read_again(&partition, base, Reading::Salvaging, partitions, known)
                     .await;
             }
+        }
+    }
+
+    /// Reads again what is known to be damaged, less and less often: nobody else may have it, and a disk, or what is between
+    /// it and here, may have given it wrong for a while only.
+    async fn look_at_damaged(
+        &self,
+        partition: &Arc<Partition>,
+        partitions: &Partitions,
+        known: &mut Known,
+    ) {
+        let now = self.env.now();
+        for base in partition.with_log(|log, _| log.damaged_segments()) {
+            let place = (partition.id(), base);
+            let (due, rest) = known.again.entry(place).or_insert((now + RETRY, RETRY));
+            if now < *due {
+                continue;
+            }
+            *rest = (*rest * 2).min(LONGEST);
+            *due = now + *rest;
+            self.read_again(partition, base, Reading::Strict, partitions, known)
+                .await;
         }
     }
 

@@ -9,7 +9,7 @@ use engine::metadata::PartitionId;
 use storage::{Damage, Error};
 use telemetry::metrics::Counter;
 use tokio::time::{Instant, sleep};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::checkpoints::Checkpoint;
 use super::upkeep::ticks;
@@ -145,7 +145,14 @@ impl Logs {
                 sleep(takes.saturating_sub(self.env.now().duration_since(began))).await;
             }
         }
-        Ok(partition.with_log(|log, _| log.on_scrubbed(&scrub)))
+        let scrubbed = partition.with_log(|log, _| log.on_scrubbed(&scrub));
+        for damage in scrubbed.gone {
+            info!(
+                topic = %partition.topic(), partition = partition.id().index, from = damage.from, to = damage.to,
+                "the disk gives records as they were written that it had given changed: they are served again"
+            );
+        }
+        Ok(scrubbed.new)
     }
 
     pub(super) fn tell_damage(&self, partition: &Partition, damage: &[Damage]) {

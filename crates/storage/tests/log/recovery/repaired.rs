@@ -68,7 +68,7 @@ fn scrub(log: &mut Log) -> Result<usize, Error> {
     for base in log.durable_segments() {
         let mut scrub = log.scrub(base)?.expect("the segment is there");
         while scrub.advance(100)? > 0 {}
-        found += log.on_scrubbed(&scrub).len();
+        found += log.on_scrubbed(&scrub).new.len();
     }
     Ok(found)
 }
