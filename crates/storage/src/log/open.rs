@@ -155,7 +155,10 @@ impl Log {
         opening: &Opening,
         trusted: i64,
     ) -> Result<(Option<i64>, Vec<ProducerEntry>), Error> {
-        for offset in opening.snapshots.iter().rev() {
+        // Between an older one and the first segment there was more, of which it does not tell: who has written then would be
+        // called out of order for ever.
+        let first = self.segments[0].base_offset;
+        for offset in opening.snapshots.iter().rev().filter(|s| **s >= first) {
             let path = file_path(&self.dir, *offset, SNAPSHOT);
             let content = match *offset <= trusted {
                 true => read_file(&*self.disk, &path)?,

@@ -196,7 +196,9 @@ impl Log {
     pub(super) fn rebuild_producers(&mut self) -> Result<(), Error> {
         let mut from = self.segments[0].base_offset;
         let mut entries = Vec::new();
-        for offset in self.snapshots()?.into_iter().rev() {
+        let first = from;
+        // As at a start: an older one says nothing of what was between it and the first segment.
+        for offset in self.snapshots()?.into_iter().rev().filter(|s| *s >= first) {
             let path = file_path(&self.dir, offset, SNAPSHOT);
             let content = crate::disk::read_file(&*self.disk, &path)?;
             if let Some(decoded) = content.and_then(producers::decode) {

@@ -5,6 +5,7 @@ mod crash;
 mod deleted;
 mod faults;
 mod house;
+mod producers;
 mod read;
 mod real;
 mod recovery;
