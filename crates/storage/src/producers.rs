@@ -1,23 +1,23 @@
 //! The state of idempotent producers at an offset, and the `.snapshot` files that keep it: what a restart needs to go on
 //! checking sequences without reading the whole log.
 //!
-//! Version 1 is Kafka's. It tells the last batch of each producer, and so nobody who repeats the one before that could be
-//! told after a restart that it is in the log. Version 2 also tells how many records before it are.
+//! The format is Kafka's (version 1), which tells the last batch of each producer. Nobody who repeats the one before that
+//! could be told after a restart that it is in the log. So behind Kafka's entries there is for each of them how many records
+//! are in the log one after the other; Kafka's own readers end before that.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, BufMut, Bytes};
 use wire::batch::BatchHeader;
 
-const VERSION: i16 = 2;
-/// The first version, which does not tell what is there without a gap.
-const LAST_ONLY: i16 = 1;
+const VERSION: i16 = 1;
 /// As many batches as an idempotent client may have in flight.
 const RECENT_BATCHES: usize = 5;
 /// Version and CRC.
 const PREFIX_LEN: usize = 6;
-const LAST_ONLY_LEN: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
-const ENTRY_LEN: usize = LAST_ONLY_LEN + 8;
+const ENTRY_LEN: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
+/// What stands behind the entries for each of them.
+const WITHOUT_GAP_LEN: usize = 8;
 
 /// What is known of one producer: its last batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl ProducerTable {
 
 /// The content of a snapshot file.
 pub(crate) fn encode<'a>(entries: impl Iterator<Item = &'a ProducerEntry>) -> Vec<u8> {
-    let mut body = Vec::new();
+    let (mut body, mut behind) = (Vec::new(), Vec::new());
     let mut count = 0;
     body.put_i32(0);
     for e in entries {
@@ -154,10 +154,11 @@ pub(crate) fn encode<'a>(entries: impl Iterator<Item = &'a ProducerEntry>) -> Ve
         body.put_i64(e.timestamp);
         body.put_i32(e.coordinator_epoch);
         body.put_i64(e.current_txn_first_offset);
-        body.put_u64(e.without_gap);
+        behind.put_u64(e.without_gap);
         count += 1;
     }
     body[..4].copy_from_slice(&i32::to_be_bytes(count));
+    body.extend_from_slice(&behind);
     let mut bytes = Vec::with_capacity(PREFIX_LEN + body.len());
     bytes.put_i16(VERSION);
     bytes.put_u32(crc32c::crc32c(&body));
@@ -167,21 +168,19 @@ pub(crate) fn encode<'a>(entries: impl Iterator<Item = &'a ProducerEntry>) -> Ve
 
 /// Reads a snapshot; `None` if it is not a whole one.
 pub(crate) fn decode(mut bytes: Bytes) -> Option<Vec<ProducerEntry>> {
-    if bytes.len() < PREFIX_LEN + 4 {
+    if bytes.len() < PREFIX_LEN + 4 || bytes.get_i16() != VERSION {
         return None;
     }
-    let entry_len = match bytes.get_i16() {
-        VERSION => ENTRY_LEN,
-        LAST_ONLY => LAST_ONLY_LEN,
-        _ => return None,
-    };
     if bytes.get_u32() != crc32c::crc32c(&bytes) {
         return None;
     }
     let count = usize::try_from(bytes.get_i32()).ok()?;
-    if bytes.len() != count.checked_mul(entry_len)? {
+    let entries_len = count.checked_mul(ENTRY_LEN)?;
+    let behind_len = bytes.len().checked_sub(entries_len)?;
+    if behind_len != 0 && behind_len != count.checked_mul(WITHOUT_GAP_LEN)? {
         return None;
     }
+    let mut behind = bytes.split_off(entries_len);
     let entry = |_| {
         let mut entry = ProducerEntry {
             producer_id: bytes.get_i64(),
@@ -194,10 +193,10 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Vec<ProducerEntry>> {
             current_txn_first_offset: bytes.get_i64(),
             without_gap: 0,
         };
-        entry.without_gap = match entry_len {
-            ENTRY_LEN => bytes.get_u64(),
-            _ if entry.last_sequence < 0 => 0,
-            _ => u64::try_from(entry.offset_delta).unwrap_or(0) + 1,
+        entry.without_gap = match behind.is_empty() {
+            false => behind.get_u64(),
+            true if entry.last_sequence < 0 => 0,
+            true => u64::try_from(entry.offset_delta).unwrap_or(0) + 1,
         };
         entry
     };
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_of_kafkas_version_knows_the_last_batch_without_a_gap() {
+    fn a_snapshot_that_kafka_has_written_knows_the_last_batch_without_a_gap() {
         let mut body = Vec::new();
         body.put_i32(1);
         body.put_i64(9);
@@ -242,7 +241,7 @@ mod tests {
         body.put_i32(-1);
         body.put_i64(-1);
         let mut bytes = Vec::new();
-        bytes.put_i16(LAST_ONLY);
+        bytes.put_i16(VERSION);
         bytes.put_u32(crc32c::crc32c(&body));
         bytes.extend_from_slice(&body);
         let read = decode(Bytes::from(bytes)).expect("it is whole");

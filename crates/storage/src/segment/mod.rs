@@ -350,8 +350,17 @@ impl Segment {
 
     /// What is damaged of the first `size` bytes is what has been found there.
     pub fn replace_damage(&mut self, found: &[Damage], size: u64) {
-        let behind = self.damage.iter().filter(|d| d.position() >= size);
-        self.damage = found.iter().chain(behind).cloned().collect();
+        // What lies behind, or is missing from the file, no reading of these bytes tells of.
+        let is_unseen = |d: &&Damage| d.position() >= size || d.end() == d.position();
+        let unseen: Vec<&Damage> = self.damage.iter().filter(is_unseen).collect();
+        let apart = found.iter().map(|f| {
+            let behind = unseen.iter().find(|u| f.from < u.from && u.from < f.to);
+            behind.map_or(f.clone(), |u| f.until(u.from))
+        });
+        let mut all: Vec<Damage> = apart.collect();
+        all.extend(unseen.into_iter().cloned());
+        all.sort_by_key(|d| d.from);
+        self.damage = all.into();
     }
 
     /// The segment as it is now.

@@ -9,4 +9,5 @@ mod producers;
 mod read;
 mod real;
 mod recovery;
+mod scrub;
 mod turns;
