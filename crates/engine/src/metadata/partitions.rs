@@ -70,8 +70,18 @@ impl Image {
         Ok(answer)
     }
 
-    /// Takes a replica out of the ISR whose log will be dropped and filled anew. Refused where the rest could not commit: it
-    /// would still count as one that has everything. The leader's epoch ends, although the leader may stay: what it knows of
+    /// Whether the ISR can do without a member that drops its log. The rest must be able to commit, as it would still count
+    /// as one that has everything; and two must be left: what the disk of a single one has changed, nobody would have.
+    pub fn may_leave_partition(&self, broker: BrokerId, id: PartitionId) -> bool {
+        let Some(now) = self.partition(id.topic, id.index) else {
+            return false;
+        };
+        let others = without(&now.isr, &[broker]);
+        let least = now.min_isr(self.min_insync_replicas(id)).max(2);
+        others.len() >= least && others.iter().any(|b| self.is_active(*b))
+    }
+
+    /// Takes a replica out of the ISR whose log will be dropped and filled anew, where it may leave. The leader's epoch ends, although the leader may stay: what it knows of
     /// the replica must not outlive that log, and what it has asked for by that must not be granted.
     pub(super) fn leave_partition(
         &mut self,
@@ -84,11 +94,10 @@ impl Image {
             .partition(id.topic, id.index)
             .ok_or(Rejection::UnknownTopicOrPartition)?
             .clone();
-        let others = without(&now.isr, &[broker]);
-        let least = now.min_isr(self.min_insync_replicas(id));
-        if others.len() < least || !others.iter().any(|b| self.is_active(*b)) {
+        if !self.may_leave_partition(broker, id) {
             return Err(Rejection::IneligibleReplica);
         }
+        let others = without(&now.isr, &[broker]);
         let mut next = (*now).clone().with_isr(others);
         next.leader = self.leader_among(&next, &next.isr);
         next.elr.clear();

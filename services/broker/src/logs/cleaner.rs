@@ -120,6 +120,17 @@ impl Logs {
             cleaned.bytes_after,
         );
         let deleted = partition.with_log(|log, _| log.install_cleaned(cleaned))?;
+        if let Some(directory) = self.directory_of(&name).cloned() {
+            {
+                let mut saved = directory.saved.lock();
+                // Where it has been deleted meanwhile, the name may be another's; where it was dropped, it is filled anew.
+                if partition.with_log(|log, _| !log.is_retired() && log.next_offset() >= cleaned_to)
+                {
+                    saved.cleaned.insert(name.clone(), cleaned_to);
+                }
+            }
+            self.save(&directory, Checkpoint::Cleaned).await;
+        }
         self.env
             .blocking(Pool::Sync, move || deleted.remove())
             .await?;
@@ -131,16 +142,6 @@ impl Logs {
             bytes_after = after,
             "compacted"
         );
-        if let Some(directory) = self.directory_of(&name).cloned() {
-            {
-                let mut saved = directory.saved.lock();
-                // Where it has been deleted meanwhile, the name may be another's.
-                if !partition.with_log(|log, _| log.is_retired()) {
-                    saved.cleaned.insert(name, cleaned_to);
-                }
-            }
-            self.save(&directory, Checkpoint::Cleaned).await;
-        }
         Ok(cleaned_to > first_dirty)
     }
 

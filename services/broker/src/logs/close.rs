@@ -7,9 +7,11 @@ use engine::ids::BrokerEpoch;
 use futures::future::join_all;
 use storage::Error;
 use storage::checkpoint::{CLEAN_SHUTDOWN_FILE, CleanShutdown, write_clean_shutdown};
+use tokio::time::timeout;
 use tracing::{error, info};
 
 use super::checkpoints::Checkpoint;
+use super::doubt::FORGETTING;
 use super::{Directory, Logs, Name};
 use crate::env::Pool;
 use crate::partition::{Partition, Partitions};
@@ -37,7 +39,8 @@ impl Logs {
             directories: Some(self.directories.len()),
         };
         if self.directories.iter().any(|d| d.poison.reason().is_some()) {
-            self.forget_memory().await;
+            // A disk that hangs does not keep the stop waiting.
+            let _ = timeout(FORGETTING, self.forget_memory()).await;
         }
         for (place, (directory, closed)) in self.directories.iter().zip(closed).enumerate() {
             let whole = closed && unclaimed && !unopened.contains(&place);

@@ -15,12 +15,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
 use super::{Logs, memory};
-use crate::env::{Pool, watch};
+use crate::env::{Plane, Pool, watch};
 use crate::partition::Partitions;
 use crate::quorum::{MemoryProbe, Quorum};
 
 /// How long a failed disk may take to be told.
-const FORGETTING: Duration = Duration::from_secs(5);
+pub(super) const FORGETTING: Duration = Duration::from_secs(5);
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long all logs may take to be flushed.
@@ -130,13 +130,19 @@ impl Logs {
     }
 
     /// What shares a disk with the metadata log may fail with it: the next process relies only on what can be flushed now.
-    pub async fn prove(&self, partitions: &Partitions) {
-        let flushes = partitions.all().into_iter().map(|partition| async move {
-            // A failed one has raised the doubt.
-            let _ = partition.flush(&self.env).await;
-        });
-        let all = futures::future::join_all(flushes);
-        if timeout(FLUSHING, all).await.is_err() {
+    pub async fn prove(self: &Arc<Self>, partitions: &Arc<Partitions>) {
+        let (logs, partitions) = (self.clone(), partitions.clone());
+        let flush_all = async move {
+            let flushes = partitions.all().into_iter().map(|partition| {
+                let env = logs.env.clone();
+                // A failed one has raised the doubt.
+                async move { partition.flush(&env).await.is_ok() }
+            });
+            futures::future::join_all(flushes).await
+        };
+        // Not here: a hanging disk may hold a partition's lock.
+        let flushed = self.env.spawn(Plane::Data, "log-proof", flush_all);
+        if !matches!(timeout(FLUSHING, flushed).await, Ok(Ok(_))) {
             self.doubt.raise();
         }
     }

@@ -31,21 +31,32 @@ impl Logs {
         partition.with_log(|log, _| log.config().compact) || was().is_some_and(|to| to > 0)
     }
 
+    /// Says whether the log was dropped. Where it cannot be yet, it says why if somebody should know.
     pub(super) async fn refill(
         &self,
         name: &Name,
         partition: &Partition,
         partitions: &Partitions,
         quorum: Option<&Quorum>,
-    ) -> Result<(), Error> {
-        partition.with_log(|log, _| log.check_writable())?;
+    ) -> Result<bool, String> {
+        let text = |error: Error| error.to_string();
+        partition
+            .with_log(|log, _| log.check_writable())
+            .map_err(text)?;
         let Some((quorum, epoch)) = quorum.and_then(|q| q.broker_epoch().map(|epoch| (q, epoch)))
         else {
-            return Ok(());
+            return Ok(false);
         };
+        let (me, id) = (BrokerId(self.config.node_id), partition.id());
+        if !partitions.image().may_leave_partition(me, id) {
+            return Err(
+                "the ISR cannot do without this replica: what is damaged of a compacted log stays refused to readers, \
+                 until two others at least, and min.insync.replicas of them, are in sync"
+                    .into(),
+            );
+        }
         // From before it leaves until the log is gone.
         let paused = partition.pause_fetching();
-        let (me, id) = (BrokerId(self.config.node_id), partition.id());
         let command = Command::LeavePartition {
             broker: me,
             epoch,
@@ -53,7 +64,14 @@ impl Logs {
         };
         if let Err(error) = quorum.propose(command, PATIENCE).await {
             debug!(topic = name.0, partition = name.1, %error, "a damaged log cannot be filled anew yet");
-            return Ok(());
+            return Ok(false);
+        }
+        // Before the log is dropped: what is fetched then has not been compacted here.
+        if let Some(directory) = self.directory_of(name).cloned() {
+            directory.saved.lock().cleaned.remove(name);
+            self.write(&directory, Checkpoint::Cleaned)
+                .await
+                .map_err(text)?;
         }
         let mut changes = partitions.changes();
         let dropped = async {
@@ -62,31 +80,27 @@ impl Logs {
                 if let Some(now) = image.partition(id.topic, id.index)
                     && paused.drop_log(me, now)?
                 {
-                    return Ok(());
+                    return Ok(true);
                 }
                 if changes.changed().await.is_err() {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
         };
-        let Ok(dropped) = timeout(PATIENCE, dropped).await else {
-            return Ok(());
-        };
-        dropped?;
+        let dropped = timeout(PATIENCE, dropped).await.unwrap_or(Ok(false));
+        if !dropped.map_err(text)? {
+            return Ok(false);
+        }
         warn!(
             topic = name.0,
             partition = name.1,
             "dropped a compacted log that the disk has changed: it is fetched anew from the leader"
         );
         // Before it is fetched: what the next start finds of it may be less than these say.
-        if let Some(directory) = self.directory_of(name).cloned() {
-            directory.saved.lock().cleaned.remove(name);
-            self.save(&directory, Checkpoint::Cleaned).await;
-        }
         self.write_checkpoint(Checkpoint::HighWatermark, partitions)
             .await;
         self.write_checkpoint(Checkpoint::RecoveryPoint, partitions)
             .await;
-        Ok(())
+        Ok(true)
     }
 }

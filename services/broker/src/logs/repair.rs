@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// A segment in which a scrub finds nothing is not read again so soon, however many reads fail.
 const REST: Duration = Duration::from_secs(10);
 
-/// What nobody else has is read again at least so often.
+/// What nobody else has is read again at least so often, and no log is dropped more often.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// A segment of a partition, by its first offset.
@@ -39,6 +39,8 @@ struct Known {
     unreadable: BTreeMap<Place, Instant>,
     /// When what is known to be damaged is read again, and how long after the time before.
     again: BTreeMap<Place, (Instant, Duration)>,
+    /// When logs were last dropped, to be filled anew.
+    dropped: BTreeMap<PartitionId, Instant>,
     /// What it has been told of that nobody has it.
     told: BTreeSet<Place>,
     /// What has been told of logs that could not be repaired.
@@ -58,7 +60,9 @@ impl Known {
         }
     }
 
-    fn forget_gone(&mut self, partitions: &Partitions) {
+    fn forget_gone(&mut self, partitions: &Partitions, now: Instant) {
+        self.dropped
+            .retain(|_, dropped| now.duration_since(*dropped) < LONGEST);
         self.told.retain(|(id, _)| partitions.get(*id).is_some());
         self.failed.retain(|id, _| partitions.get(*id).is_some());
         let is_damaged = |id| {
@@ -93,23 +97,30 @@ impl Logs {
             let held = self.by_directory(&partitions).into_iter().flatten();
             for (name, partition) in held.collect::<Vec<_>>() {
                 if partition.with_log(|log, _| log.is_damaged()) {
-                    self.look_at_damaged(&partition, &partitions, &mut known)
+                    let is_certain = self
+                        .look_at_damaged(&partition, &partitions, &mut known)
                         .await;
-                    let repaired = match self.is_compacted(&name, &partition) {
-                        true => {
-                            self.refill(&name, &partition, &partitions, quorum.as_deref())
-                                .await
+                    let failed = match self.is_compacted(&name, &partition) {
+                        // A disk that goes on changing records does not have its logs dropped again and again.
+                        true if is_certain && !known.dropped.contains_key(&partition.id()) => {
+                            let refilled =
+                                self.refill(&name, &partition, &partitions, quorum.as_deref());
+                            let refilled = refilled.await;
+                            if refilled == Ok(true) {
+                                known.dropped.insert(partition.id(), self.env.now());
+                            }
+                            refilled.err()
                         }
+                        true => None,
                         false => {
-                            self.repair(&name, &partition, &partitions, &mut known)
-                                .await
+                            let repaired = self.repair(&name, &partition, &partitions, &mut known);
+                            repaired.await.err().map(|error| error.to_string())
                         }
                     };
-                    let failed = repaired.err().map(|error| error.to_string());
                     known.tell(&partition, failed);
                 }
             }
-            known.forget_gone(&partitions);
+            known.forget_gone(&partitions, self.env.now());
         }
     }
 
@@ -127,9 +138,10 @@ impl Logs {
             .retain(|_, looked| now.duration_since(*looked) < REST);
         let base = partition.with_log(|log, _| log.segment_base(offset));
         let place = (partition.id(), base);
-        if known.looked.insert(place, now).is_some() {
+        if known.looked.contains_key(&place) {
             return;
         }
+        known.looked.insert(place, now);
         self.read_again(partition, base, Reading::Strict, partitions, known)
             .await;
     }
@@ -148,14 +160,15 @@ impl Logs {
     }
 
     /// Reads again what is known to be damaged, less and less often: nobody else may have it, and a disk, or what is between
-    /// it and here, may have given it wrong for a while only.
+    /// it and here, may have given it wrong for a while only. Says whether something still is damaged that was read again.
     async fn look_at_damaged(
         &self,
         partition: &Arc<Partition>,
         partitions: &Partitions,
         known: &mut Known,
-    ) {
+    ) -> bool {
         let now = self.env.now();
+        let mut is_certain = false;
         for base in partition.with_log(|log, _| log.damaged_segments()) {
             let place = (partition.id(), base);
             let (due, rest) = known.again.entry(place).or_insert((now + RETRY, RETRY));
@@ -166,7 +179,9 @@ impl Logs {
             *due = now + *rest;
             self.read_again(partition, base, Reading::Strict, partitions, known)
                 .await;
+            is_certain = partition.with_log(|log, _| log.is_damaged());
         }
+        is_certain
     }
 
     async fn read_again(

@@ -94,7 +94,11 @@ impl Logs {
     ) {
         let mut ticks = ticks(every);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                biased;
+                _ = ticks.tick() => {}
+                () = partitions.suspects.was_cut(), if which == Checkpoint::HighWatermark => {}
+            }
             self.write_checkpoint(which, &partitions).await;
         }
     }

@@ -88,7 +88,14 @@ impl Partition {
                 .inspect_err(|_| self.metrics.broker.damaged_in_replication.inc())?,
             _ => Vec::new(),
         };
-        let result = self.change(|s| s.follow(asked, &answer, &batches, wall_ms));
+        let result = self.change(|s| {
+            let before = s.replica.high_watermark();
+            let result = s.follow(asked, &answer, &batches, wall_ms);
+            if s.replica.high_watermark() < before {
+                self.suspects.note_cut();
+            }
+            result
+        });
         if let Ok((Followed::Appended { bytes }, _)) = result {
             self.metrics.broker.replication_in.inc_by(bytes as u64);
         }

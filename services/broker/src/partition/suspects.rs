@@ -1,5 +1,5 @@
 //! Partitions of which something could not be read, because the disk has changed it. Whoever looks at them soon reads a
-//! whole segment, so one report of each is enough.
+//! whole segment, so one report of each is enough. And whether any log was cut below what a checkpoint may say of it.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,7 @@ pub struct Suspects {
     /// An offset of the segment.
     offsets: Mutex<BTreeMap<PartitionId, i64>>,
     notify: Notify,
+    cut: Notify,
 }
 
 impl Suspects {
@@ -29,6 +30,16 @@ impl Suspects {
     /// Waits until something was reported or found.
     pub async fn changed(&self) {
         self.notify.notified().await;
+    }
+
+    /// A log was cut below its high watermark. A start before the next checkpoint would take that for a loss.
+    pub fn note_cut(&self) {
+        self.cut.notify_one();
+    }
+
+    /// Waits until that has happened.
+    pub async fn was_cut(&self) {
+        self.cut.notified().await;
     }
 
     pub fn take(&self) -> BTreeMap<PartitionId, i64> {
