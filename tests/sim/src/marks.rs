@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// So many lives reach every state; fewer need not.
-pub const ENOUGH: u64 = 300;
+pub const ENOUGH: u64 = 1000;
 
 /// A state, and the words that a line has in which it shows.
 struct Mark {

@@ -1,16 +1,18 @@
 //! One simulated machine, as a broker's `Outside`.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use broker::env::{BoxFuture, Env, Listener, Outside, Pool, Stream};
-use broker::quorum::Quorum;
+use broker::quorum::{DIRECTORY, Quorum};
 use broker::spans::{AppendSpan, NoSpans, SpanSink};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
+use storage::Disk;
 use storage::disk::memory::MemoryDisk;
 use telemetry::Registry;
 use tokio::runtime::Handle;
@@ -60,8 +62,27 @@ impl Host {
     /// The power fails: what was not synced is lost or torn.
     pub fn lose_power(&self) {
         let seed = self.random.lock().next_u64();
+        if seed.is_multiple_of(4) {
+            // An append to the metadata log is one step here, so no power fails amid it by chance.
+            // A disk that is full takes none, and brokers that do not vote have no log.
+            let _ = self.begin_entry();
+        }
         self.disk.crash(seed);
         self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The beginning of one more entry is written to the metadata log: a length, a CRC and a byte, as the file itself begins.
+    fn begin_entry(&self) -> io::Result<()> {
+        let directory = Path::new("/data").join(DIRECTORY);
+        let files = self.disk.list(&directory)?;
+        let Some(newest) = files.iter().rfind(|file| file.name.ends_with(".raft")) else {
+            return Ok(());
+        };
+        let file = self.disk.open(&directory.join(&newest.name))?;
+        let mut entry = vec![0; 9];
+        let read = file.read_at(&mut entry, 0)?;
+        entry.truncate(read);
+        file.append(&mut [IoSlice::new(&entry)])
     }
 
     /// Its process serves.
