@@ -23,7 +23,7 @@ mod world;
 pub use clients::Client;
 pub use plan::{Group, Harm, Plan, Topic};
 pub use scene::{Scene, Stage};
-pub use world::{Cluster, Host, Settings, Trace, broker_name};
+pub use world::{Cluster, Host, PORT, Settings, Trace, broker_name};
 
 /// A number that the environment asks for.
 ///

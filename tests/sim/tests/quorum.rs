@@ -10,8 +10,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sim::clients::until_some;
 use sim::operations::topics;
-use sim::{Client, Cluster, Settings, Topic, Trace, broker_name, seed_or};
-use wire::messages::{MetadataRequest, MetadataResponse};
+use sim::{Client, Cluster, PORT, Settings, Topic, Trace, broker_name, seed_or};
+use tokio::time::sleep;
+use wire::messages::delete_topics_request::DeleteTopicState;
+use wire::messages::{DeleteTopicsRequest, MetadataRequest, MetadataResponse};
+use wire::{ErrorCode, Str};
 
 const ALL: [i32; 3] = [1, 2, 3];
 const ROUNDS: usize = 6;
@@ -102,12 +105,15 @@ fn life(seed: u64, trace: &Trace) {
 async fn client(wish: Wish, trace: Trace, plan: Vec<(i32, Harm)>) -> anyhow::Result<()> {
     whole(&ALL).await?;
     create(&ALL, "before").await?;
-    for (round, (victim, _)) in plan.into_iter().enumerate() {
+    for (round, (victim, harm)) in plan.into_iter().enumerate() {
         wish.harm.store(victim, Ordering::Relaxed);
         let rest = others(victim);
         let name = format!("round-{round}");
         create(&rest, &name).await?;
         trace.note(format!("{name} acknowledged"));
+        if let Harm::CutOff = harm {
+            delete_where_it_is_not_known(victim, &name).await?;
+        }
         wish.heal.store(victim, Ordering::Relaxed);
         whole(&ALL).await?;
     }
@@ -157,6 +163,29 @@ async fn whole(all: &[i32]) -> anyhow::Result<()> {
         })
         .await?;
     }
+    Ok(())
+}
+
+/// A broker that is cut off has not heard of the topic. It must not say that there is none, once it knows that it is cut
+/// off: if it was the active controller it takes itself for that a moment longer, as Kafka's does.
+async fn delete_where_it_is_not_known(broker: i32, name: &str) -> anyhow::Result<()> {
+    sleep(Duration::from_secs(3)).await;
+    let topic = DeleteTopicState {
+        name: Some(Str::copy_from(name)),
+        ..DeleteTopicState::default()
+    };
+    let request = DeleteTopicsRequest {
+        topics: vec![topic],
+        timeout_ms: 500,
+        ..DeleteTopicsRequest::default()
+    };
+    let mut client = Client::connect(&broker_name(broker), PORT).await?;
+    let answer = client.call(request, 6).await?;
+    let error = answer.responses.first().map(|r| r.error_code);
+    ensure!(
+        error == Some(ErrorCode::RequestTimedOut.code()),
+        "broker {broker} cannot know whether {name} is there, and says {error:?}"
+    );
     Ok(())
 }
 

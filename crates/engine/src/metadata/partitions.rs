@@ -81,8 +81,9 @@ impl Image {
         others.len() >= least && others.iter().any(|b| self.is_active(*b))
     }
 
-    /// Takes a replica out of the ISR whose log will be dropped and filled anew, where it may leave. The leader's epoch ends, although the leader may stay: what it knows of
-    /// the replica must not outlive that log, and what it has asked for by that must not be granted.
+    /// Takes a replica out of the ISR whose log will be dropped and filled anew, where it may leave. The leader's epoch ends,
+    /// although the leader may stay: what it knows of the replica must not outlive that log, and what it has asked for by
+    /// that must not be granted.
     pub(super) fn leave_partition(
         &mut self,
         broker: BrokerId,

@@ -2,7 +2,7 @@
 //!
 //! A broker may not have heard yet of a topic that the controller has. Nothing is said to be unknown before this broker
 //! has all that the controller had when the client asked: a client may create a topic through one broker and change it
-//! through the next.
+//! through the next. Only a controller that has been cut off takes itself, for a moment, for the one that knows.
 
 use std::sync::Arc;
 use std::time::Duration;

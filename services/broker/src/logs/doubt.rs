@@ -6,7 +6,6 @@
 //! is remembered, and the process does not end by itself before.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::metadata::Memory;
@@ -28,7 +27,6 @@ const FLUSHING: Duration = Duration::from_secs(10);
 
 /// Whether the memory of this process is in doubt.
 pub(super) struct Doubt {
-    is_raised: AtomicBool,
     stage: watch::Sender<Stage>,
 }
 
@@ -43,15 +41,17 @@ enum Stage {
 impl Doubt {
     pub fn new() -> Arc<Doubt> {
         Arc::new(Doubt {
-            is_raised: AtomicBool::new(false),
             stage: watch::Sender::new(Stage::Trusted),
         })
     }
 
     /// A write or an fsync has failed. Does not block.
     pub fn raise(&self) {
-        self.is_raised.store(true, Ordering::SeqCst);
         self.reach(Stage::Doubted);
+    }
+
+    fn is_raised(&self) -> bool {
+        self.stage.subscribe().latest() >= Stage::Doubted
     }
 
     fn reach(&self, next: Stage) {
@@ -72,8 +72,7 @@ impl Doubt {
 impl Logs {
     /// Names the memory in which this machine keeps what is written and not flushed; none once that is in doubt.
     pub fn memory(&self) -> Option<Memory> {
-        let is_doubted = self.doubt.is_raised.load(Ordering::SeqCst);
-        self.memory.filter(|_| !is_doubted)
+        self.memory.filter(|_| !self.doubt.is_raised())
     }
 
     /// For whoever registers this broker.
@@ -116,7 +115,7 @@ impl Logs {
     /// Waits until nothing is in doubt that the next process would rely on. Only a signal ends the wait: of a process
     /// that is there, but out of service, nobody believes that it has kept what it had.
     pub async fn remembered(&self) {
-        if !self.doubt.is_raised.load(Ordering::SeqCst) {
+        if !self.doubt.is_raised() {
             return;
         }
         let reached = std::pin::pin!(self.doubt.reached(Stage::Remembered));
@@ -135,9 +134,9 @@ impl Logs {
         let flush_all = async move {
             let flushes = partitions.all().into_iter().map(|partition| {
                 let env = logs.env.clone();
-                // A failed one has raised the doubt.
                 async move { partition.flush(&env).await.is_ok() }
             });
+            // One that fails raises the doubt by itself.
             futures::future::join_all(flushes).await
         };
         // Not here: a hanging disk may hold a partition's lock.

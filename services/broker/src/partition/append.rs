@@ -98,7 +98,10 @@ impl Partition {
                     next_offset,
                     timestamp_ms,
                 }) => {
-                    tracing::debug!(topic = %self.topic(), partition = self.id().index, ?base_offset, "a batch that was sent again is there already");
+                    tracing::debug!(
+                        topic = %self.topic, partition = self.id.index, ?base_offset,
+                        "a batch that was sent again is there already"
+                    );
                     let time = if config.log_append_time {
                         timestamp_ms
                     } else {
