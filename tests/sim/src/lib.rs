@@ -12,6 +12,7 @@
 pub mod batch;
 pub mod clients;
 pub mod faults;
+mod laws;
 pub mod life;
 pub mod marks;
 mod memory;

@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 
 use crate::faults::{Kind, Rolling};
+use crate::laws::Laws;
 use crate::memory::Losses;
 use crate::operations::{audit, consume, groups, pipeline, produce};
 use crate::plan::HARM_MS;
@@ -50,6 +51,7 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
         brokers: plan.brokers,
         properties: plan.properties.clone(),
         tick: Duration::from_millis(plan.tick_ms),
+        disk: Duration::from_millis(plan.disk_ms),
     });
     let scene = Scene::new(plan);
     let ends = Ends::default();
@@ -170,9 +172,11 @@ fn run(
     trace: &Trace,
 ) -> Result<(), String> {
     let mut harms = Harms::new(plan, scene, trace);
+    let mut laws = Laws::default();
     loop {
         STEPS.fetch_add(1, Ordering::Relaxed);
         let is_over = cluster.sim.step().map_err(|error| error.to_string())?;
+        laws.pass(cluster)?;
         // The others would wait for who has failed, and the life would be told to have been too long.
         if let Some(why) = ends.lock().first() {
             return Err(why.clone());

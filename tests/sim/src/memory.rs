@@ -7,9 +7,7 @@
 //! their memory while the controller takes them for alive.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use broker::quorum::Quorum;
 use engine::ids::BrokerId;
 use engine::metadata::{Image, PartitionId, PartitionState};
 use wire::Uuid;
@@ -32,7 +30,7 @@ impl Losses {
         if !cluster.is_up(victim) || cluster.down().contains(&victim) {
             return false;
         }
-        let Some(image) = newest(cluster) else {
+        let Some(image) = cluster.newest_metadata() else {
             return false;
         };
         self.unknown
@@ -53,7 +51,7 @@ impl Losses {
     /// Its next process has lost it, and the ones after that have what they write.
     pub fn over(&mut self, cluster: &mut Cluster<'_>, victim: i32) {
         let victim = BrokerId(victim);
-        if let Some(image) = newest(cluster) {
+        if let Some(image) = cluster.newest_metadata() {
             self.note(&image, victim);
             self.coming.remove(&victim);
         }
@@ -86,23 +84,4 @@ fn is_kept(
         .iter()
         .filter(|b| lost(**b) && image.is_unfenced(**b));
     one_keeps && unnoticed.count() < p.min_isr(image.min_insync_replicas(id))
-}
-
-/// The newest metadata that a broker has; none unless all that run can be asked.
-fn newest(cluster: &mut Cluster<'_>) -> Option<Arc<Image>> {
-    let mut newest: Option<Arc<Image>> = None;
-    for id in cluster.brokers() {
-        if !cluster.is_up(id) {
-            continue;
-        }
-        let quorum: Arc<Quorum> = cluster.host(id).quorum()?;
-        let image = quorum.image();
-        if newest
-            .as_ref()
-            .is_none_or(|known| known.index() < image.index())
-        {
-            newest = Some(image);
-        }
-    }
-    newest
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 
 use crate::faults::Kind;
@@ -70,6 +70,8 @@ pub struct Plan {
     pub brokers: i32,
     /// How finely time passes on the network.
     pub tick_ms: u64,
+    /// How long a disk takes for a cold read or an fsync where nothing is wrong with it.
+    pub disk_ms: u64,
     pub properties: Vec<(String, String)>,
     pub topics: Vec<Topic>,
     /// Idempotent producers with acks=all.
@@ -91,9 +93,10 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} brokers at ticks of {} ms {:?}, {} producers, {} careless, {} pipelined, {} consumers, operations {:?}{}",
+            "{} brokers at ticks of {} ms, disks of {} ms {:?}, {} producers, {} careless, {} pipelined, {} consumers, operations {:?}{}",
             self.brokers,
             self.tick_ms,
+            self.disk_ms,
             self.properties,
             self.producers,
             self.careless,
@@ -147,6 +150,9 @@ impl Plan {
         if dice.random_bool(0.25) {
             harms.extend(all_at_once(brokers, flushed, &mut dice));
         }
+        if dice.random_bool(0.25) {
+            harms.extend(in_succession(brokers, &mut dice));
+        }
         harms.sort_by_key(|harm| harm.at_ms);
         let topics = (0..dice.random_range(1..=2))
             .map(|n| topic(n, &mut dice))
@@ -156,6 +162,7 @@ impl Plan {
             brokers,
             // Most lives are coarse, since that is cheap; what only fine steps show, the others find.
             tick_ms: *[1, 2, 2, 5, 5].choose(&mut dice).unwrap_or(&1),
+            disk_ms: *[0, 0, 0, 2, 10].choose(&mut dice).unwrap_or(&0),
             properties: properties(&mut dice),
             topics,
             producers: dice.random_range(1..=3),
@@ -255,6 +262,23 @@ fn all_at_once(brokers: i32, flushed: bool, dice: &mut StdRng) -> Vec<Harm> {
         .collect()
 }
 
+/// The brokers die one after the other, in any order, and soon come back: whoever has just been elected dies next.
+fn in_succession(brokers: i32, dice: &mut StdRng) -> Vec<Harm> {
+    let mut order: Vec<i32> = (1..=brokers).collect();
+    order.shuffle(dice);
+    let mut at_ms = dice.random_range(0..HARM_MS * 3 / 4);
+    let mut next = |victim| {
+        at_ms += dice.random_range(20..600);
+        Harm {
+            at_ms,
+            lasts_ms: dice.random_range(50..1500),
+            kind: Kind::Kill,
+            victim,
+        }
+    };
+    order.into_iter().map(&mut next).collect()
+}
+
 fn group(number: u32, dice: &mut StdRng) -> Group {
     let members = dice.random_range(1..=3);
     Group {
@@ -274,6 +298,9 @@ fn properties(dice: &mut StdRng) -> Vec<(String, String)> {
     // Everything is read from the disk.
     maybe("record.cache.bytes", "0");
     maybe("metadata.log.max.record.bytes.between.snapshots", "300");
+    // Leaders shrink ISRs before the controller fences anybody.
+    maybe("replica.lag.time.max.ms", "1000");
+    maybe("log.flush.offset.checkpoint.interval.ms", "200");
     properties
 }
 

@@ -50,6 +50,7 @@ where
             property("record.cache.bytes", "0".into()),
         ],
         tick: Duration::from_millis(1),
+        disk: Duration::ZERO,
     });
     let trace = Trace::default();
     let world = World {

@@ -61,6 +61,7 @@ fn life(seed: u64, trace: &Trace) {
         brokers: 3,
         properties: Vec::new(),
         tick: Duration::from_millis(1),
+        disk: Duration::ZERO,
     });
     let mut dice = StdRng::seed_from_u64(seed);
     let harms: Vec<(i32, Harm)> = (0..ROUNDS)

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use broker::config::Config;
 use broker::server::Server;
+use engine::metadata::Image;
 use tokio::sync::Notify;
 use turmoil::Sim;
 
@@ -36,6 +37,8 @@ pub struct Settings {
     pub properties: Vec<(String, String)>,
     /// Messages arrive at multiples of it; within it each host runs by itself. The longer, the cheaper.
     pub tick: Duration,
+    /// How long every disk takes for a cold read or an fsync.
+    pub disk: Duration,
 }
 
 /// The simulation with its hosts.
@@ -65,7 +68,7 @@ impl Cluster<'_> {
             .build();
         let (mut hosts, mut stops) = (BTreeMap::new(), BTreeMap::new());
         for id in 1..=settings.brokers {
-            let host = Host::new(settings.seed ^ (id as u64) << 32);
+            let host = Host::new(settings.seed ^ (id as u64) << 32).with_disk_of(settings.disk);
             let stop = Arc::<Notify>::default();
             hosts.insert(id, host.clone());
             stops.insert(id, stop.clone());
@@ -112,6 +115,24 @@ impl Cluster<'_> {
     /// Whether the broker's process runs.
     pub fn is_up(&mut self, id: i32) -> bool {
         self.sim.is_host_running(broker_name(id))
+    }
+
+    /// The newest metadata that a broker has; none unless all that run can be asked.
+    pub fn newest_metadata(&mut self) -> Option<Arc<Image>> {
+        let mut newest: Option<Arc<Image>> = None;
+        for id in self.brokers() {
+            if !self.is_up(id) {
+                continue;
+            }
+            let image = self.host(id).quorum()?.image();
+            if newest
+                .as_ref()
+                .is_none_or(|known| known.index() < image.index())
+            {
+                newest = Some(image);
+            }
+        }
+        newest
     }
 
     /// The broker stops as SIGTERM makes it: it hands over first.

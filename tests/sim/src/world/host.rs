@@ -32,11 +32,13 @@ pub struct Host {
     /// How often it has lost its memory.
     losses: Arc<AtomicU64>,
     /// How long its disk lets every piece of work on a pool wait.
+    usual: Duration,
+    /// How much longer while something is wrong with it.
     stall_ms: Arc<AtomicU64>,
 }
 
 impl Host {
-    /// A machine with an empty disk.
+    /// A machine with an empty disk that takes no time.
     pub fn new(seed: u64) -> Host {
         Host {
             disk: Arc::default(),
@@ -45,8 +47,15 @@ impl Host {
             skew_ms: Arc::default(),
             quorum: Arc::default(),
             losses: Arc::default(),
+            usual: Duration::ZERO,
             stall_ms: Arc::default(),
         }
+    }
+
+    /// The same where cold reads and fsyncs take so long.
+    #[must_use]
+    pub fn with_disk_of(self, usual: Duration) -> Host {
+        Host { usual, ..self }
     }
 
     /// Its disk.
@@ -100,7 +109,7 @@ impl Host {
         self.skew_ms.store(skew_ms, Ordering::Relaxed);
     }
 
-    /// From now on, cold reads and fsyncs take so long.
+    /// From now on, cold reads and fsyncs take so much longer.
     pub fn set_stall(&self, stall: Duration) {
         self.stall_ms
             .store(stall.as_millis() as u64, Ordering::Relaxed);
@@ -144,13 +153,13 @@ impl Outside for Host {
     }
 
     fn run_blocking(&self, _pool: Pool, work: Box<dyn FnOnce() + Send>) {
-        let stall_ms = self.stall_ms.load(Ordering::Relaxed);
-        if stall_ms == 0 {
+        let stall = Duration::from_millis(self.stall_ms.load(Ordering::Relaxed)) + self.usual;
+        if stall.is_zero() {
             return work();
         }
         // Where the process dies meanwhile, the work is never done.
         Handle::current().spawn(async move {
-            tokio::time::sleep(Duration::from_millis(stall_ms)).await;
+            tokio::time::sleep(stall).await;
             work();
         });
     }

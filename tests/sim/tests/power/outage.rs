@@ -207,6 +207,7 @@ fn lived(seed: u64, trace: &Trace) -> usize {
         brokers: 3,
         properties: vec![("auto.leader.rebalance.enable".into(), "false".into())],
         tick: Duration::from_millis(1),
+        disk: Duration::ZERO,
     });
     let (turns, lost) = (Turns::default(), Arc::<Mutex<Option<usize>>>::default());
     let story = Story {
