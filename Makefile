@@ -107,6 +107,10 @@ hostile: ## Crowds that do not behave beside a client that does: SECONDS=10 IDLE
 fuzz: ## Any bytes to every decoder and to whole connections, guided by coverage: DURATION=10m TARGET=name
 	@DURATION=$(or $(DURATION),10m) TARGET=$(TARGET) scripts/fuzz
 
+.PHONY: mutants
+mutants: ## Decisions that are changed one at a time, which tests must notice; an interrupted run goes on: DURATION=4h
+	@DURATION=$(or $(DURATION),4h) scripts/mutants
+
 test-images: ## The images for real: alone, and in a compose file written for apache/kafka
 	@scripts/test images
 

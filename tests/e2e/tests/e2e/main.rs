@@ -1,5 +1,6 @@
 //! The whole mesh. KEEP_STACK=1 leaves a failed stack running, to be looked at.
 
+mod chaos;
 mod corruption;
 mod dashboards;
 mod kills;

@@ -11,7 +11,7 @@ use e2e::Stack;
 use e2e::collector::Collector;
 use serde_json::Value;
 
-use crate::{corruption, dashboards, kills, positions, retention, topics, traces};
+use crate::{chaos, corruption, dashboards, kills, positions, retention, topics, traces};
 
 pub const GENERATORS: &str = "weblog-generator,bakery-producer";
 pub const SINKS: &str = "etl,archiver";
@@ -52,6 +52,8 @@ async fn the_mesh_keeps_its_promises() -> Result<()> {
     traces::may_get_lost_and_nothing_else(&mut mesh)?;
     chapter("nothing is lost or doubled whatever is killed");
     kills::nothing_is_lost_or_doubled(&mesh)?;
+    chapter("millrace chaos asks first, hurts, and verifies");
+    chaos::asks_first_hurts_and_verifies(&mesh)?;
     chapter("the bakery's consumer prints every order, and free text as it is");
     topics::the_bakery_reads_its_orders(&mesh)?;
     chapter("what retention took is recorded and reported");
