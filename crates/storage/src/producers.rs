@@ -53,14 +53,94 @@ pub(crate) struct ProducerTable {
     entries: BTreeMap<i64, ProducerEntry>,
     /// The last batches of each producer that were applied here, oldest first: more than a snapshot keeps.
     recent: BTreeMap<i64, VecDeque<BatchHeader>>,
+    /// From the first to behind the last offset that could not be read when the rest was: what was written there, and by
+    /// whom, is not known.
+    unread: Option<(i64, i64)>,
 }
+
+type Known = (ProducerEntry, VecDeque<BatchHeader>);
 
 impl ProducerTable {
     pub fn from_entries(entries: Vec<ProducerEntry>) -> ProducerTable {
         let keyed = entries.into_iter().map(|entry| (entry.producer_id, entry));
         ProducerTable {
             entries: keyed.collect(),
-            recent: BTreeMap::new(),
+            ..ProducerTable::default()
+        }
+    }
+
+    pub fn unread(&self) -> Option<(i64, i64)> {
+        self.unread
+    }
+
+    /// The offsets of these ranges could not be read.
+    pub fn note_unread(&mut self, ranges: impl Iterator<Item = (i64, i64)>) {
+        self.unread = ranges.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)));
+    }
+
+    /// Takes over what `before` knows of the batches that end before `end`, where that is more than was read.
+    pub fn recall(&mut self, before: &ProducerTable, end: i64) {
+        let mut all = before.unread.is_none();
+        for id in before.entries.keys() {
+            let Some((entry, recent)) = before.at(*id, end) else {
+                all = false;
+                continue;
+            };
+            let read = self.entries.get(id);
+            if read.is_none_or(|read| read.last_offset < entry.last_offset) {
+                self.entries.insert(*id, entry);
+                self.recent.insert(*id, recent);
+            }
+        }
+        if all {
+            self.unread = None;
+        }
+    }
+
+    /// What was known of a producer when the log ended at `end`, if that is remembered.
+    fn at(&self, producer_id: i64, end: i64) -> Option<Known> {
+        let entry = *self.entries.get(&producer_id)?;
+        let recent = self.recent.get(&producer_id).cloned().unwrap_or_default();
+        if entry.last_offset < end {
+            return Some((entry, recent));
+        }
+        // What came before a marker is not remembered.
+        let is_transactional = recent.iter().any(BatchHeader::is_transactional);
+        if is_transactional || entry.coordinator_epoch >= 0 {
+            return None;
+        }
+        let is_kept = |header: &BatchHeader| header.last_offset() < end;
+        let (kept, cut): (VecDeque<_>, VecDeque<_>) = recent.into_iter().partition(is_kept);
+        let last = *kept.back()?;
+        let of = |header: &BatchHeader| u64::try_from(header.record_count).unwrap_or(0);
+        // Where the gap itself is cut, what is remembered tells how much is without one before it.
+        let mut remembered = 0;
+        let mut first = None;
+        for header in kept.iter().rev() {
+            let next = header.last_sequence().checked_add(1).unwrap_or(0);
+            if first.is_some_and(|first| first != next) {
+                break;
+            }
+            remembered += of(header);
+            first = Some(header.base_sequence);
+        }
+        let before_cut = entry.without_gap.saturating_sub(cut.iter().map(of).sum());
+        let entry = ProducerEntry {
+            last_sequence: last.last_sequence(),
+            last_offset: last.last_offset(),
+            offset_delta: last.last_offset_delta,
+            timestamp: last.max_timestamp,
+            without_gap: before_cut.max(remembered),
+            ..entry
+        };
+        Some((entry, kept))
+    }
+
+    /// Nobody will ever read what was not read. Who may have written there last may go on with any sequence.
+    pub fn give_up_unread(&mut self) {
+        if let Some((_, to)) = self.unread.take() {
+            self.entries.retain(|_, entry| entry.last_offset >= to);
+            self.recent.retain(|id, _| self.entries.contains_key(id));
         }
     }
 
@@ -206,6 +286,73 @@ pub(crate) fn decode(mut bytes: Bytes) -> Option<Vec<ProducerEntry>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn batch(sequence: i32, offset: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset: offset,
+            batch_length: 100,
+            partition_leader_epoch: 0,
+            magic: 2,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: 1,
+            base_timestamp: 0,
+            max_timestamp: offset,
+            producer_id: 7,
+            producer_epoch: 0,
+            base_sequence: sequence,
+            record_count: 2,
+        }
+    }
+
+    fn of(batches: &[BatchHeader]) -> ProducerTable {
+        let mut table = ProducerTable::default();
+        batches.iter().for_each(|batch| table.apply(batch));
+        table
+    }
+
+    #[test]
+    fn what_is_remembered_at_an_earlier_end_is_what_was_known_then() {
+        // Without a gap; with one; from the largest sequence to the first.
+        for sequences in [
+            [0, 2, 4, 6, 8],
+            [0, 2, 10, 12, 14],
+            [i32::MAX - 3, i32::MAX - 1, 0, 2, 4],
+        ] {
+            let numbered = (0i64..).zip(sequences);
+            let batches: Vec<_> = numbered.map(|(n, s)| batch(s, n * 2)).collect();
+            let before = of(&batches);
+            for kept in 1..=batches.len() {
+                let mut table = ProducerTable::default();
+                table.recall(&before, kept as i64 * 2);
+                let then = of(&batches[..kept]);
+                assert_eq!(table.entries, then.entries, "{sequences:?} {kept}");
+                assert_eq!(table.recent, then.recent);
+            }
+            assert!(before.at(7, 0).is_none());
+        }
+    }
+
+    #[test]
+    fn what_was_read_counts_where_it_is_newer_or_the_same() {
+        let read = of(&[batch(0, 0), batch(2, 2), batch(4, 4)]);
+        let mut table = read.clone();
+        table.recall(&of(&[batch(0, 0), batch(2, 2)]), 6);
+        assert_eq!(table.entries, read.entries);
+    }
+
+    #[test]
+    fn who_has_written_behind_what_is_given_up_stays_known() {
+        let mut table = of(&[batch(0, 0)]);
+        table.apply(&BatchHeader {
+            producer_id: 8,
+            ..batch(0, 6)
+        });
+        table.note_unread([(2, 4), (4, 6)].into_iter());
+        table.give_up_unread();
+        let known: Vec<_> = table.entries().map(|entry| entry.producer_id).collect();
+        assert_eq!((known, table.unread()), (vec![8], None));
+    }
 
     #[test]
     fn a_snapshot_reads_back_and_a_torn_one_does_not() {

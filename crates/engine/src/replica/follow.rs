@@ -205,6 +205,11 @@ impl Replica {
         self.producers = producers;
     }
 
+    /// Who has written was read off the log once more, of which something had been missing.
+    pub fn on_producers_read(&mut self, producers: Producers) {
+        self.producers = producers;
+    }
+
     /// The whole log has been dropped; it begins and ends at `offset`.
     pub fn on_restarted_at(&mut self, offset: Offset) {
         self.log_start = offset;

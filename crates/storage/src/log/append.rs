@@ -140,8 +140,12 @@ impl Log {
         }
     }
 
-    /// Writes the state of the producers at the log end as the snapshot for `offset`. The next flush makes it durable.
+    /// Writes the state of the producers at the log end as the snapshot for `offset`, unless it lacks something. The next
+    /// flush makes it durable.
     pub fn write_producer_snapshot(&mut self, offset: i64) -> Result<(), Error> {
+        if self.producers.unread().is_some() {
+            return Ok(());
+        }
         let path = crate::segment::file_path(&self.dir, offset, crate::segment::SNAPSHOT);
         let content = crate::producers::encode(self.producers.entries());
         disk::write_replacing(&*self.disk, &path, &content).map_err(|e| self.poison.by(e))?;

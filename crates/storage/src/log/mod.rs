@@ -7,6 +7,7 @@ mod flush;
 mod lookup;
 mod open;
 mod opening;
+mod producers;
 mod read;
 mod repair;
 mod retention;
@@ -51,6 +52,7 @@ pub struct Log {
     claimed_recovery_point: i64,
     truncation: truncation::Truncation,
     pub(crate) producers: ProducerTable,
+    producers_reread: bool,
     /// (leader epoch, its first offset), both growing.
     epochs: Vec<(i32, i64)>,
     flush: flush::FlushState,

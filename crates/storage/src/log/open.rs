@@ -205,6 +205,9 @@ impl Log {
             }
             self.segments[i].note_damage(damage);
         }
+        let unread = self.damage().map(|d| (d.from, d.to));
+        let unread: Vec<_> = unread.filter(|(_, to)| *to > producers_from).collect();
+        self.producers.note_unread(unread.into_iter());
         Ok(())
     }
 }

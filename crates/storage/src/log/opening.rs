@@ -271,6 +271,7 @@ impl Opening {
             claimed_recovery_point: self.start.recovery_point.max(recovery_point),
             truncation: std::mem::take(&mut self.truncation),
             producers: ProducerTable::default(),
+            producers_reread: false,
             epochs: Vec::new(),
             flush,
         })

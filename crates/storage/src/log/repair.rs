@@ -141,6 +141,7 @@ impl Log {
         self.swap(&replaced, segment, &mut deleted)
             .map_err(|e| poison.by_unfinished(e))?;
         repair.is_begun = false;
+        self.reread_producers();
         Ok(Some(deleted))
     }
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Log;
+use crate::Error;
 use crate::disk::{Disk, remove_if_there};
 use crate::segment::{EXTENSIONS, SNAPSHOT, Segment, file_path};
-use crate::{Error, producers};
 
 /// Files of segments that are out of the log already; [`DeletedSegments::remove`] frees their space.
 #[derive(Default)]
@@ -136,6 +136,7 @@ impl Log {
         for segment in &gone {
             self.mark_deleted(segment.base_offset, &mut deleted.files)?;
         }
+        self.give_up_unread_producers();
         self.flush.directory_changed();
         Ok(deleted)
     }
@@ -182,31 +183,5 @@ impl Log {
             self.epochs[0].1 = start;
             self.flush.epochs_changed();
         }
-    }
-
-    /// Offsets of the producer snapshots in the directory.
-    pub(super) fn snapshots(&self) -> Result<Vec<i64>, Error> {
-        let entries = self.disk.list(&self.dir);
-        let entries = entries.map_err(|e| Error::io("list", &self.dir, e))?;
-        let offset = |name: &str| name.strip_suffix(".snapshot")?.parse().ok();
-        Ok(entries.iter().filter_map(|e| offset(&e.name)).collect())
-    }
-
-    /// The producers as the batches that are left have them, from the newest snapshot on.
-    pub(super) fn rebuild_producers(&mut self) -> Result<(), Error> {
-        let mut from = self.segments[0].base_offset;
-        let mut entries = Vec::new();
-        let first = from;
-        // As at a start: an older one says nothing of what was between it and the first segment.
-        for offset in self.snapshots()?.into_iter().rev().filter(|s| *s >= first) {
-            let path = file_path(&self.dir, offset, SNAPSHOT);
-            let content = crate::disk::read_file(&*self.disk, &path)?;
-            if let Some(decoded) = content.and_then(producers::decode) {
-                (from, entries) = (offset, decoded);
-                break;
-            }
-        }
-        self.producers = producers::ProducerTable::from_entries(entries);
-        self.replay(from, self.next_offset)
     }
 }

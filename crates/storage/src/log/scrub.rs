@@ -87,10 +87,14 @@ impl Log {
             let of_these = these.iter().filter(|d| !those.contains(d));
             of_these.cloned().collect()
         };
-        Scrubbed {
+        let scrubbed = Scrubbed {
             new: only(&segment.damage, &known),
             gone: only(&known, &segment.damage),
+        };
+        if !scrubbed.gone.is_empty() {
+            self.reread_producers();
         }
+        scrubbed
     }
 
     /// Where the segment begins that holds `offset`, at which a read has failed.

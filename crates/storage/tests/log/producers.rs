@@ -7,20 +7,24 @@ use storage::{Disk, Log, LogConfig};
 use wire::batch::Batch;
 use wire::record::BatchBuilder;
 
-use crate::house::{DIR, config, flush, open_with, unclean};
+use crate::house::{DIR, clean, config, flush, open, open_with, unclean};
 
 fn path(offset: i64) -> PathBuf {
     Path::new(DIR).join(format!("{offset:020}.snapshot"))
 }
 
-/// Ten batches of one record, in order; a segment has fewer.
+/// The producer's batch at an offset, of one record.
+fn batch_of(offset: i64) -> Batch {
+    let sequence = i32::try_from(offset).expect("a few");
+    let mut builder = BatchBuilder::new(1).producer(7, 0, sequence);
+    builder.append(Some(b"key"), Some(&[1; 200]));
+    builder.build().with_assigned(offset, 0)
+}
+
+/// Ten batches, in order; a segment has fewer.
 fn fill(log: &mut Log) {
     for _ in 0..10 {
-        let next = log.next_offset();
-        let sequence = i32::try_from(next).expect("a few");
-        let mut builder = BatchBuilder::new(1).producer(7, 0, sequence);
-        builder.append(Some(b"key"), Some(&[1; 200]));
-        let batch: Batch = builder.build().with_assigned(next, 0);
+        let batch = batch_of(log.next_offset());
         log.append(&[batch], 0).expect("appends");
     }
     flush(log);
@@ -51,4 +55,103 @@ fn a_snapshot_from_before_the_first_segment_tells_nothing() {
     let (log, _) = open_with(&disk, unclean(end), config, 0);
     assert_eq!((log.log_start(), log.next_offset()), (end, end));
     assert_eq!(log.producers(), []);
+}
+
+/// What is known of the one producer: its last sequence, and how much is there without a gap.
+fn known(log: &Log) -> Option<(i32, u64)> {
+    let producers = log.producers();
+    assert!(producers.len() < 2, "{producers:?}");
+    producers.first().map(|p| (p.last_sequence, p.without_gap))
+}
+
+/// Changes a bit of the batch at `offset`, or changes it back, and has its segment read again.
+fn flip(disk: &MemoryDisk, log: &mut Log, offset: i64) {
+    let base = log.segment_base(offset);
+    let size = batch_of(offset).bytes.len();
+    let path = Path::new(DIR).join(format!("{base:020}.log"));
+    let at = usize::try_from(offset - base).expect("a few") * size + 80;
+    disk.flip(&path, at, 1).expect("it is there");
+    let mut scrub = log.scrub(base).expect("it opens").expect("it is there");
+    while scrub.advance(1 << 20).expect("it can be read") > 0 {}
+    log.on_scrubbed(&scrub);
+}
+
+#[test]
+fn what_the_disk_has_changed_is_remembered_when_what_is_behind_is_cut() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    fill(&mut log);
+    let base = log.active_base_offset();
+    // The last two that are left, of ten.
+    for offset in [base - 2, base - 1] {
+        flip(&disk, &mut log, offset);
+    }
+    log.truncate_to(base).expect("cuts");
+    assert_eq!(
+        known(&log),
+        Some((i32::try_from(base).unwrap() - 1, base as u64))
+    );
+    assert!(!log.take_producers_reread());
+}
+
+#[test]
+fn what_was_damaged_at_a_start_is_read_when_it_is_whole() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    fill(&mut log);
+    let end = log.next_offset();
+    let last = end - 1;
+    flip(&disk, &mut log, last);
+    drop(log);
+
+    // It lacks the last one, and writes no snapshot that would not tell.
+    let (mut log, _) = open(&disk, unclean(end));
+    assert_eq!(
+        known(&log),
+        Some((i32::try_from(last).unwrap() - 1, last as u64))
+    );
+    assert!(!log.take_producers_reread());
+    let plan = log.close_plan().expect("it can be closed");
+    log.on_flushed(&plan.run().expect("syncs"));
+    assert!(!disk.exists(&path(end)));
+    drop(log);
+    let (mut log, _) = open(&disk, unclean(end));
+    assert_eq!(
+        known(&log).map(|(sequence, _)| i64::from(sequence)),
+        Some(last - 1)
+    );
+
+    flip(&disk, &mut log, last);
+    assert_eq!(
+        known(&log),
+        Some((i32::try_from(last).unwrap(), end as u64))
+    );
+    assert!(log.take_producers_reread() && !log.take_producers_reread());
+    log.close_plan().expect("it can be closed");
+    assert!(disk.exists(&path(end)));
+    drop(log);
+    let (log, _) = open(&disk, clean());
+    assert_eq!(
+        known(&log),
+        Some((i32::try_from(last).unwrap(), end as u64))
+    );
+}
+
+#[test]
+fn a_producer_may_go_on_where_nobody_will_know_what_it_wrote() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    fill(&mut log);
+    let end = log.next_offset();
+    flip(&disk, &mut log, end - 1);
+    drop(log);
+    let (mut log, _) = open(&disk, unclean(end));
+    assert!(known(&log).is_some());
+    log.close_damaged(0).expect("rolls");
+    let gone = log.advance_log_start(end).expect("it is the end");
+    gone.remove().expect("removes");
+    assert_eq!(known(&log), None);
+    assert!(log.take_producers_reread());
+    log.append(&[batch_of(end)], 0).expect("appends");
+    assert_eq!(known(&log), Some((i32::try_from(end).unwrap(), 1)));
 }

@@ -231,6 +231,9 @@ impl Partition {
             let high_watermark = s.replica.high_watermark();
             let result = f(&mut s.log, high_watermark);
             s.replica.on_log_start(Offset(s.log.log_start()));
+            if s.log.take_producers_reread() {
+                s.replica.on_producers_read(convert::producers(&s.log));
+            }
             result
         })
     }

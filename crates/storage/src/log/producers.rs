@@ -1,0 +1,77 @@
+//! The producers of a log, read off its snapshots and batches.
+//!
+//! Where the disk has changed some of the batches, what they tell is lacking: a producer that has written there would be
+//! called out of order for what it writes next, or what it repeats would be taken once more. So they are read again when the
+//! batches are there again, and until then no snapshot is written, which would hide from the next start that they lack.
+
+use tracing::warn;
+
+use super::Log;
+use crate::producers::{self, ProducerTable};
+use crate::segment::{SNAPSHOT, file_path};
+use crate::{Error, disk};
+
+impl Log {
+    /// Offsets of the producer snapshots in the directory.
+    pub(super) fn snapshots(&self) -> Result<Vec<i64>, Error> {
+        let entries = self.disk.list(&self.dir);
+        let entries = entries.map_err(|e| Error::io("list", &self.dir, e))?;
+        let offset = |name: &str| name.strip_suffix(".snapshot")?.parse().ok();
+        Ok(entries.iter().filter_map(|e| offset(&e.name)).collect())
+    }
+
+    /// The producers as the batches that are left have them, from the newest snapshot on; and where that lacks something, as
+    /// they are remembered.
+    pub(super) fn rebuild_producers(&mut self) -> Result<(), Error> {
+        let before = std::mem::take(&mut self.producers);
+        let read = self.read_producers();
+        match read {
+            Ok(()) => self.producers.recall(&before, self.next_offset),
+            Err(_) => self.producers = before,
+        }
+        read
+    }
+
+    fn read_producers(&mut self) -> Result<(), Error> {
+        let mut from = self.segments[0].base_offset;
+        let mut entries = Vec::new();
+        let first = from;
+        // As at a start: an older one says nothing of what was between it and the first segment.
+        for offset in self.snapshots()?.into_iter().rev().filter(|s| *s >= first) {
+            let path = file_path(&self.dir, offset, SNAPSHOT);
+            let content = disk::read_file(&*self.disk, &path)?;
+            if let Some(decoded) = content.and_then(producers::decode) {
+                (from, entries) = (offset, decoded);
+                break;
+            }
+        }
+        self.producers = ProducerTable::from_entries(entries);
+        self.replay(from, self.next_offset)
+    }
+
+    /// What was damaged may be whole now.
+    pub(super) fn reread_producers(&mut self) {
+        if self.producers.unread().is_none() {
+            return;
+        }
+        self.producers_reread = true;
+        if let Err(error) = self.rebuild_producers() {
+            warn!(dir = %self.dir.display(), %error, "cannot read again who has written to a log that was damaged");
+        }
+    }
+
+    /// What was damaged may be gone.
+    pub(super) fn give_up_unread_producers(&mut self) {
+        let first = self.segments[0].base_offset;
+        let is_gone = |to: i64| to <= first || !self.damage().any(|d| d.to > first);
+        if self.producers.unread().is_some_and(|(_, to)| is_gone(to)) {
+            self.producers.give_up_unread();
+            self.producers_reread = true;
+        }
+    }
+
+    /// Whether the producers are others than those that were told and have been appended since; says so once.
+    pub fn take_producers_reread(&mut self) -> bool {
+        std::mem::take(&mut self.producers_reread)
+    }
+}
