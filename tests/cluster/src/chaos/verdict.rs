@@ -11,6 +11,7 @@ use checker::{Anomaly, RecordId, Report, Seen};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use super::client::REQUEST_TIMEOUT;
 use super::clock::now_ns;
 use super::field::{Field, TOPICS, places};
 use super::histories::{Histories, History};
@@ -138,7 +139,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// What follows from a line by itself: the first record that comes from a partition tells what was committed, as
+    /// What a line tells besides: the first record that comes from a partition tells what was committed, as
     /// its offset was asked for after the assignment and no offset is without a record. All commits are above 0.
     fn before(&mut self, line: &Line) -> Option<Event> {
         match &line.told {
@@ -168,7 +169,27 @@ impl Reader<'_> {
                     },
                 })
             }
+            Told::Committed { of, next, asked_ns } => {
+                let waited = Duration::from_nanos(line.at_ns - asked_ns);
+                (waited >= REQUEST_TIMEOUT).then(|| self.committing(*asked_ns, of, *next))
+            }
             _ => None,
+        }
+    }
+
+    /// A commit that was asked for. One that was asked twice has an answer once: the first question may still be under way,
+    /// as TCP sends it for as long as nobody takes it, and the member's generation lets it in whenever it arrives.
+    fn committing(&self, asked_ns: u64, of: &Place, next: i64) -> Event {
+        Event {
+            at_us: asked_ns / 1000,
+            who: self.history.client.clone(),
+            what: What::Committing {
+                group: self.history.group.clone().unwrap_or_default(),
+                member: self.history.client.clone(),
+                generation: -1,
+                at: At::new(of.topic, of.partition),
+                offset: next,
+            },
         }
     }
 
@@ -235,13 +256,9 @@ impl Reader<'_> {
                     record: record.parse().ok(),
                 }],
             },
-            Told::Committing { of, next } => What::Committing {
-                group: group(),
-                member: member(),
-                generation: -1,
-                at: at(of),
-                offset: *next,
-            },
+            Told::Committing { of, next } => {
+                return Ok(Some(self.committing(line.at_ns, of, *next)));
+            }
             Told::Committed { of, next, asked_ns } => What::Committed {
                 group: group(),
                 member: member(),

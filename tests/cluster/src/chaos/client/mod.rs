@@ -9,11 +9,15 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::clock::now_ns;
+
+/// What has no answer by then, librdkafka asks again, on another connection.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What librdkafka is to tell of itself (its property `debug`, as in `cgrp,protocol`).
 const DEBUG: &str = "CHAOS_DEBUG";
@@ -44,7 +48,7 @@ fn config(bootstrap: &str) -> ClientConfig {
     }
     config
         .set("bootstrap.servers", bootstrap)
-        .set("socket.timeout.ms", "5000")
+        .set("socket.timeout.ms", REQUEST_TIMEOUT.as_millis().to_string())
         .set("socket.connection.setup.timeout.ms", "2000")
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "500")
