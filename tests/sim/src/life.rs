@@ -256,15 +256,16 @@ impl<'a> Harms<'a> {
     fn is_fair(&mut self, cluster: &mut Cluster<'_>, harm: &Harm) -> bool {
         match harm.kind {
             Kind::PowerLoss => self.losses.allow(cluster, harm.victim, false),
-            // What the disk has then nobody knows: it is found at the next start.
-            Kind::FailedSync => self.losses.allow(cluster, harm.victim, true),
+            // What the disk has then nobody knows: it is found at the next start. And where a log is cut and its new end
+            // cannot be read, its directory is out of service until then.
+            Kind::FailedSync | Kind::FailedReads => self.losses.allow(cluster, harm.victim, true),
             _ => true,
         }
     }
 
     fn end(&mut self, cluster: &mut Cluster<'_>, harm: &Harm) {
         self.note(format!("{:?} of broker {} ends", harm.kind, harm.victim));
-        if harm.kind == Kind::FailedSync {
+        if harm.kind.may_end_memory() {
             self.losses.over(cluster, harm.victim);
         }
         harm.kind.end(cluster, harm.victim);

@@ -65,7 +65,7 @@ impl Scene {
             memory_lasts: !plan
                 .harms
                 .iter()
-                .any(|harm| matches!(harm.kind, Kind::PowerLoss | Kind::FailedSync)),
+                .any(|harm| harm.kind == Kind::PowerLoss || harm.kind.may_end_memory()),
             ..Scene::default()
         }
     }

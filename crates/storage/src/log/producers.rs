@@ -24,12 +24,18 @@ impl Log {
     /// they are remembered.
     pub(super) fn rebuild_producers(&mut self) -> Result<(), Error> {
         let before = std::mem::take(&mut self.producers);
+        let (start, end) = (self.segments[0].base_offset, self.next_offset);
         let read = self.read_producers();
-        match read {
-            Ok(()) => self.producers.recall(&before, self.next_offset),
-            Err(_) => self.producers = before,
+        if read.is_err() {
+            self.producers = ProducerTable::default();
+            self.producers.note_unread([(start, end)].into_iter());
         }
-        read
+        self.producers.recall(&before, end);
+        // What could not be read need not be, where all of it is remembered.
+        match self.producers.unread() {
+            Some(_) => read,
+            None => Ok(()),
+        }
     }
 
     fn read_producers(&mut self) -> Result<(), Error> {

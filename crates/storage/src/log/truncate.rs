@@ -17,17 +17,21 @@ impl Log {
         if offset <= self.segments[0].base_offset {
             return self.truncate_fully_and_start_at(offset);
         }
+        // Before anything is touched: a read that fails leaves everything as it was.
+        let last = self.segments.partition_point(|s| s.base_offset < offset) - 1;
+        let cut = self.cut_position(last, offset)?;
         let poison = self.poison.clone();
-        self.cut_end(offset).map_err(|e| poison.by_unfinished(e))
+        self.cut_end(offset, cut)
+            .map_err(|e| poison.by_unfinished(e))
     }
 
-    fn cut_end(&mut self, offset: i64) -> Result<(), Error> {
+    /// Cuts the last segment that is left at `cut`, if there is something to be cut.
+    fn cut_end(&mut self, offset: i64, cut: Option<(u64, i64)>) -> Result<(), Error> {
         self.begin_truncation(offset);
         let disk = self.disk.clone();
         let claimed = self.claimed_recovery_point;
         // A batch that reaches over the offset goes too.
-        let begin = self.cut_position(self.segment_of(offset), offset)?;
-        let end = begin.map_or(offset, |(_, begin)| begin.min(offset));
+        let end = cut.map_or(offset, |(_, begin)| begin.min(offset));
         self.truncation.begin(&*disk, &self.dir, end, claimed)?;
         // From the end, so that an interruption leaves no hole.
         let segments = self.segments.len();
@@ -40,12 +44,9 @@ impl Log {
             // Before the cut: a segment that a crash brought back would stand behind a hole.
             self.sync_dir()?;
         }
-        self.next_offset = offset;
-        match self.cut_position(self.segments.len() - 1, offset)? {
-            Some((position, begin)) => {
-                self.next_offset = offset.min(begin);
-                self.active_mut().truncate(&*disk, position, offset)?;
-            }
+        self.next_offset = end;
+        match cut {
+            Some((position, _)) => self.active_mut().truncate(&*disk, position, offset)?,
             // A segment that was closed is whole, and is appended to again.
             None => self.active_mut().note_tail(&*disk)?,
         }
@@ -53,7 +54,6 @@ impl Log {
             // The batch that went held the log start.
             return self.start_over(self.log_start);
         }
-        let end = self.next_offset;
         self.recovery_point = self.recovery_point.min(end);
         self.epochs.retain(|(_, start)| *start < end);
         let gone = self.snapshots()?.into_iter().filter(|s| *s > end);

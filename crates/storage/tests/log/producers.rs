@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use storage::memory::MemoryDisk;
+use storage::disk::memory::{Fault, MemoryDisk, Operation};
 use storage::{Disk, Log, LogConfig};
 use wire::batch::Batch;
 use wire::record::BatchBuilder;
@@ -154,4 +154,31 @@ fn a_producer_may_go_on_where_nobody_will_know_what_it_wrote() {
     assert!(log.take_producers_reread());
     log.append(&[batch_of(end)], 0).expect("appends");
     assert_eq!(known(&log), Some((i32::try_from(end).unwrap(), 1)));
+}
+
+#[test]
+fn a_read_that_fails_before_a_cut_changes_nothing() {
+    let (mut unchanged, mut cut) = (0, 0);
+    for after in 0..12 {
+        let disk = MemoryDisk::new();
+        let (mut log, _) = open(&disk, unclean(0));
+        fill(&mut log);
+        disk.inject(Fault {
+            suffix: ".log".into(),
+            after,
+            ..Fault::once(Operation::Read, DIR)
+        });
+        let done = log.truncate_to(5);
+        if done.is_err() && log.poison().reason().is_none() {
+            unchanged += 1;
+            assert_eq!((log.next_offset(), known(&log)), (10, Some((9, 10))));
+            log.truncate_to(5).expect("it can be read again");
+        } else if done.is_err() {
+            // The end that is appended to could not be read.
+            continue;
+        }
+        cut += 1;
+        assert_eq!((log.next_offset(), known(&log)), (5, Some((4, 5))));
+    }
+    assert!(unchanged > 0 && cut > unchanged + 1, "{unchanged} of {cut}");
 }

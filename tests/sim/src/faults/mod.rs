@@ -74,6 +74,12 @@ impl Kind {
         Kind::SlowDisk,
     ];
 
+    /// Whether a log directory may be out of service for it, whose next process does not rely on what this one has left in
+    /// the memory.
+    pub fn may_end_memory(self) -> bool {
+        matches!(self, Kind::FailedSync | Kind::FailedReads)
+    }
+
     /// Begins it, if it does anything. A broker that does not run cannot be hurt.
     pub fn begin(self, cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) -> bool {
         if !cluster.is_up(victim) || cluster.down().contains(&victim) {
@@ -112,8 +118,8 @@ impl Kind {
             Kind::Loss => network::heal_loss(cluster, victim),
             Kind::ClockJump => cluster.host(victim).set_skew_ms(0),
             Kind::FullDisk => cluster.host(victim).disk().set_capacity_bytes(None),
-            Kind::FailedSync => disk::replace(cluster, victim),
-            Kind::FailedReads | Kind::FlippedReads => cluster.host(victim).disk().heal(),
+            Kind::FailedSync | Kind::FailedReads => disk::replace(cluster, victim),
+            Kind::FlippedReads => cluster.host(victim).disk().heal(),
             Kind::SlowDisk => cluster.host(victim).set_stall(Duration::ZERO),
         }
     }
