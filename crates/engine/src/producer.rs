@@ -9,6 +9,7 @@
 //! of order, it would be sent again for ever, and nothing behind it would be sent. So its producer is told that it is in
 //! the log, as far as that is known.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
 use thiserror::Error;
@@ -130,6 +131,19 @@ impl Producers {
             got: header.base_sequence,
             expected,
         })
+    }
+
+    /// Of a batch that skips sequences of its producer, where the last one is that the log has of it.
+    pub fn skipped_since(&self, header: &BatchHeader) -> Option<Offset> {
+        let known = self.by_id.get(&ProducerId(header.producer_id))?;
+        let next = match header.producer_epoch.cmp(&known.epoch) {
+            Ordering::Less => return None,
+            Ordering::Equal => known.next_sequence(),
+            Ordering::Greater => 0,
+        };
+        let ahead = distance(next, header.base_sequence);
+        let last = known.batches.back()?;
+        (ahead > 0 && ahead < FURTHEST_BACK).then_some(last.last_offset)
     }
 
     /// Notes a batch that is in the log: appended by the leader, replicated, or read at recovery.

@@ -23,7 +23,9 @@ pub enum Error {
     OffsetNotAvailable,
     #[error("fewer in-sync replicas than min.insync.replicas")]
     NotEnoughReplicas,
-    #[error("a batch of this producer was refused that comes before this one")]
+    #[error(
+        "a batch of this producer comes before this one, which was refused or is still under way"
+    )]
     BehindRefused,
     #[error(transparent)]
     Producer(#[from] producer::Error),

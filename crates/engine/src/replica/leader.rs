@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use wire::batch::BatchHeader;
+
 use super::isr::Pending;
 use super::refusals::Refusals;
 use crate::ids::{BrokerEpoch, BrokerId, Offset};
 use crate::metadata::PartitionState;
+use crate::producer::Producers;
 
 /// A follower as its fetches show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +55,14 @@ impl Progress {
     }
 }
 
+/// What was sent before a leader was one is answered or sent again within this: a Java client's `request.timeout.ms`.
+const UNDER_WAY_MS: u64 = 30_000;
+
 /// The state of a leadership.
 #[derive(Clone, Debug)]
 pub struct Leader {
     me: BrokerId,
+    since_ms: u64,
     pub(super) epoch_start: Offset,
     pub(super) replicas: Vec<BrokerId>,
     /// How many of them are not only being added by a reassignment.
@@ -77,6 +84,7 @@ impl Leader {
     ) -> Leader {
         let mut leader = Leader {
             me,
+            since_ms: now_ms,
             epoch_start: log_end,
             replicas: Vec::new(),
             factor: 0,
@@ -109,6 +117,20 @@ impl Leader {
                 .entry(*id)
                 .or_insert_with(|| Progress::new(None));
         }
+    }
+
+    /// Whether a batch that skips sequences may be behind another one that was sent to the leader before this one, or to this
+    /// one when it was none yet, and comes again: its producer has nothing in the log since.
+    pub(super) fn may_be_behind_another(
+        &self,
+        header: &BatchHeader,
+        producers: &Producers,
+        now_ms: u64,
+    ) -> bool {
+        now_ms.saturating_sub(self.since_ms) < UNDER_WAY_MS
+            && producers
+                .skipped_since(header)
+                .is_some_and(|last| last < self.epoch_start)
     }
 
     /// Where this leader's epoch begins.

@@ -73,6 +73,8 @@ mod tests {
     use wire::ErrorCode;
 
     use super::*;
+    use crate::ids::LeaderEpoch;
+    use crate::metadata::PartitionState;
     use crate::replica::sample::{leading, state};
     use crate::replica::{Acks, AppendPlan, Error, Replica};
 
@@ -140,6 +142,27 @@ mod tests {
         assert_eq!(behind, Err(Error::BehindRefused));
         assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
         assert_eq!(send(&mut leader, 0, 5, 0), Ok(()));
+    }
+
+    #[test]
+    fn what_was_sent_before_a_leader_was_one_may_come_behind_what_is_sent_to_it() {
+        let mut leader = leading(ALL, ALL);
+        assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
+        // A gap of which the leader knows that nothing was under way.
+        assert_eq!(send(&mut leader, 0, 10, 1), OUT_OF_ORDER);
+        let again = |epoch: i32| PartitionState {
+            leader_epoch: LeaderEpoch(epoch),
+            ..state(ALL, ALL, epoch)
+        };
+        leader.on_metadata(&again(7), 10);
+        assert_eq!(send(&mut leader, 0, 10, 11), REFUSED);
+        assert_eq!(send(&mut leader, 1, 5, 11), REFUSED);
+        for sequence in [0, 5, 10] {
+            assert_eq!(send(&mut leader, 0, sequence, 12), Ok(()));
+        }
+        assert_eq!(send(&mut leader, 0, 20, 13), OUT_OF_ORDER);
+        leader.on_metadata(&again(8), 20);
+        assert_eq!(send(&mut leader, 0, 20, 30_020), OUT_OF_ORDER);
     }
 
     #[test]
