@@ -4,7 +4,7 @@ mod power;
 
 use sim::faults::Kind;
 use sim::life::live;
-use sim::{Group, Harm, Plan, Trace, operations, seed_or};
+use sim::{Group, Harm, Plan, Topic, Trace, operations, seed_or};
 
 /// Seeds of the short run, of which each is another life.
 const SEEDS: u64 = 12;
@@ -126,6 +126,13 @@ fn the_same_seed_gives_the_same_trace_twice() {
         operations: operations::Kind::ALL.to_vec(),
         rolling: true,
         pipelined: 1,
+        // So that a machine may lose power.
+        topics: vec![Topic {
+            name: "lives-0".into(),
+            partitions: 2,
+            replicas: 3,
+            configs: Vec::new(),
+        }],
         ..Plan::of(seed_or(4))
     };
     let plan = plan.with_harms(vec![
