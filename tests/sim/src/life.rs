@@ -258,7 +258,7 @@ impl<'a> Harms<'a> {
             Kind::PowerLoss => self.losses.allow(cluster, harm.victim, false),
             // What the disk has then nobody knows: it is found at the next start. And where a log is cut and its new end
             // cannot be read, its directory is out of service until then.
-            Kind::FailedSync | Kind::FailedReads => self.losses.allow(cluster, harm.victim, true),
+            kind if kind.may_end_memory() => self.losses.allow(cluster, harm.victim, true),
             _ => true,
         }
     }

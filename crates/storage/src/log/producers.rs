@@ -60,17 +60,18 @@ impl Log {
         if self.producers.unread().is_none() {
             return;
         }
+        let unread = self.producers.unread();
         self.producers_reread = true;
         if let Err(error) = self.rebuild_producers() {
+            self.producers.note_unread(unread.into_iter());
             warn!(dir = %self.dir.display(), %error, "cannot read again who has written to a log that was damaged");
         }
     }
 
-    /// What was damaged may be gone.
+    /// What was damaged may be gone, with its segment.
     pub(super) fn give_up_unread_producers(&mut self) {
         let first = self.segments[0].base_offset;
-        let is_gone = |to: i64| to <= first || !self.damage().any(|d| d.to > first);
-        if self.producers.unread().is_some_and(|(_, to)| is_gone(to)) {
+        if self.producers.unread().is_some_and(|(_, to)| to <= first) {
             self.producers.give_up_unread();
             self.producers_reread = true;
         }

@@ -91,7 +91,8 @@ impl Log {
             new: only(&segment.damage, &known),
             gone: only(&known, &segment.damage),
         };
-        if !scrubbed.gone.is_empty() {
+        // Or a read has failed when it was whole.
+        if !scrubbed.gone.is_empty() || !self.is_damaged() {
             self.reread_producers();
         }
         scrubbed

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use storage::disk::memory::{Fault, MemoryDisk, Operation};
-use storage::{Disk, Log, LogConfig};
+use storage::{Disk, Log, LogConfig, Scrub};
 use wire::batch::Batch;
 use wire::record::BatchBuilder;
 
@@ -28,6 +28,14 @@ fn fill(log: &mut Log) {
         log.append(&[batch], 0).expect("appends");
     }
     flush(log);
+}
+
+/// A log with them.
+fn filled() -> (MemoryDisk, Log) {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    fill(&mut log);
+    (disk, log)
 }
 
 #[test]
@@ -66,21 +74,30 @@ fn known(log: &Log) -> Option<(i32, u64)> {
 
 /// Changes a bit of the batch at `offset`, or changes it back, and has its segment read again.
 fn flip(disk: &MemoryDisk, log: &mut Log, offset: i64) {
+    flip_bit(disk, log, offset);
+    let scrub = scrubbed(log, offset);
+    log.on_scrubbed(&scrub);
+}
+
+fn flip_bit(disk: &MemoryDisk, log: &Log, offset: i64) {
     let base = log.segment_base(offset);
     let size = batch_of(offset).bytes.len();
     let path = Path::new(DIR).join(format!("{base:020}.log"));
     let at = usize::try_from(offset - base).expect("a few") * size + 80;
     disk.flip(&path, at, 1).expect("it is there");
-    let mut scrub = log.scrub(base).expect("it opens").expect("it is there");
+}
+
+/// The segment of `offset`, read to its end.
+fn scrubbed(log: &Log, offset: i64) -> Scrub {
+    let scrub = log.scrub(log.segment_base(offset)).expect("it opens");
+    let mut scrub = scrub.expect("it is there");
     while scrub.advance(1 << 20).expect("it can be read") > 0 {}
-    log.on_scrubbed(&scrub);
+    scrub
 }
 
 #[test]
 fn what_the_disk_has_changed_is_remembered_when_what_is_behind_is_cut() {
-    let disk = MemoryDisk::new();
-    let (mut log, _) = open(&disk, unclean(0));
-    fill(&mut log);
+    let (disk, mut log) = filled();
     let base = log.active_base_offset();
     // The last two that are left, of ten.
     for offset in [base - 2, base - 1] {
@@ -96,9 +113,7 @@ fn what_the_disk_has_changed_is_remembered_when_what_is_behind_is_cut() {
 
 #[test]
 fn what_was_damaged_at_a_start_is_read_when_it_is_whole() {
-    let disk = MemoryDisk::new();
-    let (mut log, _) = open(&disk, unclean(0));
-    fill(&mut log);
+    let (disk, mut log) = filled();
     let end = log.next_offset();
     let last = end - 1;
     flip(&disk, &mut log, last);
@@ -139,9 +154,7 @@ fn what_was_damaged_at_a_start_is_read_when_it_is_whole() {
 
 #[test]
 fn a_producer_may_go_on_where_nobody_will_know_what_it_wrote() {
-    let disk = MemoryDisk::new();
-    let (mut log, _) = open(&disk, unclean(0));
-    fill(&mut log);
+    let (disk, mut log) = filled();
     let end = log.next_offset();
     flip(&disk, &mut log, end - 1);
     drop(log);
@@ -160,9 +173,7 @@ fn a_producer_may_go_on_where_nobody_will_know_what_it_wrote() {
 fn a_read_that_fails_before_a_cut_changes_nothing() {
     let (mut unchanged, mut cut) = (0, 0);
     for after in 0..12 {
-        let disk = MemoryDisk::new();
-        let (mut log, _) = open(&disk, unclean(0));
-        fill(&mut log);
+        let (disk, mut log) = filled();
         disk.inject(Fault {
             suffix: ".log".into(),
             after,
@@ -181,4 +192,26 @@ fn a_read_that_fails_before_a_cut_changes_nothing() {
         assert_eq!((log.next_offset(), known(&log)), (5, Some((4, 5))));
     }
     assert!(unchanged > 0 && cut > unchanged + 1, "{unchanged} of {cut}");
+}
+
+#[test]
+fn what_cannot_be_read_when_it_is_whole_is_read_later() {
+    let (disk, mut log) = filled();
+    let end = log.next_offset();
+    flip(&disk, &mut log, end - 1);
+    drop(log);
+    let (mut log, _) = open(&disk, unclean(end));
+    flip_bit(&disk, &log, end - 1);
+    let scrub = scrubbed(&log, end - 1);
+    disk.inject(Fault::once(Operation::Read, DIR));
+    log.on_scrubbed(&scrub);
+    let lacking = known(&log).map(|(sequence, _)| i64::from(sequence));
+    assert_eq!((lacking, log.is_damaged()), (Some(end - 2), false));
+
+    let scrub = scrubbed(&log, end - 1);
+    log.on_scrubbed(&scrub);
+    assert_eq!(
+        known(&log),
+        Some((i32::try_from(end).unwrap() - 1, end as u64))
+    );
 }
