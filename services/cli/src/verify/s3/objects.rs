@@ -6,9 +6,10 @@ use std::io::Read;
 use anyhow::{Context, bail};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{
-    Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    Builder as Config, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use clap::Args;
 use futures::StreamExt;
 use pipeline::unfinished;
@@ -55,7 +56,7 @@ pub struct Object {
 /// An object as it was read, or why it could not be.
 pub struct Fetched {
     pub key: String,
-    pub start: i64,
+    pub object: Object,
     pub content: anyhow::Result<(Metadata, Vec<u8>)>,
 }
 
@@ -80,9 +81,7 @@ impl Objects {
         let shared = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .load()
             .await;
-        let mut config = aws_sdk_s3::config::Builder::from(&shared)
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        let mut config = Config::from(&shared);
         if shared.region().is_none() {
             config = config.region(Region::new("us-east-1"));
         }
@@ -90,6 +89,14 @@ impl Objects {
             config =
                 config.credentials_provider(Credentials::new("none", "none", None, None, "absent"));
         }
+        Objects::new(config, options)
+    }
+
+    /// With region and credentials that are known.
+    pub fn new(config: Config, options: Options) -> Objects {
+        let mut config = config
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(url) = &options.s3_endpoint_url {
             config = config.endpoint_url(url).force_path_style(true);
         }
@@ -158,7 +165,8 @@ impl Objects {
         metadata(key, &found.metadata.unwrap_or_default())
     }
 
-    async fn get(&self, key: &str) -> anyhow::Result<(Metadata, Vec<u8>)> {
+    /// The object of this name, if there is one.
+    async fn get(&self, key: &str) -> anyhow::Result<Option<(Metadata, Vec<u8>)>> {
         let found = self
             .client
             .get_object()
@@ -166,7 +174,17 @@ impl Objects {
             .key(key)
             .send()
             .await;
-        let found = found.map_err(|error| readable("GET", key, &error))?;
+        let found = match found {
+            Ok(found) => found,
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(GetObjectError::is_no_such_key) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(readable("GET", key, &error)),
+        };
         let metadata = metadata(key, found.metadata.as_ref().unwrap_or(&HashMap::new()))?;
         if found.content_length.unwrap_or(0).unsigned_abs() > MAX_OBJECT_BYTES {
             bail!("object {key} is larger than the archiver makes them");
@@ -178,26 +196,40 @@ impl Objects {
             .with_context(|| format!("GET {key}"))?
             .to_vec();
         if !key.ends_with(".gz") {
-            return Ok((metadata, body));
+            return Ok(Some((metadata, body)));
         }
         let mut text = Vec::new();
         let unpacked = flate2::read::MultiGzDecoder::new(&body[..])
             .take(MAX_OBJECT_BYTES)
             .read_to_end(&mut text);
         unpacked.with_context(|| format!("object {key} is not gzip"))?;
-        Ok((metadata, text))
+        Ok(Some((metadata, text)))
+    }
+
+    /// One object of a partition, if it is there.
+    pub async fn find(&self, topic: &str, partition: i32, object: Object) -> Option<Fetched> {
+        let key = self.key(topic, partition, object);
+        let content = self.get(&key).await.transpose()?;
+        Some(Fetched {
+            key,
+            object,
+            content,
+        })
     }
 
     /// Gets the objects, a few at a time, in order.
     pub async fn get_all(&self, topic: &str, partition: i32, objects: Vec<Object>) -> Vec<Fetched> {
         let get = |object: Object| async move {
-            let key = self.key(topic, partition, object);
-            let content = self.get(&key).await;
-            Fetched {
-                key,
-                start: object.start,
-                content,
-            }
+            let found = self.find(topic, partition, object).await;
+            found.unwrap_or_else(|| {
+                let key = self.key(topic, partition, object);
+                let content = Err(anyhow::anyhow!("object {key} is listed but not there"));
+                Fetched {
+                    key,
+                    object,
+                    content,
+                }
+            })
         };
         futures::stream::iter(objects)
             .map(get)
