@@ -168,6 +168,7 @@ impl Group {
         }
         self.validate(id, request.group_instance_id.as_deref())?;
         let is_leader = self.leader.as_ref() == Some(id);
+        let has_shared_out = is_leader && self.sync_write.is_some();
         let changed = !self
             .members
             .get(id)
@@ -176,8 +177,12 @@ impl Group {
             Phase::Empty => return Err(ErrorCode::UnknownMemberId),
             Phase::PreparingRebalance => self.update_member(token, call, cx),
             // The answer got lost, so the member asks again: nothing new for the others.
-            Phase::CompletingRebalance if !changed => self.repeat_join_answer(token, call, cx),
-            // A leader that rejoins wants a rebalance (its topics changed); others only when their metadata did.
+            Phase::CompletingRebalance if !changed && !has_shared_out => {
+                self.repeat_join_answer(token, call, cx);
+            }
+            // A leader that rejoins wants a rebalance (its topics changed); others only when their metadata did. One
+            // whose assignments are still being written may share out others now, and would never learn that the
+            // earlier ones were taken.
             Phase::Stable if !changed && !is_leader => self.repeat_join_answer(token, call, cx),
             Phase::CompletingRebalance | Phase::Stable => self.update_member(token, call, cx),
         }

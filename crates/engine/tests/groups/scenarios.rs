@@ -100,6 +100,30 @@ fn answers_wait_until_the_records_are_committed() {
 }
 
 #[test]
+fn a_leader_that_shares_out_anew_is_not_given_what_it_shared_out_before() {
+    // Given assignments that take long to be written, and a leader that has given up waiting for them
+    let mut world = World::new(Config::default());
+    let (id, token) = enter(&mut world, "g", &["t"]);
+    world.advance(3_000);
+    assert_eq!(joined(&mut world, token).generation_id, 1);
+    world.hold_commits();
+    let earlier = world.sync("g", &id, 1, &[(&id, b"seven partitions")]);
+    // When it joins again, and shares out what has come meanwhile
+    let again = world.join(join_request("g", &id, &["t"]));
+    world.commit_all();
+    let generation = joined(&mut world, again).generation_id;
+    assert_eq!(generation, 2, "what is being written is of the one before");
+    let later = world.sync("g", &id, generation, &[(&id, b"eight partitions")]);
+    world.commit_all();
+    // Then only the later assignments count
+    let refused = code(ErrorCode::RebalanceInProgress);
+    assert!(matches!(world.reply(earlier), Some(Reply::Sync(no)) if no.error_code == refused));
+    assert!(
+        matches!(world.reply(later), Some(Reply::Sync(ok)) if ok.assignment == b"eight partitions"[..])
+    );
+}
+
+#[test]
 fn a_silent_member_is_dropped_and_its_group_becomes_empty() {
     let mut world = World::new(Config::default());
     let id = stable(&mut world, "g");
