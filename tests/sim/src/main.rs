@@ -1,5 +1,6 @@
 //! `make sim SEEDS=500 FIRST=1 JOBS=2`: many simulated lives, one seed each. A life that fails is made as small as it can
-//! be and told with its seed; `make sim SEED=7` replays it, and with `TRACE=1` tells all of it. With RESULTS=file each
+//! be and told with its seed; `make sim SEED=7` replays it, and with `TRACE=1` tells all of it,
+//! with `TRACE=debug` what brokers log at DEBUG too. With RESULTS=file each
 //! outcome is written down, and a run that was interrupted goes on from there. With UNTIL_FAILURE=1 the first failure is
 //! the last, and is not made smaller.
 

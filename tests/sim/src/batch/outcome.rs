@@ -61,7 +61,10 @@ impl Outcome {
 
 /// Lives a plan, and gives its trace too.
 pub fn lived(plan: &Plan) -> (Result<Counts, Failure>, Trace) {
-    let trace = Trace::default();
+    let trace = match std::env::var("TRACE") {
+        Ok(wanted) if wanted == "debug" => Trace::of_all(),
+        Ok(_) | Err(_) => Trace::default(),
+    };
     let outcome = trace.record(|| live(plan, &trace));
     (outcome, trace)
 }

@@ -11,10 +11,20 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Collects log lines of the thread that it is installed on.
 #[derive(Clone, Default)]
 pub struct Trace {
+    /// What brokers log at DEBUG, too.
+    tells_all: bool,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Trace {
+    /// One that has what is logged at DEBUG, too.
+    pub fn of_all() -> Trace {
+        Trace {
+            tells_all: true,
+            ..Trace::default()
+        }
+    }
+
     /// Runs `work`, a whole life, with this trace as the thread's subscriber.
     ///
     /// One life at a time, each with task ids from the same remainder on: tokio counts the tasks of the whole
@@ -53,6 +63,7 @@ impl Subscriber for Trace {
         let level = match target {
             // A mark of its own.
             "broker::partition::append" => Level::DEBUG,
+            _ if self.tells_all => Level::DEBUG,
             _ => Level::INFO,
         };
         metadata.is_event() && *metadata.level() <= level && !is_foreign
