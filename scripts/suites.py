@@ -4,6 +4,7 @@ Everything is built once for the whole workspace: cargo would build most of it a
 packages, as each has other features.
 """
 
+import argparse
 import json
 import os
 import re
@@ -105,15 +106,33 @@ def run_suite(suite: str, programs: list[tuple[str, str, Path]]) -> tuple[str, b
     return closing(suite, counts, began, failed), failed
 
 
-def main() -> None:
-    suites = sys.argv[1:]
-    os.environ["PROFILE"] = "dev"
+def compiled(suites: list[str]) -> list[tuple[str, str, Path]]:
+    """Compiles what the suites run, and gives their test programs."""
     programs = []
     if set(suites) - PYTHON - set(PROGRAMS):
         print("== building the tests; the first time takes minutes", flush=True)
         programs = executables()
     if PROCESSES & set(suites):
         cargo("build", "--workspace", "--bins")
+    return programs
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--needs", required=True, help="what scripts/stack brings meanwhile")
+    arguments.add_argument("suites", nargs="+")
+    given = arguments.parse_args()
+    suites = given.suites
+    os.environ["PROFILE"] = "dev"
+    # Downloads take minutes, and so does the compiler, which downloads nothing of theirs.
+    with subprocess.Popen(["scripts/stack", "install", given.needs], cwd=ROOT) as install:
+        try:
+            programs = compiled(suites)
+        except BaseException:
+            install.terminate()
+            raise
+    if install.returncode:
+        sys.exit("what the tests need could not be installed; the reason is above")
     results = []
     for suite in suites:
         if suite in PYTHON:
