@@ -1,4 +1,4 @@
-//! What happened, in the order in which it happened: every log line with its simulated time.
+//! What happened, in the order in which it happened: every log line with its simulated time and its host.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ pub struct Trace {
     /// What brokers log at DEBUG, too.
     tells_all: bool,
     lines: Arc<Mutex<Vec<String>>>,
+    /// The host whose turn it is.
+    host: Arc<Mutex<String>>,
 }
 
 impl Trace {
@@ -54,8 +56,11 @@ impl Trace {
 }
 
 impl Subscriber for Trace {
-    /// Events only: turmoil enters a span for each host at each step, and nobody would look at it.
+    /// Events, and the span that turmoil enters for a host at each of its steps.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        if metadata.is_span() {
+            return is_host(metadata);
+        }
         // openraft prints instants of the machine's own clock, and turmoil the order in which a crashed host's
         // tasks are dropped: no two runs share them.
         let target = metadata.target();
@@ -66,24 +71,30 @@ impl Subscriber for Trace {
             _ if self.tells_all => Level::DEBUG,
             _ => Level::INFO,
         };
-        metadata.is_event() && *metadata.level() <= level && !is_foreign
+        *metadata.level() <= level && !is_foreign
     }
 
     fn event(&self, event: &Event<'_>) {
         let at = turmoil::sim_elapsed().map_or(0, |elapsed| elapsed.as_micros());
-        let mut line = format!("{at:>10} {}", event.metadata().target());
+        let host = self.host.lock().clone();
+        let mut line = format!("{at:>10} {host:<9} {}", event.metadata().target());
         event.record(&mut Fields(&mut line));
         self.lines.lock().push(line);
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut host = String::new();
+        attributes.record(&mut Name(&mut host));
+        *self.host.lock() = host;
         Id::from_u64(1)
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {
+        self.host.lock().clear();
+    }
 }
 
 /// Spawns empty tasks until the last one's id ends in enough zero bits.
@@ -93,6 +104,23 @@ fn align_task_ids() {
     let runtime = runtime.expect("a runtime without drivers can always be built");
     let id = || runtime.spawn(async {}).id().to_string().parse::<u64>();
     while id().is_ok_and(|id| id % SHARDS != 0) {}
+}
+
+fn is_host(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with("turmoil") && metadata.name() == "node"
+}
+
+/// The field of that name.
+struct Name<'a>(&'a mut String);
+
+impl Visit for Name<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "name" {
+            *self.0 = value.to_string();
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
 struct Fields<'a>(&'a mut String);
