@@ -209,8 +209,8 @@ impl Quorum {
         let freed = std::pin::pin!(images.wait_for(|image| free(image)));
         let over = std::pin::pin!(sleep_until(leaver.until));
         match select(freed, select(hurry, over)).await {
-            // An error means that this node ends.
-            Either::Left((freed, _)) => freed.is_ok(),
+            // An error means that this node ends. What this node sees may be old, and the controller keeps it all the same.
+            Either::Left((freed, _)) => freed.is_ok() && self.node.env.now() < leaver.until,
             Either::Right((Either::Left(_), _)) => {
                 tracing::info!("told again to stop: not waiting any longer");
                 false

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use engine::ids::BrokerId;
+use engine::metadata::Command;
+use storage::memory::{Fault, Operation};
 
 use crate::harness::{Cluster, others};
 
@@ -57,5 +59,27 @@ fn an_active_controller_that_nobody_hears_does_not_wait_for_an_answer() {
     let (hurry, stop) = cluster.begin_stop(controller);
     assert!(!cluster.finish(controller, stop), "nobody took anything");
     assert!(begun.elapsed() < given / 2, "{:?}", begun.elapsed());
+    drop(hurry);
+}
+
+#[test]
+fn who_does_not_see_why_it_is_kept_goes_when_its_time_is_over() {
+    // Given one whose view of the metadata stands still, and a partition that it has not heard of
+    let cluster = Cluster::up(&[1, 2, 3], &[("controlled.shutdown.timeout.ms", "500")]);
+    let controller = cluster.controller();
+    let leaver = others(&[1, 2, 3], controller)[0];
+    let log = "__cluster_metadata";
+    cluster.disks[&leaver].inject(Fault::always(Operation::Write, log));
+    let change = Command::SetUncleanDefault { enabled: true };
+    cluster.propose(controller, change).expect("a change");
+    cluster.run(leaver, cluster.live[&leaver].quorum.failed());
+    let topic = cluster.create(controller, "t", &[leaver, controller]);
+    assert!(cluster.image(leaver).partition(topic, 0).is_none());
+    // When it stops, then it ends
+    let (hurry, stop) = cluster.begin_stop(leaver);
+    cluster.finish(leaver, stop);
+    let image = cluster.image(controller);
+    let gone = image.broker(BrokerId(leaver));
+    assert!(gone.is_some_and(|b| b.shutting_down), "{gone:?}");
     drop(hurry);
 }

@@ -201,10 +201,10 @@ async fn run(
     host.serves(&server.broker().quorum);
     tokio::select! {
         biased;
-        () = stop.notified() => {}
+        () = stop.notified() => server.stop(std::future::pending()).await,
+        // As in production, its process ends at once: it has nothing to hand over that it could know of.
         why = server.failed() => tracing::error!(id, "the broker cannot go on: {why}"),
     }
-    server.stop(std::future::pending()).await;
     Ok(())
 }
 
