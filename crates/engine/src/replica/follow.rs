@@ -124,6 +124,11 @@ impl Replica {
             {
                 Ok(FollowPlan::RestartAt(log_start))
             }
+            // Its log cannot be told to agree with the leader's: its end was lost, or its disk has given wrong epochs. Nobody
+            // relies on what it has.
+            Fetched::OutOfRange { log_start } if !self.is_relied_on => {
+                Ok(FollowPlan::RestartAt(log_start))
+            }
             Fetched::OutOfRange { log_start } => Err(FollowError::OutOfRange {
                 offset: self.log_end,
                 log_start,
@@ -243,8 +248,8 @@ mod tests {
     use crate::metadata::PartitionState;
     use crate::replica::Options;
 
-    #[test]
-    fn a_log_that_begins_after_the_leaders_end_is_begun_anew() {
+    /// Broker 1 follows broker 2, with records from 10 to 20 of epoch 1.
+    fn following(isr: &[i32], elr: &[i32]) -> Replica {
         let options = Options {
             min_insync_replicas: 1,
             flush_each: false,
@@ -264,16 +269,44 @@ mod tests {
         let mut replica = Replica::open(BrokerId(1), options, found);
         let state = PartitionState {
             replicas: vec![BrokerId(1), BrokerId(2)],
-            isr: vec![BrokerId(2)],
+            isr: isr.iter().copied().map(BrokerId).collect(),
             leader: Some(BrokerId(2)),
             leader_epoch: LeaderEpoch(3),
             partition_epoch: PartitionEpoch(3),
             adding: vec![],
             removing: vec![],
-            elr: vec![],
+            elr: elr.iter().copied().map(BrokerId).collect(),
             last_known_elr: vec![],
         };
         replica.on_metadata(&state, 0);
+        replica
+    }
+
+    #[test]
+    fn a_log_of_which_the_leader_knows_nothing_is_begun_anew_where_nobody_relies_on_it() {
+        for (isr, elr, is_relied_on) in [
+            (&[2][..], &[][..], false),
+            (&[2], &[1], true),
+            (&[2, 1], &[], true),
+        ] {
+            let replica = following(isr, elr);
+            let asked = replica.fetch_position().expect("it follows");
+            let log_start = Offset(3);
+            let plan = replica.plan_follow(&asked, Fetched::OutOfRange { log_start });
+            let expected = match is_relied_on {
+                true => Err(FollowError::OutOfRange {
+                    offset: Offset(20),
+                    log_start,
+                }),
+                false => Ok(FollowPlan::RestartAt(log_start)),
+            };
+            assert_eq!(plan, expected, "{isr:?} {elr:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_begins_after_the_leaders_end_is_begun_anew() {
+        let replica = following(&[2], &[]);
         let asked = replica.fetch_position().expect("it follows");
         let diverging = Fetched::Diverging(EpochEnd {
             epoch: LeaderEpoch(0),

@@ -91,6 +91,8 @@ pub struct Replica {
     producers: Producers,
     leader_epoch: LeaderEpoch,
     partition_epoch: PartitionEpoch,
+    /// Whether the metadata says that it has all that is committed: it may be elected.
+    is_relied_on: bool,
     role: Role,
 }
 
@@ -108,6 +110,7 @@ impl Replica {
             producers: log.producers,
             leader_epoch: LeaderEpoch::NONE,
             partition_epoch: PartitionEpoch(-1),
+            is_relied_on: true,
             role: Role::Idle,
         }
     }
@@ -120,6 +123,7 @@ impl Replica {
         let new_epoch = state.leader_epoch > self.leader_epoch;
         self.partition_epoch = state.partition_epoch;
         self.leader_epoch = state.leader_epoch;
+        self.is_relied_on = state.isr.contains(&self.me) || state.elr.contains(&self.me);
         match state.leader {
             Some(leader) if leader == self.me => self.on_leadership(state, new_epoch, now_ms),
             Some(leader) => self.on_followership(leader, new_epoch),

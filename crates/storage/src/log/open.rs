@@ -54,6 +54,9 @@ pub struct Cut {
     pub offset: i64,
     pub bytes: u64,
     pub reason: String,
+    /// Whether that was the beginning of one append, and nothing else: all that the end of a process can leave, where the
+    /// machine goes on.
+    pub is_torn: bool,
 }
 
 impl Log {
@@ -133,6 +136,14 @@ impl Log {
     fn first_wrong(&self, epochs: &[(i32, i64)], end: i64) -> Option<(i32, i64)> {
         let epoch_at = |offset: i64| {
             let segment = &self.segments[self.segment_of(offset)];
+            // What the disk has changed bears no witness.
+            if segment
+                .damage
+                .iter()
+                .any(|d| (d.from..d.to).contains(&offset))
+            {
+                return None;
+            }
             let found = segment.find(&*self.disk, offset).ok().flatten()?;
             let header = found.1;
             // Where compaction has left nothing at the offset, there is nothing to compare.
