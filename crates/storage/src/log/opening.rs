@@ -92,14 +92,14 @@ impl Opening {
         let mut next = bases[checked];
         for (i, base) in bases.iter().enumerate().skip(checked) {
             if let Some(reason) = self.misplaced(*base, next, i == checked) {
-                self.cut_from(&bases[i..], next, 0, reason)?;
+                self.cut_from(&bases[i..], next, (0, false), reason)?;
                 break;
             }
             let (segment, end) = self.check(*base, bases.get(i + 1).copied())?;
             segments.push(segment);
             next = end;
             if self.cut.is_some() {
-                self.cut_from(&bases[i + 1..], next, 0, String::new())?;
+                self.cut_from(&bases[i + 1..], next, (0, false), String::new())?;
                 break;
             }
         }
@@ -200,7 +200,8 @@ impl Opening {
             truncated.map_err(|e| Error::io("truncate", segment.path(), e))?;
             segment.size = bad.position;
             next = bad.from;
-            self.cut_from(&[], next, size - bad.position, bad.reason)?;
+            let bytes = size - bad.position;
+            self.cut_from(&[], next, (bytes, bad.is_torn), bad.reason)?;
         } else if next < lost_to && following.is_none() {
             // Where the file still has something there, that is damaged already.
             if damage.last().is_none_or(|d: &Damage| d.to < lost_to) {
@@ -218,15 +219,17 @@ impl Opening {
         &mut self,
         later: &[i64],
         offset: i64,
-        bytes: u64,
+        (bytes, is_torn): (u64, bool),
         reason: String,
     ) -> Result<(), Error> {
         let cut = self.cut.get_or_insert(Cut {
             offset,
             bytes: 0,
             reason,
+            is_torn,
         });
         cut.bytes += bytes;
+        cut.is_torn &= later.is_empty();
         for base in later {
             cut.bytes += self.files[base].log;
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use wire::batch::{BatchHeader, MAGIC};
+use wire::batch::{BatchError, BatchHeader, MAGIC};
 
 use super::scan::{Found, Scanner};
 use crate::disk::File;
@@ -90,6 +90,8 @@ pub(crate) struct Bad {
     pub reason: String,
     /// Where the next sound batch begins.
     next: Option<(u64, i64)>,
+    /// Whether the file ends within a batch there, as an append leaves it that the end of the process has interrupted.
+    pub is_torn: bool,
     size: u64,
 }
 
@@ -194,6 +196,7 @@ impl<'a> Walk<'a> {
         };
         let (at, from) = self.culprit(at)?;
         let next = self.search(at, from)?;
+        let ends_within = matches!(self.scanner.header(at)?, Found::Broken(BatchError::Partial));
         (self.position, self.next) = next.unwrap_or((self.size, from));
         self.last = None;
         Ok(Step::Bad(Bad {
@@ -201,6 +204,7 @@ impl<'a> Walk<'a> {
             from,
             reason,
             next,
+            is_torn: ends_within && next.is_none(),
             size: self.size,
         }))
     }

@@ -85,6 +85,31 @@ fn a_failed_write_poisons_the_log() {
 }
 
 #[test]
+fn only_the_beginning_of_an_append_is_what_the_end_of_a_process_leaves() {
+    const LENGTH_AT: usize = 8;
+    let size = batch(0, 3, 0).bytes.len();
+    // Where a bit is changed, and whether it looks as if the last append had been interrupted
+    for (at, is_torn) in [
+        (size - 1, false),
+        (3 * size - 1, false),
+        // A length that reaches beyond the end
+        (LENGTH_AT, false),
+        (2 * size + LENGTH_AT, true),
+    ] {
+        let disk = MemoryDisk::new();
+        let (mut log, _) = open(&disk, unclean(0));
+        let written: Vec<_> = (0..3).map(|i| batch(i * 3, 3, 0)).collect();
+        log.append(&written, 0).unwrap();
+        drop(log);
+        let path = Path::new(DIR).join("00000000000000000000.log");
+        disk.flip(&path, at, 0x40).expect("it is there");
+        disk.kill();
+        let cut = open(&disk, unclean(0)).1.cut.expect("something was cut");
+        assert_eq!(cut.is_torn, is_torn, "{at}: {cut:?}");
+    }
+}
+
+#[test]
 fn a_failed_fsync_poisons_the_log_and_counts_nothing_as_durable() {
     let disk = MemoryDisk::new();
     let (mut log, _) = open(&disk, unclean(0));

@@ -66,6 +66,7 @@ fn a_torn_tail_is_cut_and_told() {
     let (log, recovery) = opened.unwrap();
     let cut = recovery.cut.expect("it says what it cut");
     assert_eq!((cut.offset, cut.bytes, recovery.next_offset), (6, 100, 6));
+    assert!(cut.is_torn, "{cut:?}");
     assert_eq!(read_all(&log).len(), 2);
 }
 
