@@ -1,5 +1,6 @@
 //! One log directory: locked, known to be ours, with its checkpoints and the mark of the last stop.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -105,11 +106,11 @@ impl Directory {
     }
 
     /// The partitions that have a directory here. What was deleted before the last stop goes now.
-    pub fn partitions(&self, disk: &dyn Disk) -> Result<Vec<(String, i32)>, Error> {
+    pub fn partitions(&self, disk: &dyn Disk) -> Result<BTreeSet<(String, i32)>, Error> {
         let entries = disk
             .list(&self.path)
             .map_err(|e| Error::io("list", &self.path, e))?;
-        let mut partitions = Vec::new();
+        let mut partitions = BTreeSet::new();
         for entry in entries
             .iter()
             .filter(|e| e.is_dir && e.name != METADATA_DIRECTORY)
@@ -206,6 +207,20 @@ impl Saved {
             cleaned: read(checkpoint::CLEANER_OFFSET_FILE)?,
             scrubbed: read(checkpoint::SCRUB_TIME_FILE)?,
         })
+    }
+
+    /// Whatever is remembered of others is of partitions that were deleted when the process ended, and their names may be
+    /// given again.
+    pub fn keep_only(&mut self, partitions: &BTreeSet<(String, i32)>) {
+        for offsets in [
+            &mut self.recovery_points,
+            &mut self.log_starts,
+            &mut self.high_watermarks,
+            &mut self.cleaned,
+            &mut self.scrubbed,
+        ] {
+            offsets.retain(|partition, _| partitions.contains(partition));
+        }
     }
 
     pub fn forget(&mut self, partition: &(String, i32)) {

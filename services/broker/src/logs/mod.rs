@@ -17,7 +17,7 @@ mod tests;
 mod upkeep;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -78,7 +78,7 @@ pub struct Logs {
     memory: Option<Memory>,
     /// Whether that is to be relied upon.
     doubt: Arc<Doubt>,
-    /// Whether the logs have all that an earlier process knew to be committed.
+    /// Whether the logs have all that an earlier process has written, as far as this one can tell.
     is_whole: bool,
     /// Woken when a directory goes out of service.
     failed: Notify,
@@ -97,6 +97,8 @@ pub struct DirectoryStatus {
 struct State {
     /// Recovered and not yet asked for.
     recovered: BTreeMap<Name, Log>,
+    /// Those of which the recovery had to cut more than the beginning of one append.
+    shortened: BTreeSet<Name>,
     /// Which directory a partition is in.
     places: BTreeMap<Name, usize>,
     /// Directories to be removed, and when.
@@ -139,7 +141,7 @@ impl Logs {
         };
         logs.check_cluster(logs.config.cluster_id.as_deref())?;
         logs.recover().await?;
-        logs.is_whole = logs.has_all_committed();
+        logs.is_whole = logs.has_all_written();
         let paths = logs.config.log.dirs.clone();
         logs.memory = memory::named(&logs.env, &logs.disk, paths, logs.is_whole).await;
         Ok(Arc::new(logs))

@@ -24,6 +24,7 @@ impl Logs {
                 .env
                 .blocking(Pool::Read, move || listed.partitions(&*disk))
                 .await?;
+            directory.saved.lock().keep_only(&found);
             let clean = directory.clean.is_some();
             if !found.is_empty() {
                 info!(dir = %directory.path.display(), logs = found.len(), clean, "opening logs");
@@ -53,11 +54,20 @@ impl Logs {
         Ok(())
     }
 
-    /// Whether no log ends below what was known to be committed of it. The death of a process alone does not make that, so
-    /// memory was lost, or the disk has lost something.
-    pub(super) fn has_all_committed(&self) -> bool {
+    /// Whether no log ends below what was known to be committed of it, and none had to be cut but for an append that the end
+    /// of the process has interrupted. The death of a process alone does not make that, so memory was lost, or the disk has
+    /// lost something.
+    pub(super) fn has_all_written(&self) -> bool {
         let state = self.state.lock();
-        let mut has_all = true;
+        let mut has_all = state.shortened.is_empty();
+        if let Some((topic, partition)) = state.shortened.first() {
+            warn!(
+                logs = state.shortened.len(),
+                topic,
+                partition,
+                "logs had to be cut more than the end of a process explains: what was only in memory counts as lost"
+            );
+        }
         for (name, log) in &state.recovered {
             let place = state.places.get(name);
             let known = place.and_then(|place| {
@@ -82,8 +92,11 @@ impl Logs {
     /// A log that cannot be opened is left alone; whoever asks for it tries again and gets the error.
     async fn recover_one(&self, place: usize, name: Name) {
         match self.open_log(place, &name, LogConfig::default()).await {
-            Ok((log, _)) => {
+            Ok((log, recovery)) => {
                 let mut state = self.state.lock();
+                if recovery.cut.is_some_and(|cut| !cut.is_torn) {
+                    state.shortened.insert(name.clone());
+                }
                 state.places.insert(name.clone(), place);
                 state.recovered.insert(name, log);
             }

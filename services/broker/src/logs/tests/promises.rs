@@ -119,6 +119,51 @@ async fn a_crash_does_not_bring_a_deleted_partitions_positions_back_to_its_names
 }
 
 #[tokio::test]
+async fn a_kill_amid_a_deletion_does_not_leave_the_partitions_positions_to_its_namesake() {
+    // Given the checkpoints of a partition that was deleted when the process died
+    let mut machine = Machine::new();
+    machine
+        .settings
+        .push(("log.flush.offset.checkpoint.interval.ms", "5"));
+    let id = machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let upkeep = running.keep();
+    let old = running.partition("t");
+    for _ in 0..3 {
+        append(&old, "k", 10).unwrap();
+    }
+    old.flush(&machine.env()).await.expect("the disk is well");
+    let saved = || {
+        let path = PathBuf::from("/a").join(CHECKPOINT);
+        let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
+        offsets.is_ok_and(|offsets| offsets.values().any(|offset| *offset == 3))
+    };
+    eventually("the checkpoint", saved).await;
+    drop(upkeep);
+    machine.run(Command::DeleteTopics {
+        topics: vec![TopicId(id)],
+    });
+    running
+        .partitions
+        .apply(Arc::new(machine.image.clone()))
+        .await;
+    drop((running, old));
+    machine.disk.kill();
+
+    // When another gets its name, and its process dies too
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    append(&running.partition("t"), "k", 10).unwrap();
+    drop(running);
+    machine.disk.kill();
+
+    // Then it has what is its own, and nothing else
+    let partition = machine.start().await.partition("t");
+    assert_eq!(partition.log_end(), Offset(1));
+    assert_eq!(partition.with_log(|log, _| log.damage().count()), 0);
+}
+
+#[tokio::test]
 async fn a_repeated_batch_is_answered_with_the_time_that_the_log_gave_it() {
     let mut machine = Machine::new();
     machine.create_topic("t", &[("message.timestamp.type", "LogAppendTime")]);
@@ -284,6 +329,29 @@ async fn a_log_that_has_lost_what_was_committed_is_none_of_an_orderly_stop() {
     file.truncate(0).expect("it can be");
     let logs = machine.open().await.expect("the directories open");
     assert_eq!(logs.clean_epoch(), None);
+}
+
+#[tokio::test]
+async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    drop((running, partition));
+    machine.disk.kill();
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
+    drop(logs);
+    machine.disk.kill();
+
+    // The disk gives another byte than was written, and fsynced it was not.
+    let path = dir.join("00000000000000000000.log");
+    machine.disk.flip(&path, 70, 1).expect("it is there");
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
 }
 
 #[tokio::test]
