@@ -28,6 +28,14 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 const GROWTH_MAX: u64 = 64 << 20;
 
 #[test]
+fn a_broker_takes_all_the_open_files_that_it_may_have() {
+    let broker = Process::with_open_files(300, 2000);
+    assert_eq!(broker.open_files(), 2000);
+    let log = broker.log();
+    assert!(log.contains("lower max.connections"), "{log}");
+}
+
+#[test]
 fn a_count_of_two_billion_in_any_array_of_any_api_is_refused_with_flat_memory() {
     // Given a broker that has served something
     let broker = Process::start();

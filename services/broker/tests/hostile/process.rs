@@ -26,6 +26,18 @@ impl Process {
 
     /// The same with more lines in its `server.properties`.
     pub fn with(lines: &str) -> Process {
+        Process::run(Command::new(env!("CARGO_BIN_EXE_millrace-broker")), lines)
+    }
+
+    /// A single node that was given so many open files, of so many that it may take.
+    pub fn with_open_files(given: u64, most: u64) -> Process {
+        let script = format!("ulimit -Sn {given} && ulimit -Hn {most} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_millrace-broker")]);
+        Process::run(shell, "")
+    }
+
+    fn run(mut command: Command, lines: &str) -> Process {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (port, controller) = (ports::free(), ports::free());
         let config = directory.path().join("server.properties");
@@ -41,7 +53,7 @@ impl Process {
         );
         std::fs::write(&config, text).expect("the directory is writable");
         let log = std::fs::File::create(directory.path().join("log")).expect("it is writable");
-        let child = Command::new(env!("CARGO_BIN_EXE_millrace-broker"))
+        let child = command
             .arg(&config)
             .stdin(Stdio::null())
             .stderr(log.try_clone().expect("a second handle"))
@@ -78,6 +90,18 @@ impl Process {
 
     pub fn connect(&self) -> TcpStream {
         TcpStream::connect(("127.0.0.1", self.port)).expect("the broker accepts")
+    }
+
+    /// How many files it may have open.
+    pub fn open_files(&self) -> u64 {
+        let path = format!("/proc/{}/limits", self.child.id());
+        let limits = std::fs::read_to_string(path).expect("the broker is alive");
+        let line = limits
+            .lines()
+            .find_map(|l| l.strip_prefix("Max open files"));
+        let given = line.and_then(|line| line.split_whitespace().next());
+        let given = given.expect("Linux tells it");
+        given.parse().expect("it is a number")
     }
 
     /// The most memory that the process ever had resident.
