@@ -218,7 +218,10 @@ impl Group {
         let Some(token) = member.awaiting_sync.take() else {
             return;
         };
-        member.session_deadline_ms = Some(cx.now.mono_ms + millis(member.session_timeout_ms));
+        // While it is owed the answer to its next join, the coordinator is the one to be waited for.
+        if member.awaiting_join.is_none() {
+            member.session_deadline_ms = Some(cx.now.mono_ms + millis(member.session_timeout_ms));
+        }
         let ok = error == ErrorCode::None;
         let response = SyncGroupResponse {
             error_code: error.code(),

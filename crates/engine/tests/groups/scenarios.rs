@@ -124,6 +124,28 @@ fn a_leader_that_shares_out_anew_is_not_given_what_it_shared_out_before() {
 }
 
 #[test]
+fn a_leader_that_waits_for_the_next_generation_is_not_silent() {
+    // Given a leader that joins again while its assignments are written, and another that is dead
+    let mut world = World::new(Config::default());
+    let (a, join_a) = enter(&mut world, "g", &["t"]);
+    let (b, join_b) = enter(&mut world, "g", &["t"]);
+    world.advance(6_000);
+    let leader = joined(&mut world, join_a).leader.to_string();
+    assert_eq!((joined(&mut world, join_b).generation_id, &leader), (1, &a));
+    world.hold_commits();
+    world.sync("g", &b, 1, &[]);
+    world.sync("g", &a, 1, &[(&a, b"A"), (&b, b"B")]);
+    let again = world.join(join_request("g", &a, &["t"]));
+    // When the session of both is over
+    world.advance(11_000);
+    world.commit_all();
+    // Then only the dead one is put out
+    let next = joined(&mut world, again);
+    assert_eq!((next.error_code, next.generation_id), (0, 2));
+    assert_eq!(next.members.len(), 1);
+}
+
+#[test]
 fn a_silent_member_is_dropped_and_its_group_becomes_empty() {
     let mut world = World::new(Config::default());
     let id = stable(&mut world, "g");
