@@ -124,16 +124,27 @@ impl Replica {
             {
                 Ok(FollowPlan::RestartAt(log_start))
             }
-            // Its log cannot be told to agree with the leader's: its end was lost, or its disk has given wrong epochs. Nobody
-            // relies on what it has.
-            Fetched::OutOfRange { log_start } if !self.is_relied_on => {
+            // Nobody relies on what this log has, and no leader can compare it.
+            Fetched::OutOfRange { log_start }
+                if !self.is_relied_on && asked.last_fetched_epoch.is_none() =>
+            {
                 Ok(FollowPlan::RestartAt(log_start))
             }
-            Fetched::OutOfRange { log_start } => Err(FollowError::OutOfRange {
-                offset: self.log_end,
-                log_start,
-            }),
+            Fetched::OutOfRange { log_start } => match self.impossible_from() {
+                Some(start) if !self.is_relied_on => Ok(FollowPlan::TruncateTo(start)),
+                Some(_) | None => Err(FollowError::OutOfRange {
+                    offset: self.log_end,
+                    log_start,
+                }),
+            },
         }
+    }
+
+    /// Where the records begin whose epoch is later than the leader's: the disk has changed it, as no CRC covers it.
+    fn impossible_from(&self) -> Option<Offset> {
+        let entries = self.epochs.entries();
+        let first = entries.iter().find(|e| e.epoch > self.leader_epoch)?;
+        Some(first.start.max(self.log_start))
     }
 
     fn check_continues(&self, headers: &[BatchHeader]) -> Result<(), FollowError> {
@@ -248,8 +259,8 @@ mod tests {
     use crate::metadata::PartitionState;
     use crate::replica::Options;
 
-    /// Broker 1 follows broker 2, with records from 10 to 20 of epoch 1.
-    fn following(isr: &[i32], elr: &[i32]) -> Replica {
+    /// Broker 1 follows broker 2 in epoch 3, with records from 10 to 20 of these epochs.
+    fn following(isr: &[i32], elr: &[i32], epochs: &[(i32, i64)]) -> Replica {
         let options = Options {
             min_insync_replicas: 1,
             flush_each: false,
@@ -260,10 +271,10 @@ mod tests {
             log_end: Offset(20),
             flushed: Offset(20),
             high_watermark: Offset(20),
-            epochs: Epochs::new([EpochStart {
-                epoch: LeaderEpoch(1),
-                start: Offset(10),
-            }]),
+            epochs: Epochs::new(epochs.iter().map(|(epoch, start)| EpochStart {
+                epoch: LeaderEpoch(*epoch),
+                start: Offset(*start),
+            })),
             producers: Producers::default(),
         };
         let mut replica = Replica::open(BrokerId(1), options, found);
@@ -283,30 +294,41 @@ mod tests {
     }
 
     #[test]
-    fn a_log_of_which_the_leader_knows_nothing_is_begun_anew_where_nobody_relies_on_it() {
-        for (isr, elr, is_relied_on) in [
-            (&[2][..], &[][..], false),
-            (&[2], &[1], true),
-            (&[2, 1], &[], true),
+    fn what_no_leader_can_compare_goes_where_nobody_relies_on_it() {
+        let log_start = Offset(3);
+        let refused = Err(FollowError::OutOfRange {
+            offset: Offset(20),
+            log_start,
+        });
+        let impossible = [(1, 10), (4096, 15)];
+        for (isr, elr, epochs, expected) in [
+            (
+                &[2][..],
+                &[][..],
+                &[][..],
+                Ok(FollowPlan::RestartAt(log_start)),
+            ),
+            (
+                &[2],
+                &[],
+                &impossible,
+                Ok(FollowPlan::TruncateTo(Offset(15))),
+            ),
+            (&[2], &[], &[(1, 10)], refused.clone()),
+            (&[2], &[1], &[], refused.clone()),
+            (&[2, 1], &[], &[], refused.clone()),
+            (&[2, 1], &[], &impossible, refused.clone()),
         ] {
-            let replica = following(isr, elr);
+            let replica = following(isr, elr, epochs);
             let asked = replica.fetch_position().expect("it follows");
-            let log_start = Offset(3);
             let plan = replica.plan_follow(&asked, Fetched::OutOfRange { log_start });
-            let expected = match is_relied_on {
-                true => Err(FollowError::OutOfRange {
-                    offset: Offset(20),
-                    log_start,
-                }),
-                false => Ok(FollowPlan::RestartAt(log_start)),
-            };
-            assert_eq!(plan, expected, "{isr:?} {elr:?}");
+            assert_eq!(plan, expected, "{isr:?} {elr:?} {epochs:?}");
         }
     }
 
     #[test]
     fn a_log_that_begins_after_the_leaders_end_is_begun_anew() {
-        let replica = following(&[2], &[]);
+        let replica = following(&[2], &[], &[(1, 10)]);
         let asked = replica.fetch_position().expect("it follows");
         let diverging = Fetched::Diverging(EpochEnd {
             epoch: LeaderEpoch(0),
