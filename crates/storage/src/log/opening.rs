@@ -16,7 +16,7 @@ use crate::config::LogConfig;
 use crate::disk::{Disk, Entry, remove_if_there};
 use crate::producers::ProducerTable;
 use crate::segment::scan::{Found, Scanner};
-use crate::segment::walk::{Damage, Step, Walk};
+use crate::segment::walk::{Bad, Damage, Step, Walk};
 use crate::segment::{EXTENSIONS, FileSizes, INDEX, LOG, SNAPSHOT, Segment, TIMEINDEX, file_path};
 
 /// A log while it is being opened.
@@ -31,6 +31,16 @@ pub(super) struct Opening {
     pub start: OpenState,
     pub cut: Option<Cut>,
     pub truncation: Truncation,
+}
+
+/// A segment as it was read.
+struct Read {
+    segment: Segment,
+    damage: Vec<Damage>,
+    /// The offset after the last batch.
+    next: i64,
+    /// The first place above what was durable that is not whole.
+    broken: Option<Bad>,
 }
 
 impl Opening {
@@ -171,16 +181,19 @@ impl Opening {
         }
     }
 
-    /// Reads a whole segment and makes its indexes anew. Where it is not whole, it is cut, unless what is there was
-    /// durable once: then what is behind it stays.
-    fn check(&mut self, base: i64, following: Option<i64>) -> Result<(Segment, i64), Error> {
+    /// Where what was durable of a segment ends, before the one that follows.
+    fn lost_to(&self, following: Option<i64>) -> i64 {
+        following.unwrap_or(i64::MAX).min(self.durable())
+    }
+
+    /// Reads a segment to its end, or to where it is not whole and need not be, and makes its indexes anew.
+    fn read(&self, base: i64, following: Option<i64>) -> Result<Read, Error> {
         let (disk, dir) = (&*self.disk, &self.dir);
         let size = self.files[&base].log;
         let mut segment = Segment::unindexed(disk, dir, base, size, self.start.now_ms)?;
         let file = segment.file(disk)?;
         let io = |e| Error::io("read", &file_path(dir, base, LOG), e);
-        let durable = self.durable();
-        let lost_to = following.unwrap_or(i64::MAX).min(durable);
+        let (durable, lost_to) = (self.durable(), self.lost_to(following));
         let mut walk = Walk::new(&*file, size, base, following.unwrap_or(i64::MAX));
         let mut damage = Vec::new();
         let broken = loop {
@@ -193,8 +206,33 @@ impl Opening {
                 Step::End => break None,
             }
         };
-        let mut next = walk.next();
+        Ok(Read {
+            next: walk.next(),
+            segment,
+            damage,
+            broken,
+        })
+    }
+
+    /// Reads a whole segment and makes its indexes anew. Where it is not whole, it is cut, unless what is there was
+    /// durable once: then what is behind it stays.
+    fn check(&mut self, base: i64, following: Option<i64>) -> Result<(Segment, i64), Error> {
+        let size = self.files[&base].log;
+        let mut read = self.read(base, following)?;
+        if read.broken.is_some() {
+            // A disk may give once what is not on it; what is cut is gone.
+            read.segment.file(&*self.disk)?.forget_cached(0, size);
+            read = self.read(base, following)?;
+        }
+        let Read {
+            mut segment,
+            mut damage,
+            mut next,
+            broken,
+        } = read;
+        let lost_to = self.lost_to(following);
         if let Some(bad) = broken {
+            let file = segment.file(&*self.disk)?;
             // Durable at once: what was cut must not come back behind what is appended next.
             let truncated = file.truncate(bad.position).and_then(|()| file.sync_data());
             truncated.map_err(|e| Error::io("truncate", segment.path(), e))?;
