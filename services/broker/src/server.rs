@@ -269,6 +269,7 @@ impl Broker {
         self.quorum
             .unfenced(self.config.quorum.registration_timeout)
             .await?;
+        logs.registered().await;
         tracing::info!(broker_epoch = epoch.0, "registered");
         Ok(())
     }

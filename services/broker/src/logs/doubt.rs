@@ -75,6 +75,14 @@ impl Logs {
         self.memory.filter(|_| !self.doubt.is_raised())
     }
 
+    /// The cluster has registered this broker with its memory and disks.
+    pub async fn registered(&self) {
+        let (disk, directories) = (self.disk.clone(), self.config.log.dirs.clone());
+        let confirm = move || memory::confirm(&*disk, &directories);
+        // A disk that hangs goes on with what it said: that is the safe side.
+        let _ = timeout(FORGETTING, self.env.blocking(Pool::Read, confirm)).await;
+    }
+
     /// For whoever registers this broker.
     pub fn memory_probe(self: &Arc<Self>) -> MemoryProbe {
         let logs = self.clone();

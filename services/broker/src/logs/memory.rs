@@ -32,12 +32,15 @@ struct Named {
     memory: Uuid,
     /// How many directories the broker has.
     directories: usize,
+    /// The disks are not those of the memory before, and the cluster may not know it yet.
+    new_disks: bool,
 }
 
 impl Named {
     fn encode(&self) -> String {
+        let disks = if self.new_disks { "disks=new\n" } else { "" };
         format!(
-            "version=1\nboot.id={}\nmemory.id={}\ndirectories={}\n",
+            "version=1\nboot.id={}\nmemory.id={}\ndirectories={}\n{disks}",
             self.boot, self.memory, self.directories
         )
     }
@@ -54,6 +57,7 @@ impl Named {
                 .and_then(|_| value("boot.id"))?,
             memory: value("memory.id")?.parse().ok()?,
             directories: value("directories")?.parse().ok()?,
+            new_disks: value("disks").is_some_and(|disks| disks == "new"),
         })
     }
 }
@@ -74,6 +78,7 @@ pub(super) async fn named(
         boot,
         memory: env.random_uuid(),
         directories: directories.len(),
+        new_disks: false,
     };
     let disk = disk.clone();
     env.blocking(Pool::Read, move || {
@@ -97,15 +102,22 @@ fn find_or_name(
     };
     let first = found.first().cloned().flatten();
     let known = first.filter(|known| found.iter().all(|other| is_of(known, other)));
+    // Whoever was to tell the cluster so may have ended before.
+    let new_disks = found.iter().flatten().any(|each| each.new_disks);
     let is_same_boot = found.iter().flatten().all(|each| each.boot == fresh.boot);
     let kept = known.as_ref().filter(|_| is_same_boot);
     if let Some(known) = kept.filter(|_| whole) {
-        let id = known.memory;
-        let same_disks = true;
-        return Some(Memory { id, same_disks });
+        return Some(Memory {
+            id: known.memory,
+            same_disks: !new_disks,
+        });
     }
     // What is missing although the memory was kept is missing on a disk.
-    let same_disks = known.is_some() && kept.is_none();
+    let same_disks = known.is_some() && kept.is_none() && !new_disks;
+    let fresh = Named {
+        new_disks: !same_disks,
+        ..fresh
+    };
     for directory in directories {
         let path = directory.join(FILE);
         if let Err(error) = disk::write_atomic(disk, &path, fresh.encode().as_bytes()) {
@@ -124,6 +136,33 @@ fn read(disk: &dyn Disk, directory: &Path) -> Option<Named> {
 
 fn decode(bytes: &[u8]) -> Option<Named> {
     Named::decode(std::str::from_utf8(bytes).ok()?)
+}
+
+/// The cluster knows whose disks these are.
+pub(super) fn confirm(disk: &dyn Disk, directories: &[PathBuf]) {
+    for directory in directories {
+        let Some(known) = read(disk, directory).filter(|known| known.new_disks) else {
+            continue;
+        };
+        let new_disks = false;
+        let confirmed = Named { new_disks, ..known }.encode();
+        let path = directory.join(FILE);
+        if let Err(error) = disk::write_atomic(disk, &path, confirmed.as_bytes()) {
+            warn!(path = %path.display(), %error, "cannot note that the cluster knows these disks");
+        }
+    }
+}
+
+/// Something of a directory is lost, whatever comes next: without its file its memory has no name, and its disk is another.
+pub(super) fn lose(disk: &dyn Disk, directory: &Path) {
+    let removed = disk::remove_if_there(disk, &directory.join(FILE));
+    let synced = removed.and_then(|()| {
+        disk.sync_dir(directory)
+            .map_err(|e| storage::Error::io("sync", directory, e))
+    });
+    if let Err(error) = synced {
+        warn!(dir = %directory.display(), %error, "cannot remove the name of the memory");
+    }
 }
 
 /// The memory is not to be relied upon: the next process gives it another name. One file that says so is enough, or that is
@@ -167,14 +206,24 @@ mod tests {
 
     /// What is told where this many directories are configured, on this boot.
     fn named(disk: &MemoryDisk, directories: &[&str], boot: &str, fresh: u128) -> (u128, bool) {
-        named_of(disk, directories, (boot, fresh), true)
+        started(disk, directories, (boot, fresh), true, true)
     }
 
     fn named_of(
         disk: &MemoryDisk,
         directories: &[&str],
+        name: (&str, u128),
+        whole: bool,
+    ) -> (u128, bool) {
+        started(disk, directories, name, whole, true)
+    }
+
+    fn started(
+        disk: &MemoryDisk,
+        directories: &[&str],
         (boot, fresh): (&str, u128),
         whole: bool,
+        registers: bool,
     ) -> (u128, bool) {
         let directories: Vec<PathBuf> = directories.iter().map(PathBuf::from).collect();
         for directory in &directories {
@@ -184,8 +233,12 @@ mod tests {
             boot: boot.into(),
             memory: Uuid::from(fresh),
             directories: directories.len(),
+            new_disks: false,
         };
         let memory = find_or_name(disk, &directories, fresh, whole).expect("a name");
+        if registers {
+            confirm(disk, &directories);
+        }
         (u128::from_be_bytes(memory.id.0), memory.same_disks)
     }
 
@@ -217,6 +270,21 @@ mod tests {
         assert_eq!(named(&disk, &["/a"], "one", 3), (2, true));
         // After another boot it is no wonder.
         assert_eq!(named_of(&disk, &["/a"], ("two", 4), false), (4, true));
+    }
+
+    #[test]
+    fn that_the_disks_are_new_is_told_until_the_cluster_has_heard_it() {
+        let disk = MemoryDisk::new();
+        let start =
+            |boot, fresh, registers| started(&disk, &["/a", "/b"], (boot, fresh), true, registers);
+        assert_eq!(start("one", 1, false), (1, false));
+        assert_eq!(start("one", 2, false), (1, false));
+        assert_eq!(start("two", 3, true), (3, false));
+        assert_eq!(start("two", 4, true), (3, true));
+        lose(&disk, Path::new("/b"));
+        assert_eq!(start("two", 5, false), (5, false));
+        assert_eq!(start("two", 6, true), (5, false));
+        assert_eq!(start("three", 7, true), (7, true));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt};
 use storage::{Error, Log, LogConfig, OpenState, Recovery};
 use tracing::{error, info, warn};
 
-use super::{Directory, Logs, Name, OpenError};
+use super::{Directory, Logs, Name, OpenError, memory};
 use crate::env::Pool;
 
 /// Between lines that tell how far a long recovery has come.
@@ -93,8 +93,13 @@ impl Logs {
     async fn recover_one(&self, place: usize, name: Name) {
         match self.open_log(place, &name, LogConfig::default()).await {
             Ok((log, recovery)) => {
+                let clean = self.directories[place].clean.is_some();
+                let is_shortened = recovery.cut.is_some_and(|cut| clean || !cut.is_torn);
+                if is_shortened {
+                    self.lose_memory(place).await;
+                }
                 let mut state = self.state.lock();
-                if recovery.cut.is_some_and(|cut| !cut.is_torn) {
+                if is_shortened {
                     state.shortened.insert(name.clone());
                 }
                 state.places.insert(name.clone(), place);
@@ -105,6 +110,13 @@ impl Logs {
                 error!(topic = name.0, partition = name.1, %error, "cannot open a log");
             }
         }
+    }
+
+    /// At once: whoever starts next does not find what was cut by this one.
+    async fn lose_memory(&self, place: usize) {
+        let (disk, directory) = (self.disk.clone(), self.directories[place].clone());
+        let lose = move || memory::lose(&*disk, &directory.path);
+        self.env.blocking(Pool::Sync, lose).await;
     }
 
     pub(super) async fn open_log(

@@ -340,6 +340,7 @@ async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
     append(&partition, "k", 10).unwrap();
     append(&partition, "k", 10).unwrap();
     let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    running.logs.registered().await;
     drop((running, partition));
     machine.disk.kill();
     let logs = machine.open().await.expect("the directories open");
@@ -352,6 +353,16 @@ async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
     machine.disk.flip(&path, 70, 1).expect("it is there");
     let logs = machine.open().await.expect("the directories open");
     assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
+    // The next process knows it too, as long as the cluster may not.
+    drop(logs);
+    machine.disk.kill();
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
+    logs.registered().await;
+    drop(logs);
+    machine.disk.kill();
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
 }
 
 #[tokio::test]
