@@ -199,11 +199,20 @@ impl Store for S3 {
             }
             let mut loaded = Loaded::default();
             let due = self.ahead.partition_point(|object| object.start < below);
-            let due = self.ahead.drain(..due).collect();
+            let due: Vec<Object> = self.ahead.drain(..due).collect();
+            let last = due.last().copied();
             for object in self.objects.get_all(&topic.name, partition, due).await {
                 self.read_unlisted(topic, partition, object.object, &mut loaded.problems)
                     .await;
                 self.read_object(topic, object, &mut loaded.problems);
+            }
+            if let Some(last) = last {
+                let behind = Object {
+                    start: below,
+                    ..last
+                };
+                self.read_unlisted(topic, partition, behind, &mut loaded.problems)
+                    .await;
             }
             if !again {
                 self.last.clear();

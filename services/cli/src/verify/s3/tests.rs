@@ -102,7 +102,7 @@ async fn load(archive: Archive) -> Loaded {
 #[tokio::test]
 async fn an_object_that_the_listing_left_out_is_not_missing() {
     let loaded = load(Archive {
-        listed: vec![0, 30],
+        listed: vec![0, 20],
         there: vec![0, 10, 20, 30],
     })
     .await;
