@@ -81,6 +81,10 @@ impl Logs {
         let confirm = move || memory::confirm(&*disk, &directories);
         // A disk that hangs goes on with what it said: that is the safe side.
         let _ = timeout(FORGETTING, self.env.blocking(Pool::Read, confirm)).await;
+        // What was forgotten meanwhile may have been written over.
+        if self.doubt.is_raised() {
+            self.forget_memory().await;
+        }
     }
 
     /// For whoever registers this broker.

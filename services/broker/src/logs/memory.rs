@@ -153,8 +153,12 @@ pub(super) fn confirm(disk: &dyn Disk, directories: &[PathBuf]) {
     }
 }
 
-/// Something of a directory is lost, whatever comes next: without its file its memory has no name, and its disk is another.
-pub(super) fn lose(disk: &dyn Disk, directory: &Path) {
+/// What this boot's memory or the disk should have of a directory is lost, whatever comes next: without its file the memory
+/// has no name, and the disk is another. What another boot has not flushed is lost anyway, and of that the disk is innocent.
+pub(super) fn lose(disk: &dyn Disk, directory: &Path, boot: &str) {
+    if read(disk, directory).is_some_and(|known| known.boot != boot) {
+        return;
+    }
     let removed = disk::remove_if_there(disk, &directory.join(FILE));
     let synced = removed.and_then(|()| {
         disk.sync_dir(directory)
@@ -209,15 +213,7 @@ mod tests {
         started(disk, directories, (boot, fresh), true, true)
     }
 
-    fn named_of(
-        disk: &MemoryDisk,
-        directories: &[&str],
-        name: (&str, u128),
-        whole: bool,
-    ) -> (u128, bool) {
-        started(disk, directories, name, whole, true)
-    }
-
+    /// The same where the logs may not be whole, of a process that may end before it registers.
     fn started(
         disk: &MemoryDisk,
         directories: &[&str],
@@ -266,10 +262,10 @@ mod tests {
     fn a_memory_of_which_something_is_missing_gets_a_new_name() {
         let disk = MemoryDisk::new();
         named(&disk, &["/a"], "one", 1);
-        assert_eq!(named_of(&disk, &["/a"], ("one", 2), false), (2, false));
+        assert_eq!(started(&disk, &["/a"], ("one", 2), false, true), (2, false));
         assert_eq!(named(&disk, &["/a"], "one", 3), (2, true));
         // After another boot it is no wonder.
-        assert_eq!(named_of(&disk, &["/a"], ("two", 4), false), (4, true));
+        assert_eq!(started(&disk, &["/a"], ("two", 4), false, true), (4, true));
     }
 
     #[test]
@@ -281,9 +277,11 @@ mod tests {
         assert_eq!(start("one", 2, false), (1, false));
         assert_eq!(start("two", 3, true), (3, false));
         assert_eq!(start("two", 4, true), (3, true));
-        lose(&disk, Path::new("/b"));
+        lose(&disk, Path::new("/b"), "two");
         assert_eq!(start("two", 5, false), (5, false));
         assert_eq!(start("two", 6, true), (5, false));
+        // The end of a log that was only in the memory of the boot before says nothing of the disk.
+        lose(&disk, Path::new("/b"), "three");
         assert_eq!(start("three", 7, true), (7, true));
     }
 

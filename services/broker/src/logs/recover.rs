@@ -114,8 +114,11 @@ impl Logs {
 
     /// At once: whoever starts next does not find what was cut by this one.
     async fn lose_memory(&self, place: usize) {
+        let Some(boot) = self.env.boot_id() else {
+            return;
+        };
         let (disk, directory) = (self.disk.clone(), self.directories[place].clone());
-        let lose = move || memory::lose(&*disk, &directory.path);
+        let lose = move || memory::lose(&*disk, &directory.path, &boot);
         self.env.blocking(Pool::Sync, lose).await;
     }
 

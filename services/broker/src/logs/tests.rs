@@ -30,7 +30,7 @@ const NOW_MS: i64 = 1_800_000_000_000;
 const CLUSTER: &str = "a-cluster";
 
 /// A disk, a clock that stands still, and nothing else.
-struct DiskOnly(MemoryDisk);
+struct DiskOnly(MemoryDisk, &'static str);
 
 impl Outside for DiskOnly {
     fn listen<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
@@ -50,7 +50,7 @@ impl Outside for DiskOnly {
     }
 
     fn boot_id(&self) -> Option<String> {
-        Some("a-boot".into())
+        Some(self.1.into())
     }
 
     fn disk(&self) -> Arc<dyn Disk> {
@@ -65,6 +65,7 @@ impl Outside for DiskOnly {
 /// A machine with a disk, and the metadata that its broker follows.
 struct Machine {
     disk: MemoryDisk,
+    boot: &'static str,
     image: Image,
     settings: Vec<(&'static str, &'static str)>,
 }
@@ -79,6 +80,7 @@ impl Machine {
     fn new() -> Machine {
         let mut machine = Machine {
             disk: MemoryDisk::new(),
+            boot: "a-boot",
             image: Image::default(),
             settings: Vec::new(),
         };
@@ -140,7 +142,7 @@ impl Machine {
         Env::new(
             Handle::current(),
             Handle::current(),
-            Arc::new(DiskOnly(self.disk.clone())),
+            Arc::new(DiskOnly(self.disk.clone(), self.boot)),
         )
     }
 
@@ -210,6 +212,16 @@ async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until a checkpoint of the first directory has this offset of some partition.
+async fn saved(machine: &Machine, file: &str, offset: i64) {
+    let path = Path::new("/a").join(file);
+    let has_it = || {
+        let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
+        offsets.is_ok_and(|offsets| offsets.values().any(|saved| *saved == offset))
+    };
+    eventually("the checkpoint", has_it).await;
+}
+
 fn names(disk: &MemoryDisk, dir: &str) -> Vec<String> {
     disk.list(Path::new(dir))
         .expect("it lists")
@@ -231,12 +243,7 @@ async fn checkpoints_outlive_a_crash() {
     append(&partition, "k", 10).unwrap();
     let durable = || partition.with_log(|log, _| log.recovery_point()) == 1;
     eventually("the background flush", durable).await;
-    let saved = || {
-        let path = PathBuf::from("/a/replication-offset-checkpoint");
-        storage::checkpoint::read_offsets(&machine.disk, &path)
-            .is_ok_and(|offsets| offsets.values().any(|offset| *offset == 1))
-    };
-    eventually("the checkpoint", saved).await;
+    saved(&machine, "replication-offset-checkpoint", 1).await;
     drop(upkeep);
     drop((running, partition));
     machine.disk.crash(3);

@@ -91,12 +91,7 @@ async fn a_crash_does_not_bring_a_deleted_partitions_positions_back_to_its_names
         append(&old, "k", 10).unwrap();
     }
     old.with_log(|log, _| log.advance_log_start(8)).unwrap();
-    let saved = || {
-        let path = PathBuf::from("/a/log-start-offset-checkpoint");
-        let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
-        offsets.is_ok_and(|offsets| offsets.values().any(|offset| *offset == 8))
-    };
-    eventually("the checkpoint", saved).await;
+    saved(&machine, "log-start-offset-checkpoint", 8).await;
     drop(upkeep);
 
     // When it is deleted, another gets its name and records, and the machine loses its power
@@ -133,12 +128,7 @@ async fn a_kill_amid_a_deletion_does_not_leave_the_partitions_positions_to_its_n
         append(&old, "k", 10).unwrap();
     }
     old.flush(&machine.env()).await.expect("the disk is well");
-    let saved = || {
-        let path = PathBuf::from("/a").join(CHECKPOINT);
-        let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
-        offsets.is_ok_and(|offsets| offsets.values().any(|offset| *offset == 3))
-    };
-    eventually("the checkpoint", saved).await;
+    saved(&machine, CHECKPOINT, 3).await;
     drop(upkeep);
     machine.run(Command::DeleteTopics {
         topics: vec![TopicId(id)],
@@ -361,6 +351,26 @@ async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
     logs.registered().await;
     drop(logs);
     machine.disk.kill();
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
+}
+
+#[tokio::test]
+async fn a_log_that_had_to_be_cut_after_another_boot_says_nothing_of_the_disks() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    running.logs.registered().await;
+    drop((running, partition));
+    machine.disk.kill();
+
+    // What the machine before had not written is rubbish on the disk.
+    let path = dir.join("00000000000000000000.log");
+    machine.disk.flip(&path, 70, 1).expect("it is there");
+    machine.boot = "another";
     let logs = machine.open().await.expect("the directories open");
     assert!(logs.memory().is_some_and(|memory| memory.same_disks));
 }
