@@ -176,13 +176,12 @@ impl Group {
         match self.phase {
             Phase::Empty => return Err(ErrorCode::UnknownMemberId),
             Phase::PreparingRebalance => self.update_member(token, call, cx),
-            // The answer got lost, so the member asks again: nothing new for the others.
+            // The answer got lost, so the member asks again: nothing new for the others. But a leader whose assignments are
+            // being written may share out others now, and would never learn that the earlier ones were taken.
             Phase::CompletingRebalance if !changed && !has_shared_out => {
                 self.repeat_join_answer(token, call, cx);
             }
-            // A leader that rejoins wants a rebalance (its topics changed); others only when their metadata did. One
-            // whose assignments are still being written may share out others now, and would never learn that the
-            // earlier ones were taken.
+            // A leader that rejoins wants a rebalance (its topics changed); others only when their metadata did.
             Phase::Stable if !changed && !is_leader => self.repeat_join_answer(token, call, cx),
             Phase::CompletingRebalance | Phase::Stable => self.update_member(token, call, cx),
         }

@@ -118,25 +118,29 @@ impl Replica {
                 }))
             }
             Fetched::Diverging(end) => Ok(self.plan_truncation(end)),
-            // The leader has deleted what comes next, or there is nothing here to keep.
-            Fetched::OutOfRange { log_start }
-                if log_start > self.log_end || self.log_start == self.log_end =>
-            {
+            Fetched::OutOfRange { log_start } => self.plan_out_of_range(asked, log_start),
+        }
+    }
+
+    fn plan_out_of_range(
+        &self,
+        asked: &FetchPosition,
+        log_start: Offset,
+    ) -> Result<FollowPlan, FollowError> {
+        // The leader has deleted what comes next, or there is nothing here to keep.
+        if log_start > self.log_end || self.log_start == self.log_end {
+            return Ok(FollowPlan::RestartAt(log_start));
+        }
+        // Else no leader can compare this log. It goes as far as that is its own fault, where nobody relies on it.
+        match self.impossible_from() {
+            Some(start) if !self.is_relied_on => Ok(FollowPlan::TruncateTo(start)),
+            None if !self.is_relied_on && asked.last_fetched_epoch.is_none() => {
                 Ok(FollowPlan::RestartAt(log_start))
             }
-            // Nobody relies on what this log has, and no leader can compare it.
-            Fetched::OutOfRange { log_start }
-                if !self.is_relied_on && asked.last_fetched_epoch.is_none() =>
-            {
-                Ok(FollowPlan::RestartAt(log_start))
-            }
-            Fetched::OutOfRange { log_start } => match self.impossible_from() {
-                Some(start) if !self.is_relied_on => Ok(FollowPlan::TruncateTo(start)),
-                Some(_) | None => Err(FollowError::OutOfRange {
-                    offset: self.log_end,
-                    log_start,
-                }),
-            },
+            Some(_) | None => Err(FollowError::OutOfRange {
+                offset: self.log_end,
+                log_start,
+            }),
         }
     }
 
