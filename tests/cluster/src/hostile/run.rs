@@ -124,9 +124,6 @@ pub fn run(options: &Options) -> Result<Summary> {
     let mut settings = Settings::default().brokers(options.brokers);
     settings.properties.extend(limits.properties());
     let mut cluster = Cluster::prepare(&settings)?;
-    for node in &mut cluster.nodes {
-        node.launcher = MANY_FILES.map(str::to_owned).to_vec();
-    }
     cluster.start_all()?;
     let replicas = options.brokers.min(3) as i16;
     for topic in [TOPIC, NOISE, FULL] {
