@@ -64,20 +64,30 @@ fn an_active_controller_that_nobody_hears_does_not_wait_for_an_answer() {
 
 #[test]
 fn who_does_not_see_why_it_is_kept_goes_when_its_time_is_over() {
-    // Given one whose view of the metadata stands still, and a partition that it has not heard of
-    let cluster = Cluster::up(&[1, 2, 3], &[("controlled.shutdown.timeout.ms", "500")]);
+    // Given one whose view of the metadata stands still, and a partition that needs it and of which it has not heard
+    let given = Duration::from_millis(500);
+    let timeout = ("controlled.shutdown.timeout.ms", "500");
+    let mut cluster = Cluster::up(&[1, 2, 3, 4, 5], &[timeout]);
     let controller = cluster.controller();
-    let leaver = others(&[1, 2, 3], controller)[0];
+    let [leaver, dead, ..] = others(&[1, 2, 3, 4, 5], controller)[..] else {
+        panic!("five nodes");
+    };
     let log = "__cluster_metadata";
     cluster.disks[&leaver].inject(Fault::always(Operation::Write, log));
     let change = Command::SetUncleanDefault { enabled: true };
     cluster.propose(controller, change).expect("a change");
     cluster.run(leaver, cluster.live[&leaver].quorum.failed());
-    let topic = cluster.create(controller, "t", &[leaver, controller]);
+    let topic = cluster.create(controller, "t", &[leaver, controller, dead]);
+    cluster.kill(dead);
+    cluster.wait(controller, "two in sync", |i| {
+        i.partition(topic, 0).is_some_and(|p| p.isr.len() == 2)
+    });
     assert!(cluster.image(leaver).partition(topic, 0).is_none());
-    // When it stops, then it ends
+    // When it stops, then it is kept for so long, and ends
+    let begun = Instant::now();
     let (hurry, stop) = cluster.begin_stop(leaver);
-    cluster.finish(leaver, stop);
+    assert!(cluster.finish(leaver, stop), "it has handed over");
+    assert!(begun.elapsed() >= given, "{:?}", begun.elapsed());
     let image = cluster.image(controller);
     let gone = image.broker(BrokerId(leaver));
     assert!(gone.is_some_and(|b| b.shutting_down), "{gone:?}");
