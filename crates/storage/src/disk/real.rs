@@ -57,16 +57,15 @@ impl Disk for RealDisk {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            let metadata = match entry.metadata() {
-                Ok(metadata) => metadata,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(e),
+            // Of what a link points to: a partition may have been moved to another disk by hand. Where that is not there, it
+            // cannot be opened, which is another thing than not to exist.
+            let (is_dir, len) = match (fs::metadata(entry.path()), entry.file_type()) {
+                (Ok(metadata), _) => (metadata.is_dir(), metadata.len()),
+                (Err(_), Ok(kind)) if kind.is_symlink() => (true, 0),
+                (Err(e), _) if e.kind() == io::ErrorKind::NotFound => continue,
+                (Err(e), _) => return Err(e),
             };
-            entries.push(Entry {
-                name,
-                is_dir: metadata.is_dir(),
-                len: metadata.len(),
-            });
+            entries.push(Entry { name, is_dir, len });
         }
         entries.sort();
         Ok(entries)

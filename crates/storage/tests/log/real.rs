@@ -81,3 +81,23 @@ fn a_lock_is_held_by_one() {
     RealDisk.lock(&path).unwrap();
     assert!(RealDisk.free_bytes(home.path()).unwrap() > 0);
 }
+
+#[test]
+fn a_link_to_a_directory_is_one() {
+    let home = tempfile::tempdir().unwrap();
+    let elsewhere = home.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, home.path().join("topic-0")).unwrap();
+    std::os::unix::fs::symlink("nowhere", home.path().join("topic-1")).unwrap();
+    let entries = RealDisk.list(home.path()).unwrap();
+    let found: Vec<_> = entries
+        .iter()
+        .map(|e| (e.name.as_str(), e.is_dir))
+        .collect();
+    let expected = [("elsewhere", true), ("topic-0", true), ("topic-1", true)];
+    assert_eq!(found, expected);
+    let budget = CacheBudget::new(0);
+    let dangling = home.path().join("topic-1");
+    let opened = Log::open(Arc::new(RealDisk), &dangling, config(), budget, unclean(0));
+    assert!(opened.is_err(), "there is something that is not here");
+}
