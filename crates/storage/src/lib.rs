@@ -25,8 +25,8 @@ pub use config::LogConfig;
 pub use disk::{Disk, File, RealDisk, memory};
 pub use error::Error;
 pub use log::{
-    ColdRead, Cut, DeletedSegments, FlushPlan, Flushed, Log, OpenState, ReadPlan, Recovery, Repair,
-    Repaired, Scrub, Scrubbed, TimestampLookup, TimestampOffset,
+    BeforeCut, ColdRead, Cut, DeletedSegments, FlushPlan, Flushed, Log, OpenState, ReadPlan,
+    Recovery, Repair, Repaired, Scrub, Scrubbed, TimestampLookup, TimestampOffset,
 };
 pub use poison::Poison;
 pub use producers::ProducerEntry;

@@ -36,6 +36,7 @@ impl CleanPlan {
         let bytes_after = groups.iter().map(|g| g.segment.size).sum();
         Ok(Cleaned {
             groups,
+            generation: self.generation,
             cleaned_to,
             bytes_before,
             bytes_after,

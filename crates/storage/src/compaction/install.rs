@@ -7,12 +7,17 @@ use crate::log::{DeletedSegments, Log};
 use crate::swap::{CLEANED, Replaced, paths};
 
 impl Log {
-    /// Swaps the files. Segments that were truncated or deleted meanwhile are left as they are. The caller removes the
-    /// old files without the log's lock.
-    pub fn install_cleaned(&mut self, cleaned: Cleaned) -> Result<DeletedSegments, Error> {
+    /// Swaps the files. Segments that were deleted meanwhile are left as they are; nothing is done, and `None` told, where
+    /// the log was cut meanwhile: a segment that begins with the same offset may hold other records now. The caller removes
+    /// the old files without the log's lock.
+    pub fn install_cleaned(&mut self, cleaned: Cleaned) -> Result<Option<DeletedSegments>, Error> {
         if let Err(error) = self.poison.check() {
             self.discard(&cleaned.groups)?;
             return Err(error);
+        }
+        if self.generation() != cleaned.generation {
+            self.discard(&cleaned.groups)?;
+            return Ok(None);
         }
         let poison = self.poison.clone();
         let mut deleted = DeletedSegments::on(self.disk.clone());
@@ -43,7 +48,7 @@ impl Log {
                 _ => self.discard(&[group])?,
             }
         }
-        Ok(deleted)
+        Ok(Some(deleted))
     }
 
     fn discard(&self, groups: &[Group]) -> Result<(), Error> {

@@ -47,6 +47,8 @@ pub struct CleanPlan {
     first_dirty: i64,
     /// Where the log ended when the plan was made.
     log_end: i64,
+    /// The log's, then.
+    generation: u64,
     /// Last offset of each producer, whose batch is kept even when it is empty.
     producers: BTreeMap<i64, i64>,
     now_ms: u64,
@@ -63,6 +65,7 @@ struct Source {
 /// Cleaned segments, durable but not part of the log yet.
 pub struct Cleaned {
     groups: Vec<Group>,
+    generation: u64,
     /// The log is compacted up to here.
     pub cleaned_to: i64,
     pub bytes_before: u64,
@@ -154,6 +157,7 @@ impl Log {
             sources,
             first_dirty,
             log_end: self.next_offset(),
+            generation: self.generation(),
             producers: self.producers.entries().map(last).collect(),
             now_ms,
         }))

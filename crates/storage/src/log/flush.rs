@@ -222,8 +222,8 @@ impl Log {
             .snapshots
             .retain(|(change, _)| *change > flushed.directory_changes);
         self.recovery_point = self.recovery_point.max(flushed.offset);
-        self.claimed_recovery_point = self.claimed_recovery_point.max(self.recovery_point);
-        let (durable, claimed) = (self.recovery_point, self.claimed_recovery_point);
+        self.claimed = self.claimed.max(self.recovery_point);
+        let (durable, claimed) = (self.recovery_point, self.claimed);
         self.truncation
             .end(&*self.disk, &self.dir, durable, claimed);
         for i in 0..self.segments.len() {

@@ -29,7 +29,7 @@ use crate::{Error, Poison, Space};
 
 pub use flush::{FlushPlan, Flushed};
 pub use lookup::{TimestampLookup, TimestampOffset};
-pub use open::{Cut, OpenState, Recovery};
+pub use open::{BeforeCut, Cut, OpenState, Recovery};
 pub use read::{ColdRead, ReadPlan};
 pub use repair::{Repair, Repaired};
 pub use retention::DeletedSegments;
@@ -48,9 +48,11 @@ pub struct Log {
     next_offset: i64,
     /// Everything below is durable.
     pub(crate) recovery_point: i64,
-    /// The largest recovery point that a checkpoint may hold; after a truncation it is beyond the real one.
-    claimed_recovery_point: i64,
+    /// The largest recovery point, or log start, that a checkpoint may hold; after a truncation it is beyond the real one.
+    claimed: i64,
     truncation: truncation::Truncation,
+    /// The lowest place where something was cut that has not been taken up yet.
+    cut_to: Option<i64>,
     pub(crate) producers: ProducerTable,
     producers_reread: bool,
     /// (leader epoch, its first offset), both growing.
@@ -133,6 +135,22 @@ impl Log {
 
     pub fn is_retired(&self) -> bool {
         self.poison.is_retired()
+    }
+
+    /// Where the log was cut since this was last asked, at its lowest, or may have been before it was opened: what somebody
+    /// knows of the records from there on is not of those that are there now.
+    pub fn take_cut(&mut self) -> Option<i64> {
+        self.cut_to.take()
+    }
+
+    /// Grows with each cut: offsets may be of other records then.
+    pub fn generation(&self) -> u64 {
+        self.flush.generation()
+    }
+
+    fn note_cut(&mut self, offset: i64) {
+        let lowest = self.cut_to.map_or(offset, |cut| cut.min(offset));
+        self.cut_to = Some(lowest);
     }
 
     fn active(&self) -> &Segment {

@@ -2,6 +2,7 @@
 //! first that is not whole, and the producers and epochs are rebuilt from snapshot, checkpoint and batches.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,12 +28,39 @@ pub struct OpenState {
     pub recovery_point: i64,
     /// From `log-start-offset-checkpoint`.
     pub log_start: i64,
+    /// From `cleaner-offset-checkpoint`: compaction may have left gaps below.
+    pub cleaned: i64,
     /// Unix time.
     pub now_ms: u64,
     /// The flag of the log directory.
     pub poison: Poison,
     /// The free space of the log directory.
     pub space: Space,
+    pub before_cut: BeforeCut,
+}
+
+/// Told before a tail that is not whole is cut off, and whether that is torn, as [`Cut::is_torn`] says. Who dies amid the
+/// opening, or cannot end it, has cut all the same, and the next one finds nothing to be cut. Where this fails, the
+/// opening does, and the log stays as it is.
+#[derive(Clone, Default)]
+pub struct BeforeCut(Option<Arc<Hook>>);
+
+type Hook = dyn Fn(bool) -> Result<(), Error> + Send + Sync;
+
+impl BeforeCut {
+    pub fn new(hook: impl Fn(bool) -> Result<(), Error> + Send + Sync + 'static) -> BeforeCut {
+        BeforeCut(Some(Arc::new(hook)))
+    }
+
+    pub(super) fn tell(&self, is_torn: bool) -> Result<(), Error> {
+        self.0.as_ref().map_or(Ok(()), |hook| hook(is_torn))
+    }
+}
+
+impl fmt::Debug for BeforeCut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BeforeCut").field(&self.0.is_some()).finish()
+    }
 }
 
 /// What opening found.

@@ -134,8 +134,10 @@ impl Opening {
 
     /// Why a segment cannot follow what ends at `next`.
     fn misplaced(&self, base: i64, next: i64, first: bool) -> Option<String> {
-        // Compaction leaves gaps, but only below the recovery point.
-        let gap = base > next && base > self.start.recovery_point;
+        // Compaction leaves gaps, but only below the recovery point that it has found.
+        // Its own checkpoint is another file: one may be lost, and the other not.
+        let compacted = self.start.recovery_point.max(self.start.cleaned);
+        let gap = base > next && base > compacted;
         let wrong = !first && (base < next || gap);
         wrong.then(|| format!("the next segment begins at {base}, not at {next}"))
     }
@@ -232,6 +234,8 @@ impl Opening {
         } = read;
         let lost_to = self.lost_to(following);
         if let Some(bad) = broken {
+            let is_torn = bad.is_torn && following.is_none();
+            self.start.before_cut.tell(is_torn)?;
             let file = segment.file(&*self.disk)?;
             // Durable at once: what was cut must not come back behind what is appended next.
             let truncated = file.truncate(bad.position).and_then(|()| file.sync_data());
@@ -239,7 +243,7 @@ impl Opening {
             segment.size = bad.position;
             next = bad.from;
             let bytes = size - bad.position;
-            self.cut_from(&[], next, (bytes, bad.is_torn), bad.reason)?;
+            self.cut_from(&[], next, (bytes, is_torn), bad.reason)?;
         } else if next < lost_to && following.is_none() {
             // Where the file still has something there, that is damaged already.
             if damage.last().is_none_or(|d: &Damage| d.to < lost_to) {
@@ -270,6 +274,9 @@ impl Opening {
         cut.is_torn &= later.is_empty();
         for base in later {
             cut.bytes += self.files[base].log;
+        }
+        if !later.is_empty() {
+            self.start.before_cut.tell(false)?;
         }
         // From the end, so that an interruption leaves no hole.
         for base in later.iter().rev() {
@@ -306,10 +313,15 @@ impl Opening {
             space: self.start.space.clone(),
             cache: LogCache::new(budget),
             segments,
-            log_start: self.start.log_start.max(first),
+            log_start: self.truncation.log_start(self.start.log_start).max(first),
             next_offset: next,
             recovery_point,
-            claimed_recovery_point: self.start.recovery_point.max(recovery_point),
+            claimed: self
+                .start
+                .recovery_point
+                .max(self.start.log_start)
+                .max(recovery_point),
+            cut_to: Some(self.truncation.limit(next)),
             truncation: std::mem::take(&mut self.truncation),
             producers: ProducerTable::default(),
             producers_reread: false,

@@ -103,7 +103,7 @@ impl Log {
             size: segment.size,
             base: segment.base_offset,
             end,
-            generation: self.flush.generation(),
+            generation: self.generation(),
             now_ms,
             epochs: self.epochs.clone(),
             log_start: self.log_start,

@@ -52,7 +52,7 @@ impl Log {
             size: segment.size,
             base,
             end: self.segment_end(i),
-            generation: self.flush.generation(),
+            generation: self.generation(),
             epochs: self.epochs.clone(),
             position: 0,
             next: base,
@@ -69,7 +69,7 @@ impl Log {
     /// Whether segment `i` still is the file that somebody has read without the lock, and has not been cut since.
     pub(super) fn is_same(&self, i: usize, file: &Arc<dyn File>, generation: u64) -> bool {
         let now = self.segments[i].file(&*self.disk);
-        self.flush.generation() == generation && now.is_ok_and(|now| Arc::ptr_eq(&now, file))
+        self.generation() == generation && now.is_ok_and(|now| Arc::ptr_eq(&now, file))
     }
 
     /// What a scrub has found is what is damaged of what it has read, unless the segment has been replaced or cut meanwhile:

@@ -2,6 +2,7 @@
 
 use super::Log;
 use super::retention::DeletedSegments;
+use super::truncation::NewStart;
 use crate::Error;
 use crate::disk::remove_if_there;
 use crate::segment::{EXTENSIONS, SNAPSHOT, Segment, file_path};
@@ -29,10 +30,12 @@ impl Log {
     fn cut_end(&mut self, offset: i64, cut: Option<(u64, i64)>) -> Result<(), Error> {
         self.begin_truncation(offset);
         let disk = self.disk.clone();
-        let claimed = self.claimed_recovery_point;
+        let claimed = self.claim();
         // A batch that reaches over the offset goes too.
         let end = cut.map_or(offset, |(_, begin)| begin.min(offset));
-        self.truncation.begin(&*disk, &self.dir, end, claimed)?;
+        self.note_cut(end);
+        self.truncation
+            .begin(&*disk, &self.dir, end, None, claimed)?;
         // From the end, so that an interruption leaves no hole.
         let segments = self.segments.len();
         while self.segments.len() > 1 && self.active().base_offset >= offset {
@@ -84,10 +87,16 @@ impl Log {
 
     fn start_over(&mut self, offset: i64) -> Result<(), Error> {
         self.begin_truncation(i64::MIN);
-        let (disk, claimed) = (self.disk.clone(), self.claimed_recovery_point);
+        self.note_cut(0);
+        let (disk, claimed) = (self.disk.clone(), self.claim());
         // The least that the log has ever held: whatever is found at its beginning was on its way out.
         let least = self.segments[0].base_offset.min(offset);
-        self.truncation.begin(&*disk, &self.dir, least, claimed)?;
+        let start = (offset < self.log_start).then_some(NewStart {
+            from: self.log_start,
+            to: offset,
+        });
+        self.truncation
+            .begin(&*disk, &self.dir, least, start, claimed)?;
         let now_ms = self.active().opened_ms;
         let bases: Vec<i64> = self.segments.iter().map(|s| s.base_offset).collect();
         for base in bases.iter().rev() {
@@ -102,6 +111,12 @@ impl Log {
         self.epochs.clear();
         self.producers = Default::default();
         self.sync_dir()
+    }
+
+    /// What the checkpoints may say of what is about to be cut.
+    fn claim(&mut self) -> i64 {
+        self.claimed = self.claimed.max(self.log_start);
+        self.claimed
     }
 
     fn begin_truncation(&mut self, offset: i64) {

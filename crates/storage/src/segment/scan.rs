@@ -92,18 +92,30 @@ impl<'a> Scanner<'a> {
     }
 
     pub fn crc_matches(&mut self, at: u64, header: &BatchHeader) -> io::Result<bool> {
-        let end = at + header.size_bytes() as u64;
+        Ok(self.crc(at, at + header.size_bytes() as u64)? == Some(header.crc))
+    }
+
+    /// Whether a batch that claims to be longer than the file would be whole if it ended where the file does.
+    pub fn is_whole_but_for_length(&mut self, at: u64) -> io::Result<bool> {
+        let Ok(header) = BatchHeader::parse(self.bytes(at, HEADER_LEN)?) else {
+            return Ok(false);
+        };
+        Ok(self.crc(at, self.end)? == Some(header.crc))
+    }
+
+    /// The CRC of a batch that ends at `end`; none if the file does not reach so far.
+    fn crc(&mut self, at: u64, end: u64) -> io::Result<Option<u32>> {
         let mut position = at + CRC_FROM;
         let mut crc = 0;
         while position < end {
             let len = (end - position).min(self.read_ahead.max(HEADER_LEN) as u64) as usize;
             let bytes = self.bytes(position, len)?;
             if bytes.is_empty() {
-                return Ok(false);
+                return Ok(None);
             }
             crc = crc32c::crc32c_append(crc, bytes);
             position += bytes.len() as u64;
         }
-        Ok(crc == header.crc)
+        Ok(Some(crc))
     }
 }

@@ -204,7 +204,8 @@ impl<'a> Walk<'a> {
             from,
             reason,
             next,
-            is_torn: ends_within && next.is_none(),
+            // An interrupted append leaves the length that it wanted to have: nothing is missing where the CRC fits what is there.
+            is_torn: ends_within && next.is_none() && !self.scanner.is_whole_but_for_length(at)?,
             size: self.size,
         }))
     }

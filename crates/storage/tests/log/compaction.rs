@@ -1,15 +1,16 @@
 //! Compaction against a model: the newest record of each key stays at its offset, whatever interrupts.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use proptest::prelude::*;
 use storage::compression::{compress, decompress};
 use storage::memory::{Fault, MemoryDisk, Operation};
-use storage::{Disk, Log, LogConfig};
+use storage::{Disk, Log, LogConfig, OpenState};
 use wire::batch::{Batch, Compression};
 use wire::record::{self, BatchBuilder};
 
-use crate::house::{config, flush, open_with, read_all, unclean};
+use crate::house::{DIR, config, flush, open_with, read_all, unclean};
 
 const CODECS: [Compression; 5] = [
     Compression::None,
@@ -84,7 +85,8 @@ fn clean(log: &mut Log, first_dirty: i64, now_ms: u64, dedupe_bytes: usize) -> i
     };
     let cleaned = plan.run(dedupe_bytes).unwrap();
     let to = cleaned.cleaned_to;
-    log.install_cleaned(cleaned).unwrap().remove().unwrap();
+    let old = log.install_cleaned(cleaned).unwrap();
+    old.expect("nobody has cut the log").remove().unwrap();
     to
 }
 
@@ -232,4 +234,42 @@ fn a_follower_of_a_log_that_ends_with_expired_tombstones_gets_to_its_end() {
         .last()
         .map(|batch| batch.header.next_offset());
     assert_eq!(end, Some(log.next_offset()));
+}
+
+#[test]
+fn what_was_cleaned_of_records_that_were_cut_meanwhile_does_not_come_back() {
+    let disk = MemoryDisk::new();
+    let mut log = open(&disk, 0);
+    let filled = |value: u8| vec![vec![(1, value), (2, value)]; 30];
+    fill(&mut log, &filled(1));
+    let plan = log.clean_plan(0, i64::MAX, 10).unwrap();
+    let cleaned = plan.expect("there is something").run(1 << 20).unwrap();
+    log.take_cut();
+    log.truncate_fully_and_start_at(0).unwrap();
+    fill(&mut log, &filled(2));
+    assert_eq!(log.take_cut(), Some(0));
+
+    assert!(log.install_cleaned(cleaned).unwrap().is_none());
+    let values = records(&log).into_values().map(|(_, value, _)| value);
+    assert!(values.into_iter().all(|value| value == Some(2)));
+    let left = disk.list(Path::new(DIR)).unwrap();
+    assert!(!left.iter().any(|entry| entry.name.ends_with(".cleaned")));
+}
+
+#[test]
+fn gaps_that_compaction_has_left_are_no_loss_where_a_checkpoint_is() {
+    let disk = MemoryDisk::new();
+    let mut log = open(&disk, 0);
+    fill(&mut log, &vec![vec![(1, 1), (2, 2)]; 30]);
+    let cleaned = clean(&mut log, 0, 10, 1 << 20);
+    let (end, before) = (log.next_offset(), records(&log));
+    drop(log);
+    disk.kill();
+    let start = OpenState {
+        cleaned,
+        ..unclean(0)
+    };
+    let (log, recovery) = open_with(&disk, start, compacted(), 0);
+    assert_eq!(recovery.cut, None);
+    assert_eq!((log.next_offset(), records(&log)), (end, before));
 }

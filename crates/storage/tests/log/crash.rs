@@ -5,7 +5,7 @@ use storage::OpenState;
 use storage::memory::MemoryDisk;
 use wire::batch::Batch;
 
-use crate::house::{batch, clean, config, flush, open_with, read_all, stored, unclean};
+use crate::house::{batch, clean, config, flush, open, open_with, read_all, stored, unclean};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -190,5 +190,33 @@ proptest! {
         steps in steps(), cache_bytes in prop_oneof![Just(0), Just(3000), Just(1 << 20)],
     ) {
         run(&steps, cache_bytes);
+    }
+}
+
+#[test]
+fn a_log_start_from_before_the_log_began_anew_does_not_hide_what_came_then() {
+    for end in [250, 400] {
+        // Given a log of which only the last records are left, as a checkpoint says
+        let disk = MemoryDisk::new();
+        let (mut log, _) = open(&disk, unclean(0));
+        log.truncate_fully_and_start_at(300).unwrap();
+        log.append(&[batch(300, 3, 0)], 0).unwrap();
+        let checkpointed = OpenState {
+            log_start: log.log_start(),
+            ..unclean(0)
+        };
+        drop(log);
+        disk.kill();
+        let (mut log, _) = open(&disk, checkpointed.clone());
+        assert_eq!(log.log_start(), 300);
+        // When its leader is one whose log ends before, and the process dies later
+        log.truncate_fully_and_start_at(200).unwrap();
+        log.append(&[batch(200, end - 200, 1)], 0).unwrap();
+        drop(log);
+        disk.kill();
+        // Then all of the new log is there.
+        let (log, _) = open(&disk, checkpointed);
+        assert_eq!((log.log_start(), log.next_offset()), (200, i64::from(end)));
+        assert_eq!(read_all(&log).len(), 1);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use storage::memory::{Fault, MemoryDisk, Operation};
-use storage::{Disk, Error, ReadPlan};
+use storage::{BeforeCut, CacheBudget, Disk, Error, Log, OpenState, ReadPlan};
 
-use crate::house::{DIR, batch, flush, open, read_all, stored, unclean};
+use crate::house::{DIR, batch, config, flush, open, read_all, stored, unclean};
 
 #[test]
 fn a_full_disk_refuses_and_then_appends_work_again() {
@@ -88,14 +89,8 @@ fn a_failed_write_poisons_the_log() {
 fn only_the_beginning_of_an_append_is_what_the_end_of_a_process_leaves() {
     const LENGTH_AT: usize = 8;
     let size = batch(0, 3, 0).bytes.len();
-    // Where a bit is changed, and whether it looks as if the last append had been interrupted
-    for (at, is_torn) in [
-        (size - 1, false),
-        (3 * size - 1, false),
-        // A length that reaches beyond the end
-        (LENGTH_AT, false),
-        (2 * size + LENGTH_AT, true),
-    ] {
+    // Where a bit is changed; a changed length reaches beyond the end.
+    for at in [size - 1, 3 * size - 1, LENGTH_AT, 2 * size + LENGTH_AT] {
         let disk = MemoryDisk::new();
         let (mut log, _) = open(&disk, unclean(0));
         let written: Vec<_> = (0..3).map(|i| batch(i * 3, 3, 0)).collect();
@@ -105,7 +100,7 @@ fn only_the_beginning_of_an_append_is_what_the_end_of_a_process_leaves() {
         disk.flip(&path, at, 0x40).expect("it is there");
         disk.kill();
         let cut = open(&disk, unclean(0)).1.cut.expect("something was cut");
-        assert_eq!(cut.is_torn, is_torn, "{at}: {cut:?}");
+        assert!(!cut.is_torn, "{at}: {cut:?}");
     }
 }
 
@@ -169,4 +164,51 @@ fn a_full_disk_in_the_middle_of_a_restart_poisons_the_log() {
     // The old files are gone, the new ones are not there: what is appended now would be in no directory.
     let after = log.append(&[batch(50, 3, 0)], 0);
     assert!(matches!(after, Err(Error::Poisoned(_))), "{after:?}");
+}
+
+#[test]
+fn whoever_opens_a_log_is_told_before_it_is_cut() {
+    let size = batch(0, 3, 0).bytes.len();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let start = |refuses: bool| {
+        let told = told.clone();
+        let hook = move |is_torn| {
+            told.lock().unwrap().push(is_torn);
+            let poisoned = Error::Poisoned("not now".into());
+            if refuses { Err(poisoned) } else { Ok(()) }
+        };
+        OpenState {
+            before_cut: BeforeCut::new(hook),
+            ..unclean(0)
+        }
+    };
+    let path = Path::new(DIR).join("00000000000000000000.log");
+    let try_open = |disk: &MemoryDisk, start| {
+        let disk = Arc::new(disk.clone());
+        Log::open(disk, Path::new(DIR), config(), CacheBudget::new(0), start)
+    };
+    for is_torn in [false, true] {
+        let disk = MemoryDisk::new();
+        let (mut log, _) = open(&disk, unclean(0));
+        log.append(&[batch(0, 3, 0), batch(3, 3, 0)], 0).unwrap();
+        drop(log);
+        disk.kill();
+        if is_torn {
+            disk.open(&path)
+                .unwrap()
+                .truncate(2 * size as u64 - 1)
+                .unwrap();
+        } else {
+            disk.flip(&path, 2 * size - 1, 1).unwrap();
+        }
+        let before = disk.open(&path).unwrap().len().unwrap();
+        let refused = try_open(&disk, start(true));
+        assert!(matches!(refused, Err(Error::Poisoned(_))));
+        assert_eq!(disk.open(&path).unwrap().len().unwrap(), before);
+        let (log, recovery) = try_open(&disk, start(false)).unwrap();
+        assert_eq!(log.next_offset(), 3);
+        assert_eq!(recovery.cut.map(|cut| cut.is_torn), Some(is_torn));
+        assert_eq!(*told.lock().unwrap(), [is_torn, is_torn]);
+        told.lock().unwrap().clear();
+    }
 }

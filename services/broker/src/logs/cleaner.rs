@@ -6,7 +6,7 @@ use storage::Error;
 use tracing::{debug, info, warn};
 
 use super::checkpoints::Checkpoint;
-use super::{Logs, Name};
+use super::{Directory, Logs, Name};
 use crate::env::Pool;
 use crate::partition::{Partition, Partitions};
 
@@ -18,6 +18,8 @@ struct Candidate {
     name: Name,
     partition: Arc<Partition>,
     first_dirty: i64,
+    /// The log's, then.
+    generation: u64,
     ratio: f64,
 }
 
@@ -30,8 +32,36 @@ impl Logs {
         }
     }
 
+    /// Where the part of a log begins that was not compacted, and the log's generation: what has taken the place of cut
+    /// records has not been compacted here, and a tombstone among it might go while an older value of its key is still there.
+    fn first_dirty(directory: &Directory, name: &Name, partition: &Partition) -> (i64, u64) {
+        // As one step: who has heard of a cut has taken it into account.
+        let mut saved = directory.saved.lock();
+        let (cut, generation) = partition.with_log(|log, _| (log.take_cut(), log.generation()));
+        let Some(cleaned) = saved.cleaned.get_mut(name) else {
+            return (0, generation);
+        };
+        *cleaned = cut.map_or(*cleaned, |cut| cut.min(*cleaned));
+        (*cleaned, generation)
+    }
+
+    /// Takes cuts into account, durably.
+    pub(super) async fn forget_cut(&self, partitions: &Partitions) {
+        let held = self.by_directory(partitions);
+        for (directory, held) in self.directories.iter().zip(held) {
+            for (name, partition) in held {
+                Self::first_dirty(directory, &name, &partition);
+            }
+            let changed = directory.saved.lock().cleaned != directory.written.lock().cleaned;
+            if changed && directory.poison.reason().is_none() {
+                self.save(directory, Checkpoint::Cleaned).await;
+            }
+        }
+    }
+
     /// Whether something was compacted.
     pub(super) async fn clean_dirtiest(&self, partitions: &Partitions) -> bool {
+        self.forget_cut(partitions).await;
         let held = self.by_directory(partitions).into_iter().flatten();
         let candidates = held.filter_map(|(name, partition)| self.candidate(name, partition));
         let dirtiest = candidates.max_by(|a, b| a.ratio.total_cmp(&b.ratio));
@@ -57,13 +87,7 @@ impl Logs {
         if directory.poison.reason().is_some() || directory.space.is_low() {
             return None;
         }
-        let first_dirty = directory
-            .saved
-            .lock()
-            .cleaned
-            .get(&name)
-            .copied()
-            .unwrap_or(0);
+        let (first_dirty, generation) = Self::first_dirty(directory, &name, &partition);
         let now_ms = self.wall_ms();
         let dirtiness = partition.with_log(|log, high_watermark| -> Result<_, Error> {
             if !log.config().compact {
@@ -81,6 +105,7 @@ impl Logs {
                 name,
                 partition,
                 first_dirty,
+                generation,
                 ratio,
             }),
             Err(error) => {
@@ -95,6 +120,7 @@ impl Logs {
             name,
             partition,
             first_dirty,
+            generation,
             ..
         } = candidate;
         self.write_checkpoint(Checkpoint::RecoveryPoint, partitions)
@@ -105,6 +131,9 @@ impl Logs {
         };
         let now_ms = self.wall_ms();
         let plan = partition.with_log(|log, high_watermark| {
+            if log.generation() != generation {
+                return Ok(None);
+            }
             log.clean_plan(first_dirty, high_watermark.0.min(durable), now_ms)
         })?;
         let Some(plan) = plan else {
@@ -120,11 +149,14 @@ impl Logs {
             cleaned.bytes_after,
         );
         let deleted = partition.with_log(|log, _| log.install_cleaned(cleaned))?;
+        let Some(deleted) = deleted else {
+            return Ok(false);
+        };
         if let Some(directory) = self.directory_of(&name).cloned() {
             {
                 let mut saved = directory.saved.lock();
-                // Where it has been deleted meanwhile, the name may be another's; where it was dropped, it is filled anew.
-                if partition.with_log(|log, _| !log.is_retired() && log.next_offset() >= cleaned_to)
+                // Where it has been deleted meanwhile, the name may be another's; where it was cut, others may be there.
+                if partition.with_log(|log, _| !log.is_retired() && log.generation() == generation)
                 {
                     saved.cleaned.insert(name.clone(), cleaned_to);
                 }

@@ -81,7 +81,12 @@ impl Logs {
         let confirm = move || memory::confirm(&*disk, &directories);
         // A disk that hangs goes on with what it said: that is the safe side.
         let _ = timeout(FORGETTING, self.env.blocking(Pool::Read, confirm)).await;
-        // What was forgotten meanwhile may have been written over.
+        // What was removed or forgotten meanwhile may have been written over.
+        if self.losses.is_late() {
+            for place in 0..self.directories.len() {
+                self.lose_memory(place).await;
+            }
+        }
         if self.doubt.is_raised() {
             self.forget_memory().await;
         }

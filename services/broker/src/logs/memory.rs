@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::metadata::Memory;
-use storage::{Disk, disk};
+use storage::{Disk, Error, disk};
 use tracing::{info, warn};
 use wire::Uuid;
 
@@ -62,14 +62,14 @@ impl Named {
     }
 }
 
-/// The memory that this process writes into; none if it cannot be told. Where the logs are not `whole`, it was lost, or
-/// something of the disks, whatever the files say.
+/// The memory that this process writes into, and whether it is that of the process before; none if it cannot be told. Where
+/// the logs are not `whole`, it was lost, or something of the disks, whatever the files say.
 pub(super) async fn named(
     env: &Env,
     disk: &Arc<dyn Disk>,
     directories: Vec<PathBuf>,
     whole: bool,
-) -> Option<Memory> {
+) -> Option<(Memory, bool)> {
     let Some(boot) = env.boot_id() else {
         info!("the system tells no id of its boot: only a clean stop is known to lose nothing");
         return None;
@@ -92,7 +92,7 @@ fn find_or_name(
     directories: &[PathBuf],
     fresh: Named,
     whole: bool,
-) -> Option<Memory> {
+) -> Option<(Memory, bool)> {
     let found: Vec<_> = directories.iter().map(|d| read(disk, d)).collect();
     // Which boot it was may differ where the writing of the files was interrupted.
     let is_of = |known: &Named, other: &Option<Named>| {
@@ -107,10 +107,11 @@ fn find_or_name(
     let is_same_boot = found.iter().flatten().all(|each| each.boot == fresh.boot);
     let kept = known.as_ref().filter(|_| is_same_boot);
     if let Some(known) = kept.filter(|_| whole) {
-        return Some(Memory {
+        let memory = Memory {
             id: known.memory,
             same_disks: !new_disks,
-        });
+        };
+        return Some((memory, true));
     }
     // What is missing although the memory was kept is missing on a disk.
     let same_disks = known.is_some() && kept.is_none() && !new_disks;
@@ -126,7 +127,7 @@ fn find_or_name(
         }
     }
     let id = fresh.memory;
-    Some(Memory { id, same_disks })
+    Some((Memory { id, same_disks }, false))
 }
 
 fn read(disk: &dyn Disk, directory: &Path) -> Option<Named> {
@@ -155,18 +156,19 @@ pub(super) fn confirm(disk: &dyn Disk, directories: &[PathBuf]) {
 
 /// What this boot's memory or the disk should have of a directory is lost, whatever comes next: without its file the memory
 /// has no name, and the disk is another. What another boot has not flushed is lost anyway, and of that the disk is innocent.
-pub(super) fn lose(disk: &dyn Disk, directory: &Path, boot: &str) {
-    if read(disk, directory).is_some_and(|known| known.boot != boot) {
-        return;
+/// Where the directory `was_closed` in order, all of it was on the disk.
+pub(super) fn lose(
+    disk: &dyn Disk,
+    directory: &Path,
+    boot: &str,
+    was_closed: bool,
+) -> Result<(), Error> {
+    if !was_closed && read(disk, directory).is_some_and(|known| known.boot != boot) {
+        return Ok(());
     }
-    let removed = disk::remove_if_there(disk, &directory.join(FILE));
-    let synced = removed.and_then(|()| {
-        disk.sync_dir(directory)
-            .map_err(|e| storage::Error::io("sync", directory, e))
-    });
-    if let Err(error) = synced {
-        warn!(dir = %directory.display(), %error, "cannot remove the name of the memory");
-    }
+    disk::remove_if_there(disk, &directory.join(FILE))?;
+    let synced = disk.sync_dir(directory);
+    synced.map_err(|e| Error::io("sync", directory, e))
 }
 
 /// The memory is not to be relied upon: the next process gives it another name. One file that says so is enough, or that is
@@ -231,7 +233,7 @@ mod tests {
             directories: directories.len(),
             new_disks: false,
         };
-        let memory = find_or_name(disk, &directories, fresh, whole).expect("a name");
+        let (memory, _) = find_or_name(disk, &directories, fresh, whole).expect("a name");
         if registers {
             confirm(disk, &directories);
         }
@@ -277,12 +279,14 @@ mod tests {
         assert_eq!(start("one", 2, false), (1, false));
         assert_eq!(start("two", 3, true), (3, false));
         assert_eq!(start("two", 4, true), (3, true));
-        lose(&disk, Path::new("/b"), "two");
+        lose(&disk, Path::new("/b"), "two", false).expect("the disk is well");
         assert_eq!(start("two", 5, false), (5, false));
         assert_eq!(start("two", 6, true), (5, false));
         // The end of a log that was only in the memory of the boot before says nothing of the disk.
-        lose(&disk, Path::new("/b"), "three");
+        lose(&disk, Path::new("/b"), "three", false).expect("the disk is well");
         assert_eq!(start("three", 7, true), (7, true));
+        lose(&disk, Path::new("/b"), "four", true).expect("the disk is well");
+        assert_eq!(start("four", 8, true), (8, false));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod cleaner;
 mod close;
 mod directory;
 mod doubt;
+mod losses;
 mod memory;
 mod recover;
 mod refill;
@@ -17,7 +18,7 @@ mod tests;
 mod upkeep;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,6 +39,7 @@ use crate::config::Config;
 use crate::env::{Env, Pool};
 use directory::Directory;
 use doubt::Doubt;
+use losses::Losses;
 pub use upkeep::Upkeep;
 use watch::{InFlight, WatchedDisk};
 
@@ -80,6 +82,7 @@ pub struct Logs {
     doubt: Arc<Doubt>,
     /// Whether the logs have all that an earlier process has written, as far as this one can tell.
     is_whole: bool,
+    losses: Arc<Losses>,
     /// Woken when a directory goes out of service.
     failed: Notify,
     /// Taken alone by who takes an unclaimed log away, and together by all who open logs: replicas come back.
@@ -97,8 +100,6 @@ pub struct DirectoryStatus {
 struct State {
     /// Recovered and not yet asked for.
     recovered: BTreeMap<Name, Log>,
-    /// Those of which the recovery had to cut more than the beginning of one append.
-    shortened: BTreeSet<Name>,
     /// Which directory a partition is in.
     places: BTreeMap<Name, usize>,
     /// Directories to be removed, and when.
@@ -129,6 +130,7 @@ impl Logs {
             memory: None,
             doubt,
             is_whole: true,
+            losses: Losses::new(),
             budget: CacheBudget::new(config.log.cache_bytes as u64),
             state: Mutex::default(),
             failed: Notify::new(),
@@ -141,9 +143,12 @@ impl Logs {
         };
         logs.check_cluster(logs.config.cluster_id.as_deref())?;
         logs.recover().await?;
-        logs.is_whole = logs.has_all_written();
+        logs.is_whole = logs.has_all_written().await;
         let paths = logs.config.log.dirs.clone();
-        logs.memory = memory::named(&logs.env, &logs.disk, paths, logs.is_whole).await;
+        let named = memory::named(&logs.env, &logs.disk, paths, logs.is_whole).await;
+        logs.memory = named.map(|(memory, _)| memory);
+        let is_kept = named.is_some_and(|(_, is_kept)| is_kept);
+        logs.losses.settle(is_kept || logs.clean_epoch().is_some());
         Ok(Arc::new(logs))
     }
 

@@ -66,13 +66,6 @@ impl Logs {
             debug!(topic = name.0, partition = name.1, %error, "a damaged log cannot be filled anew yet");
             return Ok(false);
         }
-        // Before the log is dropped: what is fetched then has not been compacted here.
-        if let Some(directory) = self.directory_of(name).cloned() {
-            directory.saved.lock().cleaned.remove(name);
-            self.write(&directory, Checkpoint::Cleaned)
-                .await
-                .map_err(text)?;
-        }
         let mut changes = partitions.changes();
         let dropped = async {
             loop {
@@ -101,6 +94,7 @@ impl Logs {
             .await;
         self.write_checkpoint(Checkpoint::RecoveryPoint, partitions)
             .await;
+        self.forget_cut(partitions).await;
         Ok(true)
     }
 }

@@ -90,7 +90,8 @@ impl Logs {
         self.directories[place].poison.check()?;
         self.forget_durably(place, name).await?;
         self.state.lock().places.insert(name.clone(), place);
-        let (log, _) = self.open_log(place, name, config).await?;
+        let log = self.open_log(place, name, config).await?;
+        self.judge_late(place, name, &log).await?;
         let path = log.dir().join(PARTITION_METADATA_FILE);
         let disk = self.disk.clone();
         self.env

@@ -1,5 +1,6 @@
 //! The log directories on a disk in memory: stops and crashes, strangers, deleted topics, failing and full disks.
 
+mod losses;
 mod promises;
 mod scrub;
 

@@ -94,12 +94,17 @@ impl Logs {
     ) {
         let mut ticks = ticks(every);
         loop {
-            tokio::select! {
+            let was_cut = tokio::select! {
                 biased;
-                _ = ticks.tick() => {}
-                () = partitions.suspects.was_cut(), if which == Checkpoint::HighWatermark => {}
-            }
+                _ = ticks.tick() => false,
+                () = partitions.suspects.was_cut(), if which == Checkpoint::HighWatermark => true,
+            };
             self.write_checkpoint(which, &partitions).await;
+            if was_cut {
+                self.write_checkpoint(Checkpoint::LogStart, &partitions)
+                    .await;
+                self.forget_cut(&partitions).await;
+            }
         }
     }
 

@@ -88,18 +88,12 @@ impl Partition {
                 .inspect_err(|_| self.metrics.broker.damaged_in_replication.inc())?,
             _ => Vec::new(),
         };
-        let result = self.change(|s| {
-            let before = s.replica.high_watermark();
-            let result = s.follow(asked, &answer, &batches, wall_ms);
-            if s.replica.high_watermark() < before {
-                self.suspects.note_cut();
-            }
-            result
-        });
+        let result = self.change(|s| s.follow(asked, &answer, &batches, wall_ms));
         if let Ok((Followed::Appended { bytes }, _)) = result {
             self.metrics.broker.replication_in.inc_by(bytes as u64);
         }
         if let Ok((Followed::Truncated { to }, _)) = result {
+            self.suspects.note_cut();
             tracing::info!(
                 topic = %self.topic, partition = self.id.index, offset = to.0, leader = asked.leader.0,
                 "cut the log where it differs from the leader's"

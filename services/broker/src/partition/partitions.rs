@@ -125,7 +125,9 @@ impl Partitions {
         let mut images = quorum.watch();
         loop {
             let image = images.latest();
-            // What an earlier incarnation was told is no business of this one: its leaderships are over.
+            // What an earlier incarnation was told is no business of this one: its leaderships are over. And whoever has come
+            // back without its memory must not be told that nobody relies on it before the registration has said so:
+            // `Replica::plan_follow` cuts by that.
             let ours = quorum
                 .broker_epoch()
                 .is_some_and(|epoch| image.has_epoch(self.me, epoch));

@@ -1,5 +1,5 @@
 //! Partitions of which something could not be read, because the disk has changed it. Whoever looks at them soon reads a
-//! whole segment, so one report of each is enough. And whether any log was cut below what a checkpoint may say of it.
+//! whole segment, so one report of each is enough. And whether any log was cut, of which the checkpoints may say more.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ impl Suspects {
         self.notify.notified().await;
     }
 
-    /// A log was cut below its high watermark. A start before the next checkpoint would take that for a loss.
+    /// A log was cut: a start before the next checkpoints would take them for what is there.
     pub fn note_cut(&self) {
         self.cut.notify_one();
     }

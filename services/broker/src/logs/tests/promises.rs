@@ -39,6 +39,34 @@ async fn nothing_is_compacted_beyond_the_recovery_point_on_disk() {
 }
 
 #[tokio::test]
+async fn what_takes_the_place_of_cut_records_does_not_count_as_compacted() {
+    let mut machine = Machine::new();
+    keyed(&mut machine);
+    let running = machine.start().await;
+    let keyed = running.partition("keyed");
+    for _ in 0..12 {
+        append(&keyed, "k", 300_000).unwrap();
+    }
+    keyed.flush(&machine.env()).await.expect("the disk is well");
+    assert!(running.logs.clean_dirtiest(&running.partitions).await);
+    let cleaned = || {
+        let of = |dir: &str| {
+            let path = Path::new(dir).join("cleaner-offset-checkpoint");
+            let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
+            offsets.expect("it can be read").values().copied().max()
+        };
+        of("/a").max(of("/b"))
+    };
+    assert!(cleaned() > Some(2), "{:?}", cleaned());
+
+    keyed.with_log(|log, _| log.truncate_to(2)).unwrap();
+    running.logs.forget_cut(&running.partitions).await;
+    let kept = keyed.with_log(|log, _| log.next_offset());
+    assert_eq!(cleaned(), Some(kept));
+    assert!(kept <= 2);
+}
+
+#[tokio::test]
 async fn a_directory_with_a_log_that_nobody_could_open_is_not_marked_clean() {
     let mut machine = Machine::new();
     machine.create_topic("t", &[]);
@@ -300,79 +328,6 @@ async fn a_stop_was_not_clean_for_what_stood_in_a_directory_that_is_not_configur
     assert_eq!(logs.clean_epoch(), None);
     let memory = logs.memory().expect("the machine tells it");
     assert!(!memory.same_disks, "what was flushed may be gone");
-}
-
-#[tokio::test]
-async fn a_log_that_has_lost_what_was_committed_is_none_of_an_orderly_stop() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    append(&partition, "k", 10).unwrap();
-    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
-    drop(partition);
-    running.stop().await;
-
-    // The disk is put back to what it was before the record.
-    let log = dir.join("00000000000000000000.log");
-    let file = machine.disk.open(&log).expect("it is there");
-    file.truncate(0).expect("it can be");
-    let logs = machine.open().await.expect("the directories open");
-    assert_eq!(logs.clean_epoch(), None);
-}
-
-#[tokio::test]
-async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    append(&partition, "k", 10).unwrap();
-    append(&partition, "k", 10).unwrap();
-    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
-    running.logs.registered().await;
-    drop((running, partition));
-    machine.disk.kill();
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
-    drop(logs);
-    machine.disk.kill();
-
-    // The disk gives another byte than was written, and fsynced it was not.
-    let path = dir.join("00000000000000000000.log");
-    machine.disk.flip(&path, 70, 1).expect("it is there");
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
-    // The next process knows it too, as long as the cluster may not.
-    drop(logs);
-    machine.disk.kill();
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
-    logs.registered().await;
-    drop(logs);
-    machine.disk.kill();
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
-}
-
-#[tokio::test]
-async fn a_log_that_had_to_be_cut_after_another_boot_says_nothing_of_the_disks() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    append(&partition, "k", 10).unwrap();
-    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
-    running.logs.registered().await;
-    drop((running, partition));
-    machine.disk.kill();
-
-    // What the machine before had not written is rubbish on the disk.
-    let path = dir.join("00000000000000000000.log");
-    machine.disk.flip(&path, 70, 1).expect("it is there");
-    machine.boot = "another";
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
 }
 
 #[tokio::test]

@@ -1,0 +1,185 @@
+//! Logs that lack something at the start: what this broker registers with then.
+
+use super::*;
+
+#[tokio::test]
+async fn a_log_that_has_lost_what_was_committed_is_none_of_an_orderly_stop() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    drop(partition);
+    running.stop().await;
+
+    // The disk is put back to what it was before the record.
+    let log = dir.join("00000000000000000000.log");
+    let file = machine.disk.open(&log).expect("it is there");
+    file.truncate(0).expect("it can be");
+    let logs = machine.open().await.expect("the directories open");
+    assert_eq!(logs.clean_epoch(), None);
+}
+
+#[tokio::test]
+async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    running.logs.registered().await;
+    drop((running, partition));
+    machine.disk.kill();
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
+    drop(logs);
+    machine.disk.kill();
+
+    // The disk gives another byte than was written, and fsynced it was not.
+    let path = dir.join("00000000000000000000.log");
+    machine.disk.flip(&path, 70, 1).expect("it is there");
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
+    // The next process knows it too, as long as the cluster may not.
+    drop(logs);
+    machine.disk.kill();
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
+    logs.registered().await;
+    drop(logs);
+    machine.disk.kill();
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
+}
+
+#[tokio::test]
+async fn a_log_that_had_to_be_cut_after_another_boot_says_nothing_of_the_disks() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    running.logs.registered().await;
+    drop((running, partition));
+    machine.disk.kill();
+
+    // What the machine before had not written is rubbish on the disk.
+    let path = dir.join("00000000000000000000.log");
+    machine.disk.flip(&path, 70, 1).expect("it is there");
+    machine.boot = "another";
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
+}
+
+#[tokio::test]
+async fn what_is_missing_after_an_orderly_stop_is_missing_on_the_disk_whatever_boot_it_is() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    running.logs.registered().await;
+    drop(partition);
+    running.stop().await;
+
+    let log = dir.join("00000000000000000000.log");
+    let file = machine.disk.open(&log).expect("it is there");
+    file.truncate(0).expect("it can be");
+    machine.boot = "another";
+    // The process may end before it has registered.
+    for _ in 0..2 {
+        let logs = machine.open().await.expect("the directories open");
+        assert_eq!(logs.clean_epoch(), None);
+        let memory = logs.memory().expect("the machine tells it");
+        assert!(!memory.same_disks);
+        drop(logs);
+        machine.disk.kill();
+    }
+}
+
+/// A machine whose process has ended after two records, of which a checkpoint has one; and where its log is.
+async fn ended() -> (Machine, PathBuf) {
+    let mut machine = Machine::new();
+    machine
+        .settings
+        .push(("replica.high.watermark.checkpoint.interval.ms", "5"));
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let upkeep = running.keep();
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    saved(&machine, "replication-offset-checkpoint", 1).await;
+    drop(upkeep);
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    running.logs.registered().await;
+    drop((running, partition));
+    machine.disk.kill();
+    (machine, dir.join("00000000000000000000.log"))
+}
+
+/// What the next process would register.
+async fn registers_same_disks(machine: &Machine) -> bool {
+    let logs = machine.open().await.expect("the directories open");
+    let memory = logs.memory().expect("the machine tells it");
+    drop(logs);
+    machine.disk.kill();
+    memory.same_disks
+}
+
+#[tokio::test]
+async fn what_a_power_loss_has_taken_is_not_missed_once_more_by_the_next_process() {
+    let (mut machine, log) = ended().await;
+    let file = machine.disk.open(&log).expect("it is there");
+    file.truncate(0).expect("it can be");
+    machine.boot = "another";
+    for start in 0..3 {
+        assert!(registers_same_disks(&machine).await, "start {start}");
+    }
+}
+
+enum Late {
+    Whole,
+    /// Ends below the checkpoint.
+    Empty,
+    /// Has to be cut where no checkpoint would tell.
+    Changed,
+}
+
+#[tokio::test]
+async fn a_log_that_can_be_opened_late_and_lacks_something_takes_its_directory_out_of_service() {
+    for late in [Late::Whole, Late::Empty, Late::Changed] {
+        for boot in ["a-boot", "another"] {
+            let (mut machine, path) = ended().await;
+            machine.boot = boot;
+            machine.disk.inject(Fault::always(Operation::Read, "t-0"));
+            let running = machine.start().await;
+            assert!(running.partitions.find("t", 0).is_none());
+            assert!(running.logs.memory().is_some_and(|m| m.same_disks));
+            machine.disk.heal();
+            let file = machine.disk.open(&path).expect("it is there");
+            let size = file.len().expect("it can be told") as usize;
+            match late {
+                Late::Whole => {}
+                Late::Empty => file.truncate(0).expect("it can be"),
+                Late::Changed => machine.disk.flip(&path, size - 1, 1).expect("it is there"),
+            }
+            running
+                .partitions
+                .apply(Arc::new(machine.image.clone()))
+                .await;
+            // After a power loss the cluster does not count on what nobody has flushed.
+            let is_fine = matches!(late, Late::Whole) || boot == "another";
+            assert_eq!(running.partitions.find("t", 0).is_some(), is_fine);
+            assert_eq!(running.logs.memory().is_some(), is_fine);
+            drop(running);
+            machine.disk.kill();
+            assert_eq!(registers_same_disks(&machine).await, is_fine);
+        }
+    }
+}
