@@ -8,6 +8,7 @@ mod damage;
 mod disks;
 mod failover;
 mod groups;
+mod hostile;
 mod kills;
 mod metrics;
 mod pause;
