@@ -223,9 +223,6 @@ impl Log {
             .retain(|(change, _)| *change > flushed.directory_changes);
         self.recovery_point = self.recovery_point.max(flushed.offset);
         self.claimed = self.claimed.max(self.recovery_point);
-        let (durable, claimed) = (self.recovery_point, self.claimed);
-        self.truncation
-            .end(&*self.disk, &self.dir, durable, claimed);
         for i in 0..self.segments.len() {
             // A segment that ends at the offset may have been the active one, whose indexes the plan left out.
             let durable = match self.segments.get(i + 1) {

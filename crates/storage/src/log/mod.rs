@@ -48,7 +48,7 @@ pub struct Log {
     next_offset: i64,
     /// Everything below is durable.
     pub(crate) recovery_point: i64,
-    /// The largest recovery point, or log start, that a checkpoint may hold; after a truncation it is beyond the real one.
+    /// The largest recovery point that a checkpoint may hold; after a truncation it is beyond the real one.
     claimed: i64,
     truncation: truncation::Truncation,
     /// The lowest place where something was cut that has not been taken up yet.

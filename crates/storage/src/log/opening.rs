@@ -83,7 +83,7 @@ impl Opening {
     pub fn segments(&mut self) -> Result<(Vec<Segment>, i64, Option<i64>), Error> {
         let bases: Vec<i64> = self.files.keys().copied().collect();
         if bases.is_empty() {
-            let base = self.start.log_start;
+            let base = self.truncation.log_start(self.start.log_start);
             let segment = Segment::create(&*self.disk, &self.dir, base, self.start.now_ms)?;
             return Ok((vec![segment], base, Some(base)));
         }
@@ -319,7 +319,7 @@ impl Opening {
             claimed: self
                 .start
                 .recovery_point
-                .max(self.start.log_start)
+                .max(self.start.cleaned)
                 .max(recovery_point),
             cut_to: Some(self.truncation.limit(next)),
             truncation: std::mem::take(&mut self.truncation),

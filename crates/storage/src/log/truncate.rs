@@ -30,7 +30,7 @@ impl Log {
     fn cut_end(&mut self, offset: i64, cut: Option<(u64, i64)>) -> Result<(), Error> {
         self.begin_truncation(offset);
         let disk = self.disk.clone();
-        let claimed = self.claim();
+        let claimed = self.claimed.max(self.log_start);
         // A batch that reaches over the offset goes too.
         let end = cut.map_or(offset, |(_, begin)| begin.min(offset));
         self.note_cut(end);
@@ -88,15 +88,16 @@ impl Log {
     fn start_over(&mut self, offset: i64) -> Result<(), Error> {
         self.begin_truncation(i64::MIN);
         self.note_cut(0);
-        let (disk, claimed) = (self.disk.clone(), self.claim());
+        let disk = self.disk.clone();
         // The least that the log has ever held: whatever is found at its beginning was on its way out.
         let least = self.segments[0].base_offset.min(offset);
         let start = (offset < self.log_start).then_some(NewStart {
             from: self.log_start,
             to: offset,
         });
+        // Whoever dies amid it leaves less than any checkpoint says, the high watermark's too.
         self.truncation
-            .begin(&*disk, &self.dir, least, start, claimed)?;
+            .begin(&*disk, &self.dir, least, start, i64::MAX)?;
         let now_ms = self.active().opened_ms;
         let bases: Vec<i64> = self.segments.iter().map(|s| s.base_offset).collect();
         for base in bases.iter().rev() {
@@ -113,10 +114,25 @@ impl Log {
         self.sync_dir()
     }
 
-    /// What the checkpoints may say of what is about to be cut.
-    fn claim(&mut self) -> i64 {
-        self.claimed = self.claimed.max(self.log_start);
-        self.claimed
+    /// Where the log was cut and checkpoints may speak of what was there: its generation, for
+    /// [`Log::checkpoints_written`].
+    pub fn stale_checkpoints(&self) -> Option<u64> {
+        self.truncation.is_there().then(|| self.generation())
+    }
+
+    /// What a checkpoint from before a cut has told, as far as it still holds.
+    pub fn still_promised(&self, told: i64) -> i64 {
+        self.truncation.limit(told)
+    }
+
+    /// Since the log was of this generation all checkpoints of it have been written.
+    pub fn checkpoints_written(&mut self, generation: u64) -> Result<(), Error> {
+        self.poison.check()?;
+        if self.stale_checkpoints() == Some(generation) {
+            self.truncation.end(&*self.disk, &self.dir)?;
+            self.claimed = self.recovery_point;
+        }
+        Ok(())
     }
 
     fn begin_truncation(&mut self, offset: i64) {

@@ -1,10 +1,10 @@
 //! Where the log was cut below what checkpoints may say of it.
 //!
 //! The recovery point promises that all below was made durable, so that a batch which is not whole there was changed by the
-//! disk, and cutting the log at it would lose what is behind it. After a truncation the promise is void from the cut on
-//! until the log is durable that far again. Where the log begins anew below its log start, the checkpoint of that is void
-//! too: it would hide, or have removed, what has taken the place of what was there. A small file beside the segments says
-//! so, before anything is cut.
+//! disk, and cutting the log at it would lose what is behind it. After a truncation the promise is void from the cut on.
+//! Where the log begins anew below its log start, the checkpoint of that is void too: it would hide, or have removed, what
+//! has taken the place of what was there. A small file beside the segments says so, before anything is cut, and until the
+//! checkpoints have been written again.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::disk::{Disk, read_file, remove_if_there, write_atomic};
 
 const FILE: &str = "truncation-offset";
 
-/// The lowest cut for which the promise has not been kept again.
+/// The lowest cut since the checkpoints were written.
 #[derive(Default)]
 pub(super) struct Truncation(Option<Cut>);
 
@@ -86,11 +86,17 @@ impl Truncation {
         Ok(())
     }
 
-    /// Everything below `claimed` is durable: what a crash brings back is only too careful.
-    pub fn end(&mut self, disk: &dyn Disk, dir: &Path, durable: i64, claimed: i64) {
-        if self.0.is_some() && durable >= claimed && remove_if_there(disk, &path(dir)).is_ok() {
-            self.0 = None;
-        }
+    pub fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The checkpoints say what is there.
+    pub fn end(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+        remove_if_there(disk, &path(dir))?;
+        let synced = disk.sync_dir(dir);
+        synced.map_err(|e| Error::io("sync", dir, e))?;
+        self.0 = None;
+        Ok(())
     }
 }
 
@@ -141,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_takes_back_what_checkpoints_say_until_the_log_is_durable_so_far_again() {
+    fn a_cut_takes_back_what_checkpoints_say_until_they_are_written_again() {
         let (disk, dir) = (MemoryDisk::new(), Path::new("/"));
         let mut truncation = reread(&disk);
         assert_eq!(
@@ -165,9 +171,9 @@ mod tests {
                 assert_eq!(read.log_start(told), meant, "{told}");
             }
         }
-        truncation.end(&disk, dir, 499, 500);
-        assert_eq!(reread(&disk).limit(500), 100);
-        truncation.end(&disk, dir, 500, 500);
+        assert!(truncation.is_there());
+        truncation.end(&disk, dir).expect("well");
+        assert!(!truncation.is_there());
         assert_eq!(
             (truncation.limit(500), reread(&disk).limit(500)),
             (500, 500)

@@ -1,11 +1,13 @@
 //! Random lives of a log against a model, with crashes that lose and tear what was not synced.
 
+use std::path::Path;
+
 use proptest::prelude::*;
-use storage::OpenState;
 use storage::memory::MemoryDisk;
+use storage::{Disk, FlushPlan, OpenState};
 use wire::batch::Batch;
 
-use crate::house::{batch, clean, config, flush, open, open_with, read_all, stored, unclean};
+use crate::house::{DIR, batch, clean, config, flush, open, open_with, read_all, stored, unclean};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -18,6 +20,9 @@ enum Step {
     /// Of the log's start, to this fraction (in 1/16) of the log.
     Advance(i64),
     Flush,
+    /// A flush that takes until a later step.
+    BeginFlush,
+    EndFlush,
     /// The checkpoint of recovery points is written.
     Checkpoint,
     Crash(u64),
@@ -31,6 +36,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..16i64).prop_map(Step::Truncate),
         1 => (0..16i64).prop_map(Step::Advance),
         3 => Just(Step::Flush),
+        2 => Just(Step::BeginFlush),
+        2 => Just(Step::EndFlush),
         2 => Just(Step::Checkpoint),
         2 => any::<u64>().prop_map(Step::Crash),
         1 => Just(Step::Kill),
@@ -95,7 +102,12 @@ fn run(steps: &[Step], cache_bytes: u64) {
     let open = |start| open_with(&disk, start, config(), cache_bytes).0;
     let mut log = open(unclean(0));
     let mut model = Model::default();
+    // One that is under way, and what it makes durable.
+    let mut flushing: Option<(FlushPlan, i64)> = None;
     for step in steps {
+        if matches!(step, Step::Crash(_) | Step::Kill | Step::CleanRestart) {
+            flushing = None;
+        }
         match step {
             Step::Append { batches, records } => {
                 model.epoch += 1;
@@ -108,6 +120,10 @@ fn run(steps: &[Step], cache_bytes: u64) {
             }
             Step::Truncate(part) => {
                 let offset = model.at(*part);
+                if let Some((_, promised)) = flushing.as_mut().filter(|_| offset < model.end) {
+                    // What is appended from now on is not what it was begun for.
+                    *promised = 0;
+                }
                 log.truncate_to(offset).unwrap();
                 model.truncate(offset);
             }
@@ -122,7 +138,17 @@ fn run(steps: &[Step], cache_bytes: u64) {
                 flush(&mut log);
                 model.durable = model.end;
             }
-            Step::Checkpoint => model.checkpoint = log.recovery_point(),
+            Step::BeginFlush => flushing = Some((log.flush_plan(), model.end)),
+            Step::EndFlush => {
+                if let Some((plan, promised)) = flushing.take() {
+                    log.on_flushed(&plan.run().unwrap());
+                    model.durable = model.durable.max(promised);
+                }
+            }
+            Step::Checkpoint => {
+                model.checkpoint = log.recovery_point();
+                log.checkpoints_written(log.generation()).unwrap();
+            }
             Step::Crash(seed) => {
                 disk.crash(*seed);
                 log = open(model.after_crash());
@@ -200,6 +226,7 @@ fn a_log_start_from_before_the_log_began_anew_does_not_hide_what_came_then() {
         let disk = MemoryDisk::new();
         let (mut log, _) = open(&disk, unclean(0));
         log.truncate_fully_and_start_at(300).unwrap();
+        log.checkpoints_written(log.generation()).unwrap();
         log.append(&[batch(300, 3, 0)], 0).unwrap();
         let checkpointed = OpenState {
             log_start: log.log_start(),
@@ -211,12 +238,48 @@ fn a_log_start_from_before_the_log_began_anew_does_not_hide_what_came_then() {
         assert_eq!(log.log_start(), 300);
         // When its leader is one whose log ends before, and the process dies later
         log.truncate_fully_and_start_at(200).unwrap();
+        assert_eq!(log.still_promised(303), 200);
         log.append(&[batch(200, end - 200, 1)], 0).unwrap();
+        flush(&mut log);
         drop(log);
         disk.kill();
         // Then all of the new log is there.
-        let (log, _) = open(&disk, checkpointed);
-        assert_eq!((log.log_start(), log.next_offset()), (200, i64::from(end)));
+        let (mut log, _) = open(&disk, checkpointed.clone());
+        assert_eq!((log.log_start(), log.next_offset()), (200, end));
         assert_eq!(read_all(&log).len(), 1);
+        // And the log start moves on when the checkpoints say so.
+        let generation = log.stale_checkpoints().expect("nobody has written them");
+        log.checkpoints_written(generation).unwrap();
+        assert_eq!(log.stale_checkpoints(), None);
+        let deleted = log.advance_log_start(240).unwrap();
+        deleted.remove().unwrap();
+        drop(log);
+        disk.kill();
+        let start = OpenState {
+            log_start: 240,
+            ..checkpointed
+        };
+        assert_eq!(open(&disk, start).0.log_start(), 240);
     }
+}
+
+#[test]
+fn a_log_that_was_to_begin_anew_begins_there_although_nothing_is_left() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    log.truncate_fully_and_start_at(300).unwrap();
+    log.truncate_fully_and_start_at(200).unwrap();
+    drop(log);
+    disk.kill();
+    for entry in disk.list(Path::new(DIR)).unwrap() {
+        if entry.name.contains("200.") {
+            disk.remove_file(&Path::new(DIR).join(entry.name)).unwrap();
+        }
+    }
+    let start = OpenState {
+        log_start: 300,
+        ..unclean(0)
+    };
+    let (log, _) = open(&disk, start);
+    assert_eq!((log.log_start(), log.next_offset()), (200, 200));
 }

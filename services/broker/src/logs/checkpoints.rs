@@ -7,7 +7,7 @@ use storage::checkpoint::{
     SCRUB_TIME_FILE, write_offsets,
 };
 use storage::{Disk, Error};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::directory::{Directory, Saved};
 use super::{Logs, Name};
@@ -86,6 +86,48 @@ impl Logs {
                 self.save(directory, which).await;
             }
         }
+    }
+
+    /// Has the checkpoints of logs that were cut say what is there now, so that the marks of the cuts can go.
+    pub(super) async fn settle_cuts(&self, partitions: &Partitions) {
+        let held = self.by_directory(partitions).into_iter().flatten();
+        let cut = held.filter_map(|(name, partition)| {
+            let generation = partition.with_log(|log, _| log.stale_checkpoints())?;
+            Some((name, partition, generation))
+        });
+        let cut: Vec<_> = cut.collect();
+        if cut.is_empty() {
+            return;
+        }
+        for which in [
+            Checkpoint::HighWatermark,
+            Checkpoint::LogStart,
+            Checkpoint::RecoveryPoint,
+        ] {
+            self.write_checkpoint(which, partitions).await;
+        }
+        self.forget_cut(partitions).await;
+        for (name, partition, generation) in cut {
+            if !self.is_written(&name) {
+                continue;
+            }
+            let settle = move || partition.with_log(|log, _| log.checkpoints_written(generation));
+            if let Err(error) = self.env.blocking(Pool::Sync, settle).await {
+                debug!(topic = name.0, partition = name.1, %error, "the mark of a cut stays");
+            }
+        }
+    }
+
+    /// Whether all that is known of a partition's positions is on the disk.
+    fn is_written(&self, name: &Name) -> bool {
+        self.directory_of(name).is_some_and(|directory| {
+            let mut saved = directory.saved.lock();
+            let mut written = directory.written.lock();
+            Checkpoint::ALL
+                .iter()
+                .filter(|which| **which != Checkpoint::Scrubbed)
+                .all(|which| which.of(&mut saved).get(name) == which.of(&mut written).get(name))
+        })
     }
 
     /// Writes the file of one directory as it is known.

@@ -34,6 +34,7 @@ impl Logs {
         ] {
             self.write_checkpoint(which, partitions).await;
         }
+        self.settle_cuts(partitions).await;
         let mark = CleanShutdown {
             broker_epoch: broker_epoch.map_or(-1, |epoch| epoch.0),
             directories: Some(self.directories.len()),

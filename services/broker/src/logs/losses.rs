@@ -45,6 +45,11 @@ impl Losses {
         self.is_counted_on.load(Ordering::SeqCst)
     }
 
+    /// The partition is deleted: its name may be another's.
+    pub fn forget(&self, name: &Name) {
+        self.shortened.lock().remove(name);
+    }
+
     pub fn is_late(&self) -> bool {
         self.is_late.load(Ordering::SeqCst)
     }
@@ -61,9 +66,10 @@ impl Logs {
                 return Ok(());
             }
             losses.shortened.lock().insert(name.clone());
-            boot.as_ref().map_or(Ok(()), |boot| {
-                memory::lose(&*disk, &directory.path, boot, was_closed)
-            })
+            if let Some(boot) = &boot {
+                memory::lose(&*disk, &directory.path, boot, was_closed)?;
+            }
+            Ok(())
         })
     }
 
@@ -105,7 +111,8 @@ impl Logs {
             let Some(&place) = state.places.get(name) else {
                 continue;
             };
-            let (log_end, known) = (log.next_offset(), self.known_end(place, name));
+            let known = log.still_promised(self.known_end(place, name));
+            let log_end = log.next_offset();
             if log_end < known {
                 warn!(
                     topic = name.0,
@@ -139,7 +146,8 @@ impl Logs {
         name: &Name,
         log: &Log,
     ) -> Result<(), Error> {
-        let is_short = log.next_offset() < self.known_end(place, name);
+        let known = log.still_promised(self.known_end(place, name));
+        let is_short = log.next_offset() < known;
         let is_shortened = self.losses.shortened.lock().contains(name);
         if !is_short && !is_shortened {
             return Ok(());
@@ -162,7 +170,7 @@ impl Logs {
         directory.poison.check()
     }
 
-    /// At once: whoever starts next may not find what is missing. Says whether that is done.
+    /// At once: whoever starts next may not find what is missing. Says whether that process cannot overlook it.
     pub(super) async fn lose_memory(&self, place: usize) -> bool {
         let Some(boot) = self.env.boot_id() else {
             return true;
@@ -171,9 +179,9 @@ impl Logs {
         let was_closed = directory.clean.is_some();
         let lose = move || memory::lose(&*disk, &directory.path, &boot, was_closed);
         let lost = self.env.blocking(Pool::Sync, lose).await;
-        if let Err(error) = &lost {
+        lost.unwrap_or_else(|error| {
             warn!(%error, "cannot remove the name of the memory");
-        }
-        lost.is_ok()
+            false
+        })
     }
 }

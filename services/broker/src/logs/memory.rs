@@ -156,19 +156,22 @@ pub(super) fn confirm(disk: &dyn Disk, directories: &[PathBuf]) {
 
 /// What this boot's memory or the disk should have of a directory is lost, whatever comes next: without its file the memory
 /// has no name, and the disk is another. What another boot has not flushed is lost anyway, and of that the disk is innocent.
-/// Where the directory `was_closed` in order, all of it was on the disk.
+/// Where the directory `was_closed` in order, all of it was on the disk. Says whether the next process knows of it: after a
+/// failed fsync it would take it for what that has cost.
 pub(super) fn lose(
     disk: &dyn Disk,
     directory: &Path,
     boot: &str,
     was_closed: bool,
-) -> Result<(), Error> {
-    if !was_closed && read(disk, directory).is_some_and(|known| known.boot != boot) {
-        return Ok(());
+) -> Result<bool, Error> {
+    let other = read(disk, directory).filter(|known| known.boot != boot);
+    if let Some(other) = other.filter(|_| !was_closed) {
+        return Ok(other.boot != FORGOTTEN);
     }
     disk::remove_if_there(disk, &directory.join(FILE))?;
     let synced = disk.sync_dir(directory);
-    synced.map_err(|e| Error::io("sync", directory, e))
+    synced.map_err(|e| Error::io("sync", directory, e))?;
+    Ok(true)
 }
 
 /// The memory is not to be relied upon: the next process gives it another name. One file that says so is enough, or that is

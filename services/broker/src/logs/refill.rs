@@ -13,7 +13,6 @@ use storage::Error;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::checkpoints::Checkpoint;
 use super::{Logs, Name};
 use crate::partition::{Partition, Partitions};
 use crate::quorum::Quorum;
@@ -89,12 +88,7 @@ impl Logs {
             partition = name.1,
             "dropped a compacted log that the disk has changed: it is fetched anew from the leader"
         );
-        // Before it is fetched: what the next start finds of it may be less than these say.
-        self.write_checkpoint(Checkpoint::HighWatermark, partitions)
-            .await;
-        self.write_checkpoint(Checkpoint::RecoveryPoint, partitions)
-            .await;
-        self.forget_cut(partitions).await;
+        self.settle_cuts(partitions).await;
         Ok(true)
     }
 }

@@ -143,6 +143,7 @@ impl Logs {
         let rename = move || dir.mark_deleted(&*disk, &topic, index, unique);
         let doomed = self.env.blocking(Pool::Sync, rename).await?;
         directory.saved.lock().forget(name);
+        self.losses.forget(name);
         let mut state = self.state.lock();
         state.places.remove(name);
         state.doomed.push((self.env.now() + delay, doomed));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use engine::metadata::PartitionId;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::checkpoints::Checkpoint;
@@ -19,6 +19,9 @@ use crate::quorum::Quorum;
 
 /// Between looks for logs to fsync, directories to remove and free space.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long cuts gather before they are written down.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// The loops that keep the logs; they end when this is dropped.
 pub struct Upkeep(Vec<JoinHandle<()>>);
@@ -94,16 +97,17 @@ impl Logs {
     ) {
         let mut ticks = ticks(every);
         loop {
-            let was_cut = tokio::select! {
+            tokio::select! {
                 biased;
-                _ = ticks.tick() => false,
-                () = partitions.suspects.was_cut(), if which == Checkpoint::HighWatermark => true,
-            };
+                () = partitions.suspects.was_cut(), if which == Checkpoint::HighWatermark => {
+                    // A new leader has many logs cut: they are written together.
+                    sleep(GATHER).await;
+                }
+                _ = ticks.tick() => {}
+            }
             self.write_checkpoint(which, &partitions).await;
-            if was_cut {
-                self.write_checkpoint(Checkpoint::LogStart, &partitions)
-                    .await;
-                self.forget_cut(&partitions).await;
+            if which == Checkpoint::HighWatermark {
+                self.settle_cuts(&partitions).await;
             }
         }
     }

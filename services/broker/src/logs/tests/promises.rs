@@ -39,6 +39,36 @@ async fn nothing_is_compacted_beyond_the_recovery_point_on_disk() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_promises_nothing_that_is_not_flushed() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    let promised = async || {
+        let which = super::super::checkpoints::Checkpoint::RecoveryPoint;
+        running
+            .logs
+            .write_checkpoint(which, &running.partitions)
+            .await;
+        let of = |dir: &str| {
+            let path = Path::new(dir).join(CHECKPOINT);
+            let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
+            offsets.expect("it can be read").values().copied().max()
+        };
+        of("/a").max(of("/b"))
+    };
+    append(&partition, "k", 10).unwrap();
+    append(&partition, "k", 10).unwrap();
+    assert_eq!(promised().await, Some(0));
+    partition
+        .flush(&machine.env())
+        .await
+        .expect("the disk is well");
+    append(&partition, "k", 10).unwrap();
+    assert_eq!(promised().await, Some(2));
+}
+
+#[tokio::test]
 async fn what_takes_the_place_of_cut_records_does_not_count_as_compacted() {
     let mut machine = Machine::new();
     keyed(&mut machine);
