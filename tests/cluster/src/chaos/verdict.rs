@@ -11,7 +11,6 @@ use checker::{Anomaly, RecordId, Report, Seen};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::client::REQUEST_TIMEOUT;
 use super::clock::now_ns;
 use super::field::{Field, TOPICS, places};
 use super::histories::{Histories, History};
@@ -22,6 +21,10 @@ use crate::{read, replicas, within};
 
 /// How long one of the last questions may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A commit that has waited for so long may have been asked twice. The library asks again as soon as it hears of another
+/// coordinator, and gives the connection to the old one up; what stood in that may arrive there whenever the two can be reached
+/// again, after the old one has got its office back. No coordinator that is cut off is replaced sooner.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// The events as the checker reads them, in the order of their time, and what else is wrong.
 pub struct Evidence {
@@ -171,7 +174,7 @@ impl Reader<'_> {
             }
             Told::Committed { of, next, asked_ns } => {
                 let waited = Duration::from_nanos(line.at_ns - asked_ns);
-                (waited >= REQUEST_TIMEOUT).then(|| self.committing(*asked_ns, of, *next))
+                (waited >= ASKED_AGAIN).then(|| self.committing(*asked_ns, of, *next))
             }
             _ => None,
         }
