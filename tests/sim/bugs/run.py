@@ -66,6 +66,11 @@ class Bug:
     def seeds(self) -> int:
         return int(self.said("seeds") or SEEDS)
 
+    @property
+    def is_of_engine(self) -> bool:
+        """Whether the engine's own lives find it, of one partition each and by the thousand."""
+        return self.said("lives") == "engine"
+
 
 @dataclass
 class Found:
@@ -135,13 +140,19 @@ def lend_dependencies(source: Path, ours: Path) -> None:
             os.link(path, ours / "deps" / path.name)
 
 
-def build(program: Path, how: tuple[Path, Path, Path]) -> str:
-    """Compiles the copy, and says why it does not compile."""
+def cargo(how: tuple[Path, Path, Path], *arguments: str) -> subprocess.CompletedProcess:
+    """Compiles something of the copy."""
     profile, lender, target = how
     lend_dependencies(lender / "debug", target / "debug")
-    command = ["cargo", "build", "--locked", "-q", "--config", str(profile), "-p", "sim"]
+    command = ["cargo", *arguments, "--locked", "-q", "--config", str(profile)]
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
-    done = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
+
+
+def build(program: Path, how: tuple[Path, Path, Path]) -> str:
+    """Compiles the copy, and says why it does not compile."""
+    target = how[2]
+    done = cargo(how, "build", "-p", "sim")
     if done.returncode:
         return done.stderr
     # Under a name of its own: the next build replaces it.
@@ -203,6 +214,34 @@ def live(bug: Bug, program: Path) -> Found:
     return found
 
 
+def build_engine_lives(how: tuple[Path, Path, Path]) -> Path:
+    done = cargo(how, "test", "--no-run", "-p", "engine", "--test", "replicas", "--message-format=json")
+    artifacts = [json.loads(line) for line in done.stdout.splitlines()]
+    programs = [Path(a["executable"]) for a in artifacts if a.get("executable")]
+    if done.returncode or not programs:
+        sys.exit(done.stderr)
+    return programs[0]
+
+
+def live_engine(bug: Bug, program: Path) -> Found:
+    """Lives the engine's lives until one breaks an invariant."""
+    said = []
+    for seeded in (bug.name, ""):
+        environment = {**os.environ, "SEEDED": seeded, "SEEDS": str(bug.seeds), "RUST_BACKTRACE": "0"}
+        environment.pop("SEED", None)
+        command = [program, "every_life", "--nocapture"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        said.append(done.stdout + done.stderr)
+    with_it, without = (re.search(r"SEED=(\d+) breaks", text) for text in said)
+    if not with_it or without:
+        found = Found(bug, None, f"not found in {bug.seeds} seeds" if not with_it else "fails without it")
+    else:
+        why = re.search(r"panicked at .*:\n(.*)", said[0])
+        found = Found(bug, int(with_it[1]) + 1, "engine: " + why[1].replace("|", "/")[:150])
+    print(f"{bug.name}: {found.seeds or 'no'} seeds, {found.what}", flush=True)
+    return found
+
+
 def is_sound(program: Path, first: int = 1, seeds: int = 4) -> bool:
     """Where no bug is switched on, nothing fails: what is found with one is found because of it."""
     environment = {**os.environ, "SEEDED": "", "FIRST": str(first), "SEEDS": str(seeds)}
@@ -242,7 +281,10 @@ def run(names: list[str], write: bool) -> bool:
         elif not is_sound(built.program):
             all_found += [Found(bug, None, "fails without it") for bug in built.bugs]
         else:
-            all_found += [live(bug, built.program) for bug in built.bugs]
+            of_engine = [bug for bug in built.bugs if bug.is_of_engine]
+            lives = build_engine_lives(FAST) if of_engine else None
+            all_found += [live_engine(bug, lives) for bug in of_engine]
+            all_found += [live(bug, built.program) for bug in built.bugs if bug not in of_engine]
     all_found.sort(key=lambda found: found.bug.name)
     print("\n" + table(all_found))
     if write:
