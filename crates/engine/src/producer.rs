@@ -84,18 +84,6 @@ impl Producers {
         }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
-        self.by_id.iter().map(|(id, p)| (*id, p))
-    }
-
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
     /// Judges a client's batch against what the log has of its producer.
     pub fn check(&self, header: &BatchHeader) -> Result<Verdict, Error> {
         if !header.has_producer_id() {
@@ -337,6 +325,34 @@ mod tests {
                 current: 2
             })
         );
+    }
+
+    #[test]
+    fn what_comes_in_its_turn_or_lies_behind_skips_nothing() {
+        let mut known = Producers::default();
+        assert_eq!(known.skipped_since(&batch(0, 3, 1, 0)), None);
+        known.on_appended(&batch(1, 10, 5, 100));
+        let since = |epoch, sequence| known.skipped_since(&batch(epoch, sequence, 1, 0));
+        let last = Some(Offset(104));
+        assert_eq!(since(1, 14), None);
+        assert_eq!(since(1, 15), None);
+        assert_eq!(since(1, 16), last);
+        // Sequences wrap: what is as far ahead as behind is taken for an old one.
+        assert_eq!(since(1, 15 + (1 << 30) - 1), last);
+        assert_eq!(since(1, 15 + (1 << 30)), None);
+        // A new epoch begins with 0, and nothing of an old one is awaited.
+        assert_eq!(since(2, 0), None);
+        assert_eq!(since(2, 1), last);
+        assert_eq!(since(0, 16), None);
+    }
+
+    #[test]
+    fn who_has_written_can_be_handed_over() {
+        let mut known = Producers::default();
+        known.on_appended(&batch(0, 0, 5, 0));
+        let taken: Vec<_> = known.clone().into_iter().collect();
+        assert_eq!(taken.len(), 1);
+        assert_eq!(Producers::new(taken), known);
     }
 
     #[test]

@@ -261,7 +261,8 @@ mod tests {
     use crate::epochs::{EpochStart, Epochs};
     use crate::ids::PartitionEpoch;
     use crate::metadata::PartitionState;
-    use crate::replica::Options;
+    use crate::replica::sample::{batch, state};
+    use crate::replica::{Acks, AppendPlan, Options};
 
     /// Broker 1 follows broker 2 in epoch 3, with records from 10 to 20 of these epochs.
     fn following(isr: &[i32], elr: &[i32], epochs: &[(i32, i64)]) -> Replica {
@@ -340,5 +341,55 @@ mod tests {
         });
         let plan = replica.plan_follow(&asked, diverging);
         assert_eq!(plan, Ok(FollowPlan::RestartAt(Offset(5))));
+    }
+
+    /// Takes what the leader has after the records of before.
+    fn take(
+        replica: &mut Replica,
+        header: BatchHeader,
+        high_watermark: i64,
+        log_start: i64,
+    ) -> Replicated {
+        let asked = replica.fetch_position().expect("it follows");
+        let records = Fetched::Records {
+            headers: &[header],
+            high_watermark: Offset(high_watermark),
+            log_start: Offset(log_start),
+        };
+        match replica.plan_follow(&asked, records) {
+            Ok(FollowPlan::Append(batches)) => {
+                replica.on_replicated(&batches);
+                batches
+            }
+            other => panic!("it continues the log: {other:?}"),
+        }
+    }
+
+    /// Five records of producer 7 in the leader's log.
+    fn led(epoch: i32, offset: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset: offset,
+            partition_leader_epoch: epoch,
+            ..batch(0, 0)
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_begun_anew_knows_nothing_of_what_it_had() {
+        let mut replica = following(&[2], &[], &[(1, 10)]);
+        let _ = take(&mut replica, led(3, 20), 25, 10);
+        replica.on_restarted_at(Offset(40));
+        let asked = replica.fetch_position().expect("it follows");
+        assert_eq!((asked.offset, asked.log_start), (Offset(40), Offset(40)));
+        assert_eq!(asked.last_fetched_epoch, None);
+        assert_eq!(replica.high_watermark(), Offset(40));
+        // As its leader later, it takes what it may never have had.
+        let leading = PartitionState {
+            leader_epoch: LeaderEpoch(4),
+            ..state(&[1, 2], &[1, 2], 4)
+        };
+        replica.on_metadata(&leading, 0);
+        let plan = replica.plan_append(&batch(0, 0), Acks::Leader, 0);
+        assert!(matches!(plan, Ok(AppendPlan::Write(_))), "{plan:?}");
     }
 }

@@ -63,6 +63,7 @@ const UNDER_WAY_MS: u64 = 30_000;
 pub struct Leader {
     me: BrokerId,
     since_ms: u64,
+    /// Where its epoch begins.
     pub(super) epoch_start: Offset,
     pub(super) replicas: Vec<BrokerId>,
     /// How many of them are not only being added by a reassignment.
@@ -131,11 +132,6 @@ impl Leader {
             && producers
                 .skipped_since(header)
                 .is_some_and(|last| last < self.epoch_start)
-    }
-
-    /// Where this leader's epoch begins.
-    pub fn epoch_start(&self) -> Offset {
-        self.epoch_start
     }
 
     pub fn replicas(&self) -> &[BrokerId] {

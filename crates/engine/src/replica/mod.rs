@@ -202,10 +202,6 @@ impl Replica {
         self.producers.expire(oldest_ms);
     }
 
-    pub fn id(&self) -> BrokerId {
-        self.me
-    }
-
     pub fn options(&self) -> Options {
         self.options
     }
@@ -261,11 +257,136 @@ impl Replica {
         &self.epochs
     }
 
-    pub fn producers(&self) -> &Producers {
-        &self.producers
-    }
-
     fn leader_or_refuse(&self) -> Result<&Leader, Error> {
         self.leader().ok_or(Error::NotLeader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epochs::EpochStart;
+    use crate::producer;
+    use crate::replica::sample::{ALL, OPTIONS, append, batch, leading, state};
+
+    /// Records from 10 to 20; those before 15 are of epoch 1, of which older ones have been deleted.
+    fn found() -> Replica {
+        let epochs = [(1, 5), (3, 15)].map(|(epoch, start)| EpochStart {
+            epoch: LeaderEpoch(epoch),
+            start: Offset(start),
+        });
+        let log = Opened {
+            log_start: Offset(10),
+            log_end: Offset(20),
+            flushed: Offset(18),
+            high_watermark: Offset(16),
+            epochs: Epochs::new(epochs),
+            producers: Producers::default(),
+        };
+        Replica::open(BrokerId(1), OPTIONS, log)
+    }
+
+    /// Whether the leader takes the batch of producer 7 that begins with `sequence`.
+    fn takes(leader: &mut Replica, sequence: i32, acks: Acks) -> Result<(), Error> {
+        match leader.plan_append(&batch(0, sequence), acks, 0)? {
+            AppendPlan::Write(_) => Ok(()),
+            AppendPlan::Duplicate(known) => panic!("it never came: {known:?}"),
+        }
+    }
+
+    #[test]
+    fn a_replica_tells_how_far_its_log_goes_on_disk_and_is_committed() {
+        let mut replica = found();
+        assert_eq!(replica.log_start(), Offset(10));
+        assert_eq!(replica.log_end(), Offset(20));
+        assert_eq!(replica.flushed(), Offset(18));
+        assert_eq!(replica.high_watermark(), Offset(16));
+        assert_eq!(replica.last_stable_offset(), Offset(16));
+        // What has been written since is not on disk before its fsync.
+        replica.on_flushed(Offset(25), 0);
+        assert_eq!(replica.flushed(), Offset(20));
+        replica.on_flushed(Offset(12), 0);
+        assert_eq!(replica.flushed(), Offset(20));
+    }
+
+    #[test]
+    fn a_log_start_only_moves_forward_and_the_epochs_go_with_it() {
+        let mut replica = found();
+        let told: [(i64, i64, &[(i32, i64)]); 4] = [
+            // Nothing is forgotten for a start that is known.
+            (8, 10, &[(1, 5), (3, 15)]),
+            (10, 10, &[(1, 5), (3, 15)]),
+            (12, 12, &[(1, 12), (3, 15)]),
+            (17, 17, &[(3, 17)]),
+        ];
+        for (offset, start, epochs) in told {
+            replica.on_log_start(Offset(offset));
+            assert_eq!(replica.log_start(), Offset(start));
+            let entries = replica.epochs().entries().iter();
+            let seen: Vec<_> = entries.map(|e| (e.epoch.0, e.start.0)).collect();
+            assert_eq!(seen, epochs, "from {offset}");
+        }
+    }
+
+    #[test]
+    fn older_metadata_is_passed_over() {
+        let mut replica = leading(ALL, ALL);
+        let newer = state(ALL, &[1, 2], 4);
+        assert_eq!(replica.on_metadata(&newer, 0), Transition::LeaderChanged);
+        assert_eq!(replica.partition_epoch(), PartitionEpoch(4));
+        for partition_epoch in [3, 4] {
+            let older = state(ALL, ALL, partition_epoch);
+            assert_eq!(replica.on_metadata(&older, 0), Transition::None);
+        }
+        assert_eq!(replica.partition_epoch(), PartitionEpoch(4));
+        let isr = replica.leader().map(Leader::isr);
+        assert_eq!(isr, Some(&[BrokerId(1), BrokerId(2)][..]));
+    }
+
+    #[test]
+    fn a_follower_becomes_one_anew_with_each_leadership_and_not_with_each_isr() {
+        let mut replica = Replica::open(BrokerId(2), OPTIONS, Opened::default());
+        let again = PartitionState {
+            leader_epoch: LeaderEpoch(2),
+            ..state(ALL, ALL, 3)
+        };
+        for (told, expected) in [
+            (state(ALL, ALL, 1), Transition::BecameFollower),
+            (state(ALL, &[1, 2], 2), Transition::None),
+            (again, Transition::BecameFollower),
+        ] {
+            assert_eq!(replica.on_metadata(&told, 0), expected, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_changed_minimum_decides_what_is_taken_with_acks_all() {
+        let mut leader = leading(ALL, &[1]);
+        let refused = Err(Error::NotEnoughReplicas);
+        assert_eq!(takes(&mut leader, 0, Acks::All), refused);
+        leader.on_options(Options {
+            min_insync_replicas: 1,
+            ..OPTIONS
+        });
+        assert_eq!(takes(&mut leader, 0, Acks::All), Ok(()));
+        leader.on_options(OPTIONS);
+        assert_eq!(takes(&mut leader, 0, Acks::All), refused);
+    }
+
+    #[test]
+    fn a_producer_that_was_silent_for_too_long_may_begin_anywhere() {
+        let mut leader = leading(ALL, ALL);
+        append(&mut leader, 0, 0);
+        let gap = Err(Error::Producer(producer::Error::OutOfOrderSequence {
+            producer: ProducerId(7),
+            got: 50,
+            expected: 5,
+        }));
+        assert_eq!(takes(&mut leader, 50, Acks::Leader), gap);
+        // Its batch is of just then.
+        leader.expire_producers(0);
+        assert_eq!(takes(&mut leader, 50, Acks::Leader), gap);
+        leader.expire_producers(1);
+        assert_eq!(takes(&mut leader, 50, Acks::Leader), Ok(()));
     }
 }

@@ -75,28 +75,8 @@ mod tests {
     use super::*;
     use crate::ids::LeaderEpoch;
     use crate::metadata::PartitionState;
-    use crate::replica::sample::{leading, state};
+    use crate::replica::sample::{ALL, batch, leading, state};
     use crate::replica::{Acks, AppendPlan, Error, Replica};
-
-    const ALL: &[i32] = &[1, 2, 3];
-
-    fn batch(epoch: i16, sequence: i32) -> BatchHeader {
-        BatchHeader {
-            base_offset: 0,
-            batch_length: 100,
-            partition_leader_epoch: 0,
-            magic: 2,
-            crc: 0,
-            attributes: 0,
-            last_offset_delta: 4,
-            base_timestamp: 0,
-            max_timestamp: 0,
-            producer_id: 7,
-            producer_epoch: epoch,
-            base_sequence: sequence,
-            record_count: 5,
-        }
-    }
 
     /// Sends a batch of five records with acks=all, and writes it where that is the answer.
     fn send(leader: &mut Replica, epoch: i16, sequence: i32, now_ms: u64) -> Result<(), ErrorCode> {

@@ -1,17 +1,23 @@
-//! A leader for the tests of this room.
+//! A leader for the tests of this room, and what is sent to it.
 
-use super::{Opened, Options, Replica};
+use wire::batch::BatchHeader;
+
+use super::{Acks, AppendPlan, Opened, Options, Replica};
 use crate::ids::{BrokerId, LeaderEpoch, PartitionEpoch};
 use crate::metadata::PartitionState;
 
-/// The leader of a partition with these replicas and this ISR, of a topic with `min.insync.replicas=2`.
+pub const ALL: &[i32] = &[1, 2, 3];
+
+/// Of a topic with `min.insync.replicas=2`.
+pub const OPTIONS: Options = Options {
+    min_insync_replicas: 2,
+    flush_each: false,
+    lag_max_ms: 1,
+};
+
+/// The leader of a partition with these replicas and this ISR.
 pub fn leading(replicas: &[i32], isr: &[i32]) -> Replica {
-    let options = Options {
-        min_insync_replicas: 2,
-        flush_each: false,
-        lag_max_ms: 1,
-    };
-    let mut replica = Replica::open(BrokerId(1), options, Opened::default());
+    let mut replica = Replica::open(BrokerId(1), OPTIONS, Opened::default());
     replica.on_metadata(&state(replicas, isr, 1), 0);
     replica
 }
@@ -29,5 +35,32 @@ pub fn state(replicas: &[i32], isr: &[i32], partition_epoch: i32) -> PartitionSt
         removing: vec![],
         elr: vec![],
         last_known_elr: vec![],
+    }
+}
+
+/// Five records of producer 7.
+pub fn batch(producer_epoch: i16, sequence: i32) -> BatchHeader {
+    BatchHeader {
+        base_offset: 0,
+        batch_length: 100,
+        partition_leader_epoch: 0,
+        magic: 2,
+        crc: 0,
+        attributes: 0,
+        last_offset_delta: 4,
+        base_timestamp: 0,
+        max_timestamp: 0,
+        producer_id: 7,
+        producer_epoch,
+        base_sequence: sequence,
+        record_count: 5,
+    }
+}
+
+/// Five records more in a leader's log.
+pub fn append(leader: &mut Replica, sequence: i32, now_ms: u64) {
+    match leader.plan_append(&batch(0, sequence), Acks::Leader, now_ms) {
+        Ok(AppendPlan::Write(write)) => leader.on_appended(&write, now_ms),
+        other => panic!("nothing speaks against it: {other:?}"),
     }
 }
