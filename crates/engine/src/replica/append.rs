@@ -132,3 +132,50 @@ impl Replica {
         self.advance_high_watermark(now_ms);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::BrokerId;
+    use crate::replica::Opened;
+    use crate::replica::sample::{ALL, OPTIONS, append, batch, leading, state};
+
+    #[test]
+    fn an_isr_below_the_minimum_refuses_only_who_waits_for_it() {
+        let mut leader = leading(ALL, &[1]);
+        for (acks, refused) in [
+            (Acks::All, Some(Error::NotEnoughReplicas)),
+            (Acks::Leader, None),
+            (Acks::None, None),
+        ] {
+            let plan = leader.plan_append(&batch(0, 0), acks, 0);
+            assert_eq!(plan.err(), refused, "{acks:?}");
+        }
+        let mut follower = Replica::open(BrokerId(2), OPTIONS, Opened::default());
+        follower.on_metadata(&state(ALL, ALL, 1), 0);
+        let plan = follower.plan_append(&batch(0, 0), Acks::Leader, 0);
+        assert_eq!(plan, Err(Error::NotLeader));
+    }
+
+    #[test]
+    fn what_is_in_the_log_is_answered_with_its_place_even_by_an_isr_below_the_minimum() {
+        let mut leader = leading(ALL, ALL);
+        for sequence in (0..35).step_by(5) {
+            append(&mut leader, sequence, 0);
+        }
+        leader.on_metadata(&state(ALL, &[1], 2), 0);
+        let mut again = |sequence| leader.plan_append(&batch(0, sequence), Acks::All, 0);
+        let remembered = Duplicate {
+            base_offset: Some(Offset(10)),
+            next_offset: Offset(15),
+            timestamp_ms: 0,
+        };
+        assert_eq!(again(10), Ok(AppendPlan::Duplicate(remembered)));
+        let only_known = Duplicate {
+            base_offset: None,
+            next_offset: Offset(10),
+            timestamp_ms: -1,
+        };
+        assert_eq!(again(5), Ok(AppendPlan::Duplicate(only_known)));
+    }
+}

@@ -161,3 +161,146 @@ impl Leader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::Opened;
+    use crate::replica::sample::{
+        ALL, INCARNATION, OPTIONS, activate, append, fetch, leading, state,
+    };
+
+    fn isr(proposal: Option<IsrProposal>) -> Option<Vec<i32>> {
+        proposal.map(|p| p.isr.iter().map(|member| member.broker.0).collect())
+    }
+
+    /// 3 has caught up and is asked for.
+    fn asking() -> (Replica, IsrProposal) {
+        let mut leader = leading(ALL, &[1, 2]);
+        append(&mut leader, 0, 0);
+        fetch(&mut leader, 2, 5, 0);
+        fetch(&mut leader, 3, 5, 0);
+        activate(&mut leader, ALL, 0);
+        let proposal = leader.propose_isr(0).expect("3 has caught up");
+        (leader, proposal)
+    }
+
+    #[test]
+    fn who_lags_for_too_long_leaves_and_of_those_that_must_stay_the_furthest_stays() {
+        let replicas = &[1, 2, 3, 4];
+        let mut leader = leading(replicas, replicas);
+        append(&mut leader, 0, 0);
+        append(&mut leader, 5, 0);
+        for (id, end) in [(2, 4), (3, 5), (4, 5)] {
+            fetch(&mut leader, id, end, 0);
+        }
+        assert_eq!(leader.propose_isr(1), None);
+        // Two are the minimum.
+        assert_eq!(isr(leader.propose_isr(2)), Some(vec![1, 3]));
+    }
+
+    #[test]
+    fn who_has_caught_up_joins_in_the_incarnation_that_the_metadata_calls_active() {
+        let mut leader = leading(ALL, &[1, 2]);
+        append(&mut leader, 0, 0);
+        activate(&mut leader, ALL, 0);
+        fetch(&mut leader, 2, 5, 0);
+        assert_eq!(leader.propose_isr(0), None, "3 has not fetched yet");
+        fetch(&mut leader, 3, 5, 0);
+        for active in [None, Some(BrokerEpoch(6))] {
+            leader.on_active_brokers(|_| active, 0);
+            assert_eq!(leader.propose_isr(0), None, "{active:?}");
+        }
+        activate(&mut leader, ALL, 0);
+        let member = |id, epoch| IsrMember {
+            broker: BrokerId(id),
+            epoch,
+        };
+        let proposal = IsrProposal {
+            leader_epoch: LeaderEpoch(1),
+            partition_epoch: PartitionEpoch(1),
+            isr: vec![
+                member(1, None),
+                member(2, Some(INCARNATION)),
+                member(3, Some(INCARNATION)),
+            ],
+        };
+        assert_eq!(leader.propose_isr(0), Some(proposal));
+    }
+
+    #[test]
+    fn who_does_not_tell_its_incarnation_does_not_join() {
+        let mut leader = leading(ALL, &[1, 2]);
+        leader.on_follower_fetch(BrokerId(3), None, Offset(0), 0);
+        assert_eq!(leader.propose_isr(0), None);
+    }
+
+    #[test]
+    fn who_lacks_what_is_committed_does_not_join_however_little_it_lags() {
+        let mut leader = leading(ALL, &[1, 2]);
+        append(&mut leader, 0, 0);
+        fetch(&mut leader, 3, 5, 0);
+        append(&mut leader, 5, 0);
+        // 3 is not active yet, so it was not waited for.
+        fetch(&mut leader, 2, 10, 0);
+        assert_eq!(leader.high_watermark(), Offset(10));
+        activate(&mut leader, ALL, 0);
+        assert_eq!(leader.propose_isr(0), None);
+        fetch(&mut leader, 3, 10, 0);
+        assert_eq!(isr(leader.propose_isr(0)), Some(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn who_lacks_what_there_was_at_the_election_does_not_join() {
+        let log = Opened {
+            log_end: Offset(10),
+            ..Opened::default()
+        };
+        let mut leader = Replica::open(BrokerId(1), OPTIONS, log);
+        leader.on_metadata(&state(ALL, ALL, 1), 0);
+        // It was in the ISR a moment ago, so that it counts as one that has caught up.
+        leader.on_metadata(&state(ALL, &[1, 2], 2), 0);
+        activate(&mut leader, ALL, 0);
+        fetch(&mut leader, 3, 9, 0);
+        assert_eq!(leader.high_watermark(), Offset(0));
+        assert_eq!(leader.propose_isr(0), None);
+        fetch(&mut leader, 3, 10, 0);
+        assert_eq!(isr(leader.propose_isr(0)), Some(vec![1, 2, 3]));
+    }
+
+    #[test]
+    fn what_may_still_be_granted_is_taken_back_by_another_wish() {
+        let (mut leader, proposal) = asking();
+        assert_eq!(leader.propose_isr(0), None, "one at a time");
+        // It counts as soon as it was asked for, and lags later.
+        append(&mut leader, 5, 0);
+        fetch(&mut leader, 2, 10, 9);
+        assert_eq!(leader.high_watermark(), Offset(5));
+        leader.on_isr_refused(&proposal, &Rejection::IneligibleReplica);
+        assert_eq!(isr(leader.propose_isr(9)), Some(vec![1, 2]));
+        assert_eq!(leader.high_watermark(), Offset(5));
+        // The controller's word settles it.
+        leader.on_metadata(&state(ALL, &[1, 2], 2), 9);
+        assert_eq!(leader.high_watermark(), Offset(10));
+        assert_eq!(leader.propose_isr(9), None);
+    }
+
+    #[test]
+    fn where_the_partition_has_changed_nothing_is_asked_before_the_metadata_tells_how() {
+        for rejection in [
+            Rejection::InvalidUpdateVersion,
+            Rejection::FencedLeaderEpoch,
+            Rejection::UnknownTopicId,
+            Rejection::UnknownTopicOrPartition,
+        ] {
+            let (mut leader, proposal) = asking();
+            leader.on_isr_refused(&proposal, &rejection);
+            assert_eq!(leader.propose_isr(0), None, "{rejection:?}");
+            // What becomes of it does not matter any more then.
+            leader.on_metadata(&state(ALL, &[1, 2], 2), 0);
+            assert_eq!(isr(leader.propose_isr(0)), Some(vec![1, 2, 3]));
+            leader.on_isr_unknown(&proposal);
+            assert_eq!(leader.propose_isr(0), None, "the second is under way");
+        }
+    }
+}

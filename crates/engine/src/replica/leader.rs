@@ -158,3 +158,57 @@ impl Leader {
         self.isr.contains(&id) || self.pending.may_have_joined(id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::sample::{ALL, fetch, leading, progress, state};
+
+    #[test]
+    fn who_reaches_what_there_was_at_its_last_fetch_had_everything_then() {
+        let mut follower = Progress::new(None);
+        for (offset, leader_end, now_ms, caught_up_ms) in [
+            // Of what there was before the first one nothing is known.
+            (3, 10, 100, None),
+            (9, 20, 200, None),
+            (20, 30, 300, Some(200)),
+            (29, 40, 400, Some(200)),
+            (40, 40, 500, Some(500)),
+            (40, 50, 600, Some(500)),
+        ] {
+            follower.on_fetch(Offset(offset), Offset(leader_end), now_ms);
+            assert_eq!(follower.caught_up_ms, caught_up_ms, "at {now_ms}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_at_the_end_has_caught_up_for_as_long_as_it_may_lag() {
+        let mut follower = Progress::new(None);
+        assert!(!follower.is_caught_up(Offset(40), 500, 10));
+        follower.on_fetch(Offset(40), Offset(40), 500);
+        assert!(follower.is_caught_up(Offset(40), 900, 10));
+        assert!(follower.is_caught_up(Offset(41), 510, 10));
+        assert!(!follower.is_caught_up(Offset(41), 511, 10));
+    }
+
+    #[test]
+    fn what_a_leader_knows_of_a_replica_ends_when_that_goes() {
+        let mut replica = leading(ALL, ALL);
+        for id in [2, 3] {
+            fetch(&mut replica, id, 0, 7);
+        }
+        let moving = PartitionState {
+            adding: vec![BrokerId(4)],
+            ..state(&[4, 1, 3], &[1, 3], 2)
+        };
+        replica.on_metadata(&moving, 8);
+        let leader = replica.leader().expect("it leads");
+        assert_eq!(leader.factor(), 2);
+        assert_eq!(leader.replicas(), [4, 1, 3].map(BrokerId));
+        let followers: Vec<_> = leader.followers().map(|(id, _)| id).collect();
+        assert_eq!(followers, [3, 4].map(BrokerId));
+        assert_eq!(progress(&replica, 3).caught_up_ms, Some(7));
+        replica.on_metadata(&state(ALL, &[1, 3], 3), 9);
+        assert_eq!(progress(&replica, 2), Progress::new(None));
+    }
+}

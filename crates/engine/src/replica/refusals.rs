@@ -158,4 +158,50 @@ mod tests {
         assert_eq!(send(&mut leader, 1, 0, 1), Ok(()));
         assert_eq!(send(&mut leader, 1, 5, 1), Ok(()));
     }
+
+    #[test]
+    fn of_too_many_producers_the_first_are_remembered_until_they_have_given_up() {
+        let of = |producer_id: i64, sequence: i32| BatchHeader {
+            producer_id,
+            ..batch(0, sequence)
+        };
+        let mut refusals = Refusals::default();
+        let most = i64::try_from(MOST).expect("a small number");
+        for id in 0..most {
+            refusals.note(&of(id, 0), 0);
+        }
+        refusals.note(&of(most, 0), REMEMBERED_MS - 1);
+        assert!(refusals.is_behind(&of(most - 1, 5), REMEMBERED_MS - 1));
+        assert!(!refusals.is_behind(&of(most, 5), REMEMBERED_MS - 1));
+        refusals.note(&of(most, 0), REMEMBERED_MS);
+        assert!(refusals.is_behind(&of(most, 5), REMEMBERED_MS));
+        assert_eq!(refusals.by_id.len(), 1);
+    }
+
+    #[test]
+    fn who_has_no_producer_id_is_behind_nobody() {
+        let anonymous = BatchHeader {
+            producer_id: -1,
+            ..batch(-1, -1)
+        };
+        let mut refusals = Refusals::default();
+        refusals.note(&anonymous, 0);
+        assert!(refusals.by_id.is_empty());
+    }
+
+    #[test]
+    fn a_gap_behind_what_this_leader_has_taken_is_one() {
+        let mut leader = leading(ALL, ALL);
+        // A single record, the first of this leadership.
+        let one = BatchHeader {
+            last_offset_delta: 0,
+            record_count: 1,
+            ..batch(0, 0)
+        };
+        let Ok(AppendPlan::Write(write)) = leader.plan_append(&one, Acks::All, 0) else {
+            panic!("nothing speaks against it")
+        };
+        leader.on_appended(&write, 0);
+        assert_eq!(send(&mut leader, 0, 5, 0), OUT_OF_ORDER);
+    }
 }

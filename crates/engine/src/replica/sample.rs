@@ -2,8 +2,8 @@
 
 use wire::batch::BatchHeader;
 
-use super::{Acks, AppendPlan, Opened, Options, Replica};
-use crate::ids::{BrokerId, LeaderEpoch, PartitionEpoch};
+use super::{Acks, AppendPlan, Opened, Options, Progress, Replica};
+use crate::ids::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch};
 use crate::metadata::PartitionState;
 
 pub const ALL: &[i32] = &[1, 2, 3];
@@ -63,4 +63,25 @@ pub fn append(leader: &mut Replica, sequence: i32, now_ms: u64) {
         Ok(AppendPlan::Write(write)) => leader.on_appended(&write, now_ms),
         other => panic!("nothing speaks against it: {other:?}"),
     }
+}
+
+/// A follower has everything below `offset`, in the incarnation that it always fetches in here.
+pub fn fetch(leader: &mut Replica, follower: i32, offset: i64, now_ms: u64) {
+    let epoch = Some(INCARNATION);
+    leader.on_follower_fetch(BrokerId(follower), epoch, Offset(offset), now_ms);
+}
+
+pub const INCARNATION: BrokerEpoch = BrokerEpoch(5);
+
+/// What the leader knows of a follower.
+pub fn progress(leader: &Replica, follower: i32) -> Progress {
+    let mut all = leader.leader().into_iter().flat_map(|l| l.followers());
+    let found = all.find(|(id, _)| *id == BrokerId(follower));
+    *found.expect("it has a replica").1
+}
+
+/// The metadata calls these active, in the incarnation that they fetch in.
+pub fn activate(leader: &mut Replica, active: &[i32], now_ms: u64) {
+    let epoch = |id: BrokerId| active.contains(&id.0).then_some(INCARNATION);
+    leader.on_active_brokers(epoch, now_ms);
 }

@@ -85,7 +85,10 @@ impl Replica {
 
 #[cfg(test)]
 mod tests {
-    use crate::replica::sample::leading;
+    use super::*;
+    use crate::ids::BrokerId;
+    use crate::replica::sample::{ALL, OPTIONS, activate, append, fetch, leading, state};
+    use crate::replica::{Opened, Options};
 
     #[test]
     fn a_topic_cannot_ask_for_more_replicas_than_it_has() {
@@ -98,6 +101,60 @@ mod tests {
             let replica = leading(replicas, isr);
             let seen = (replica.is_under_min_isr(), replica.is_at_min_isr());
             assert_eq!(seen, (under, at), "{isr:?} of {replicas:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_flushed_counts_from_its_fsync_on() {
+        let mut leader = leading(&[1], &[1]);
+        leader.on_options(Options {
+            flush_each: true,
+            ..OPTIONS
+        });
+        append(&mut leader, 0, 0);
+        assert!(!leader.has_durably(Offset(5)));
+        assert_eq!(leader.high_watermark(), Offset(0));
+        leader.on_flushed(Offset(5), 0);
+        assert!(leader.has_durably(Offset(5)));
+        assert!(!leader.has_durably(Offset(6)));
+        assert_eq!(leader.high_watermark(), Offset(5));
+        leader.on_options(OPTIONS);
+        append(&mut leader, 5, 0);
+        assert!(leader.has_durably(Offset(10)));
+        assert_eq!(leader.high_watermark(), Offset(10));
+    }
+
+    #[test]
+    fn an_isr_below_the_minimum_commits_nothing_and_vouches_for_nothing() {
+        let mut leader = leading(ALL, &[1, 2]);
+        append(&mut leader, 0, 0);
+        assert_eq!(leader.commitment(Offset(5)), Ok(Commitment::Waiting));
+        fetch(&mut leader, 2, 5, 0);
+        assert_eq!(leader.commitment(Offset(5)), Ok(Commitment::Committed));
+        assert_eq!(leader.commitment(Offset(6)), Ok(Commitment::Waiting));
+        leader.on_metadata(&state(ALL, &[1], 2), 0);
+        append(&mut leader, 5, 0);
+        let lost = Ok(Commitment::NotEnoughReplicas);
+        assert_eq!(leader.commitment(Offset(5)), lost);
+        assert_eq!(leader.commitment(Offset(10)), Ok(Commitment::Waiting));
+        let idle = Replica::open(BrokerId(1), OPTIONS, Opened::default());
+        assert_eq!(idle.commitment(Offset(0)), Err(Error::NotLeader));
+    }
+
+    #[test]
+    fn who_has_caught_up_and_is_alive_is_waited_for_before_it_is_in_the_isr() {
+        for (active, committed) in [(&[2, 3][..], 5), (&[2], 10)] {
+            let mut leader = leading(ALL, &[1, 2]);
+            activate(&mut leader, active, 0);
+            append(&mut leader, 0, 0);
+            fetch(&mut leader, 3, 5, 0);
+            fetch(&mut leader, 2, 5, 0);
+            append(&mut leader, 5, 0);
+            fetch(&mut leader, 2, 10, 1);
+            assert_eq!(leader.high_watermark(), Offset(committed), "{active:?}");
+            // It has not had everything for longer than it may lag.
+            fetch(&mut leader, 2, 10, 2);
+            assert_eq!(leader.high_watermark(), Offset(10), "{active:?}");
         }
     }
 }
