@@ -30,6 +30,22 @@ fn a_leader_shrinks_and_expands_its_isr() {
     );
 }
 
+/// A copy of an earlier wish, which the network has kept, cannot be granted after it.
+#[test]
+fn a_wish_that_changes_nothing_ends_the_partition_epoch_too() {
+    let mut cluster = Cluster::of(2);
+    let p = cluster.topic_on("t", &[1, 2]);
+    let earlier = cluster.change(p, &[1]);
+    let before = cluster.partition(p);
+    let answer = cluster.ask_isr(p, &[1, 2]).expect("accepted");
+    assert_eq!(answer.isr, before.isr);
+    assert_eq!(answer.partition_epoch, before.partition_epoch.next());
+    assert_eq!(answer.leader_epoch, before.leader_epoch);
+    let refused = cluster.ask(BrokerId(1), earlier);
+    assert_eq!(refused, Err(Rejection::InvalidUpdateVersion));
+    assert_eq!(cluster.partition(p).isr, before.isr);
+}
+
 #[test]
 fn each_wrong_request_has_its_error() {
     let mut cluster = Cluster::of(4);

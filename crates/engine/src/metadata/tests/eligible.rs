@@ -269,36 +269,62 @@ fn what_was_flushed_before_it_counted_is_not_lost_with_the_memory() {
     assert_eq!(seen(&cluster, p), (vec![], vec![], vec![2, 1]));
 }
 
+fn reassign(
+    cluster: &mut Cluster,
+    partition: PartitionId,
+    target: Option<&[i32]>,
+) -> Result<(), Rejection> {
+    let wish = Reassignment {
+        partition,
+        target: target.map(brokers),
+        min_insync_replicas: 2,
+    };
+    match cluster.done(Command::AlterReassignments {
+        partitions: vec![wish],
+        allow_factor_change: true,
+    }) {
+        Outcome::Each(mut each) => each.remove(0),
+        other => panic!("AlterReassignments answers {other:?}"),
+    }
+}
+
+#[test]
+fn who_had_a_partition_alone_stays_until_another_has_it_too() {
+    let mut cluster = cluster_of(3);
+    let p = cluster.topic_on("t", &[1]);
+    reassign(&mut cluster, p, Some(&[2, 3])).expect("accepted");
+    assert!(!cluster.register_with(1, ANOTHER).1);
+    assert_eq!(
+        seen(&cluster, p),
+        (vec![], vec![1], vec![]),
+        "those that are being filled have nothing yet"
+    );
+    cluster.unfence(1);
+    assert_eq!(leader(&cluster, p), Some(1));
+    cluster.ask_isr(p, &[1, 2]).expect("2 has caught up");
+    assert!(!cluster.register_with(1, KEPT).1);
+    assert_eq!(leader(&cluster, p), Some(2));
+    cluster.fence(2);
+    cluster.unfence(1);
+    assert_eq!(leader(&cluster, p), None, "only 2 has all of it");
+}
+
 #[test]
 fn replicas_that_have_what_is_committed_are_not_given_up() {
     let mut cluster = cluster_of(4);
     let p = cluster.topic_on("t", &[1, 2]);
-    let reassign = |cluster: &mut Cluster, target: Option<&[i32]>| {
-        let wish = Reassignment {
-            partition: p,
-            target: target.map(brokers),
-            min_insync_replicas: 2,
-        };
-        match cluster.done(Command::AlterReassignments {
-            partitions: vec![wish],
-            allow_factor_change: true,
-        }) {
-            Outcome::Each(mut each) => each.remove(0),
-            other => panic!("AlterReassignments answers {other:?}"),
-        }
-    };
-    reassign(&mut cluster, Some(&[3, 4])).expect("accepted");
+    reassign(&mut cluster, p, Some(&[3, 4])).expect("accepted");
     cluster.ask_isr(p, &[1, 3]).expect("3 has caught up");
     for id in [1, 3] {
         cluster.fence(id);
     }
     assert_eq!(seen(&cluster, p), (vec![], vec![3, 1], vec![]));
-    let refused = reassign(&mut cluster, None);
+    let refused = reassign(&mut cluster, p, None);
     assert!(
         matches!(refused, Err(Rejection::InvalidAssignment(_))),
         "{refused:?}"
     );
-    reassign(&mut cluster, Some(&[3, 2])).expect("3 stays");
+    reassign(&mut cluster, p, Some(&[3, 2])).expect("3 stays");
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn a_broker_of_another_cluster_is_refused() {
         endpoints: state.endpoints.clone(),
         rack: None,
     };
-    let refused = cluster.propose(Command::RegisterBroker(foreign));
+    let refused = cluster.propose(Command::RegisterBroker(foreign.clone()));
     assert_eq!(
         refused,
         Err(Rejection::InconsistentClusterId {
@@ -138,6 +138,12 @@ fn a_broker_of_another_cluster_is_refused() {
             theirs: "theirs".into()
         })
     );
+    // One whose directories have been used here before, and one whose are new.
+    for cluster_id in [Some("ours".into()), None] {
+        let mut fits = foreign.clone();
+        fits.cluster_id = cluster_id;
+        cluster.registered(Command::RegisterBroker(fits));
+    }
 }
 
 #[test]

@@ -202,6 +202,11 @@ fn check(before: &Image, step: &Step, after: &Image, leaders: &mut Leaders) {
             "an ISR has only replicas: {id:?} {p:?}"
         );
         check_elr(after, id, p);
+        assert_eq!(
+            after.settled(id, p, None),
+            None,
+            "what a command leaves is settled: {id:?} {p:?}"
+        );
         if let Some(leader) = p.leader {
             assert!(p.is_in_sync(leader), "a leader is in the ISR: {id:?} {p:?}");
             assert!(

@@ -284,3 +284,17 @@ fn where_the_leader_has_deleted_what_comes_next_the_log_is_begun_anew() {
     replica.on_restarted_at(Offset(40));
     assert_eq!(out_of_range(&replica, 20), restart(20));
 }
+
+#[test]
+fn a_follower_that_has_to_flush_does_so_before_it_asks_for_more() {
+    let mut replica = following(&[2], &[], &[(1, 10)]);
+    let _ = take(&mut replica, &[led(3, 20)], 20, 10);
+    replica.on_options(Options {
+        flush_each: true,
+        ..replica.options()
+    });
+    assert_eq!(replica.fetch_position(), None);
+    replica.on_flushed(Offset(25), 0);
+    let asked = replica.fetch_position().expect("all is on disk");
+    assert_eq!(asked.offset, Offset(25));
+}
