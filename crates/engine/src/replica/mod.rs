@@ -266,6 +266,7 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::epochs::EpochStart;
+    use crate::ids::ProducerId;
     use crate::producer;
     use crate::replica::sample::{ALL, OPTIONS, append, batch, leading, state};
 
