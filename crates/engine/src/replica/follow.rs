@@ -43,12 +43,6 @@ pub struct Replicated {
     log_start: Offset,
 }
 
-impl Replicated {
-    pub fn is_empty(&self) -> bool {
-        self.headers.is_empty()
-    }
-}
-
 /// What to do with an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FollowPlan {

@@ -146,8 +146,7 @@ fn takes_the_first_batch(mut replica: Replica) -> bool {
 #[test]
 fn a_log_that_is_begun_anew_knows_nothing_of_what_it_had() {
     let mut replica = following(&[2], &[], &[(1, 10)]);
-    let batches = take(&mut replica, &[led(3, 20)], 25, 10);
-    assert!(!batches.is_empty());
+    let _ = take(&mut replica, &[led(3, 20)], 25, 10);
     replica.on_restarted_at(Offset(40));
     let asked = replica.fetch_position().expect("it follows");
     assert_eq!((asked.offset, asked.log_start), (Offset(40), Offset(40)));
@@ -189,9 +188,6 @@ fn what_a_leader_calls_committed_is_so_as_far_as_it_is_here_and_its_log_start_no
         let told = replica.log_start_to_follow(&batches);
         assert_eq!(told, start.map(Offset), "{high_watermark} {log_start}");
     }
-    let mut replica = following(&[2], &[], &[(1, 10)]);
-    assert!(take(&mut replica, &[], 20, 10).is_empty());
-    assert_eq!(replica.log_end(), Offset(20));
 }
 
 #[test]
