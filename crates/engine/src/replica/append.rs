@@ -98,7 +98,6 @@ impl Replica {
         verdict?;
         let header = BatchHeader {
             base_offset: self.log_end.0,
-            partition_leader_epoch: self.leader_epoch.0,
             ..*header
         };
         Ok(AppendPlan::Write(Write {
