@@ -75,16 +75,6 @@ pub struct Flushed {
 }
 
 impl FlushPlan {
-    /// Whether there is nothing to sync.
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.epochs.is_none() && !self.sync_directory
-    }
-
-    /// The offset that will be durable.
-    pub fn offset(&self) -> i64 {
-        self.flushed.offset
-    }
-
     /// Blocks. A failure poisons the log's directory, unless the disk is merely full.
     pub fn run(self) -> Result<Flushed, Error> {
         // One plan of a log at a time: the kernel tells a failed fsync to one of those who wait for the same pages, and

@@ -215,3 +215,92 @@ fn what_cannot_be_read_when_it_is_whole_is_read_later() {
         Some((i32::try_from(end).unwrap() - 1, end as u64))
     );
 }
+
+#[test]
+fn who_wrote_what_retention_has_deleted_is_known_after_a_crash_and_a_cut() {
+    for seed in 0..20 {
+        let disk = MemoryDisk::new();
+        let config = LogConfig {
+            delete: true,
+            retention_ms: Some(1000),
+            ..config()
+        };
+        let (mut log, _) = open_with(&disk, unclean(0), config.clone(), 0);
+        fill(&mut log);
+        let end = log.next_offset();
+        let gone = log.retention(1_000_000, i64::MAX).expect("all are old");
+        flush(&mut log);
+        gone.remove().expect("removes");
+        drop(log);
+        disk.crash(seed);
+        let (mut log, _) = open_with(&disk, unclean(end), config.clone(), 0);
+        assert_eq!((log.log_start(), log.next_offset()), (end, end));
+        assert_eq!(known(&log), Some((9, 10)), "{seed}");
+
+        log.append(&[batch_of(end)], 0).expect("appends");
+        drop(log);
+        disk.kill();
+        let path = Path::new(DIR).join(format!("{end:020}.log"));
+        let file = disk.open(&path).expect("it is there");
+        file.truncate(100).expect("it can be cut");
+        let (log, recovery) = open_with(&disk, unclean(end), config, 0);
+        assert!(recovery.cut.is_some());
+        assert_eq!((log.next_offset(), known(&log)), (end, Some((9, 10))));
+    }
+}
+
+#[test]
+fn a_snapshot_is_kept_where_a_segment_begins_and_where_the_log_ends() {
+    let (disk, mut log) = filled();
+    let end = log.next_offset();
+    let (begin, within): (Vec<i64>, Vec<i64>) =
+        (1..end).partition(|offset| log.segment_base(*offset) == *offset);
+    let (stale, newest) = (within[0], path(end));
+    assert!(begin.len() > 1, "{begin:?}");
+    let plan = log.close_plan().expect("it can be closed");
+    plan.run().expect("syncs");
+    drop(log);
+    let content = storage::disk::read_file(&disk, &newest).expect("it can be read");
+    let content = content.expect("it is there");
+    storage::disk::write_replacing(&disk, &path(stale), &content).expect("writes");
+    let (log, _) = open(&disk, clean());
+    assert!(!disk.exists(&path(stale)) && disk.exists(&newest));
+    assert!(begin.iter().all(|offset| disk.exists(&path(*offset))));
+    assert_eq!(known(&log), Some((9, 10)));
+}
+
+#[test]
+fn no_snapshot_tells_of_what_was_cut() {
+    let (disk, mut log) = filled();
+    let end = log.next_offset();
+    log.close_plan().expect("it can be closed");
+    assert!(disk.exists(&path(end)));
+    log.truncate_to(end - 1).expect("cuts");
+    assert!(!disk.exists(&path(end)));
+    log.close_plan().expect("it can be closed");
+    assert!(disk.exists(&path(end - 1)));
+    log.truncate_fully_and_start_at(0).expect("cuts");
+    assert!(!disk.exists(&path(end - 1)));
+}
+
+#[test]
+fn damage_before_a_snapshot_hides_nobody() {
+    const MAGIC_AT: usize = 16;
+    let (disk, log) = filled();
+    let (base, end) = (log.active_base_offset(), log.next_offset());
+    // The last batch before the snapshot cannot be read, and all are read for the epochs.
+    let first = log.segment_base(base - 1);
+    drop(log);
+    let size = batch_of(0).bytes.len();
+    let at = usize::try_from(base - 1 - first).expect("a few") * size + MAGIC_AT;
+    let segment = Path::new(DIR).join(format!("{first:020}.log"));
+    disk.flip(&segment, at, 1).expect("it is there");
+    let epochs = Path::new(DIR).join(storage::checkpoint::LEADER_EPOCH_FILE);
+    disk.remove_file(&epochs).expect("it is there");
+    let (mut log, _) = open(&disk, unclean(end));
+    assert!(log.is_damaged());
+    assert_eq!(known(&log), Some((9, 10)));
+    // So the next start may be told of them.
+    log.close_plan().expect("it can be closed");
+    assert!(disk.exists(&path(end)));
+}
