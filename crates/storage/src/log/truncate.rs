@@ -36,9 +36,9 @@ impl Log {
         self.note_cut(end);
         self.truncation
             .begin(&*disk, &self.dir, end, None, claimed)?;
-        // From the end, so that an interruption leaves no hole.
+        // From the end, so that an interruption leaves no hole. The first begins before the offset.
         let segments = self.segments.len();
-        while self.segments.len() > 1 && self.active().base_offset >= offset {
+        while self.active().base_offset >= offset {
             if let Some(segment) = self.segments.pop() {
                 self.remove_files(segment.base_offset)?;
             }

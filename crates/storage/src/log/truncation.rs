@@ -188,6 +188,9 @@ mod tests {
             start: None,
         };
         assert_eq!(parse(one.encode().as_bytes()), Some(one));
+        // One that the disk has changed.
+        let other = format!("8{}", &one.encode()[1..]);
+        assert_eq!(parse(other.as_bytes()), None);
         for text in ["", "7", "7 1", "7 9 1", "x 1", "1 2 3 4 5"] {
             write_atomic(&disk, &path(dir), text.as_bytes()).expect("the disk is well");
             let read = reread(&disk);

@@ -2,6 +2,7 @@
 
 mod compaction;
 mod crash;
+mod cuts;
 mod deleted;
 mod faults;
 mod flushes;

@@ -7,7 +7,7 @@ use storage::{Disk, Log, LogConfig, Scrub};
 use wire::batch::Batch;
 use wire::record::BatchBuilder;
 
-use crate::house::{DIR, clean, config, flush, open, open_with, unclean};
+use crate::house::{DIR, batch, clean, config, flush, open, open_with, unclean};
 
 fn path(offset: i64) -> PathBuf {
     Path::new(DIR).join(format!("{offset:020}.snapshot"))
@@ -274,6 +274,9 @@ fn no_snapshot_tells_of_what_was_cut() {
     let (disk, mut log) = filled();
     let end = log.next_offset();
     log.close_plan().expect("it can be closed");
+    log.append(&[batch_of(end)], 0).expect("appends");
+    log.truncate_to(end).expect("cuts");
+    // All that this one tells of is still there.
     assert!(disk.exists(&path(end)));
     log.truncate_to(end - 1).expect("cuts");
     assert!(!disk.exists(&path(end)));
@@ -303,4 +306,39 @@ fn damage_before_a_snapshot_hides_nobody() {
     // So the next start may be told of them.
     log.close_plan().expect("it can be closed");
     assert!(disk.exists(&path(end)));
+}
+
+#[test]
+fn a_cut_at_the_log_start_forgets_nobody() {
+    let (_disk, mut log) = filled();
+    let start = 5;
+    assert!(log.segment_base(start) < start);
+    let gone = log.advance_log_start(start).expect("it is in the log");
+    gone.remove().expect("removes");
+    log.truncate_to(start).expect("cuts");
+    assert_eq!((log.log_start(), log.next_offset()), (start, start));
+    assert_eq!(known(&log), Some((4, 5)));
+}
+
+#[test]
+fn a_cut_goes_back_to_the_snapshot_where_nothing_earlier_is_remembered() {
+    let disk = MemoryDisk::new();
+    let config = LogConfig {
+        delete: true,
+        retention_ms: Some(1000),
+        ..config()
+    };
+    let (mut log, _) = open_with(&disk, unclean(0), config.clone(), 0);
+    fill(&mut log);
+    let end = log.next_offset();
+    let gone = log.retention(1_000_000, i64::MAX).expect("all are old");
+    gone.remove().expect("removes");
+    log.append(&[batch(end, 1, 0), batch_of(end + 1)], 0)
+        .expect("appends");
+    flush(&mut log);
+    drop(log);
+    let (mut log, _) = open_with(&disk, unclean(end), config, 0);
+    assert_eq!(known(&log), Some((11, 1)));
+    log.truncate_to(end + 1).expect("cuts");
+    assert_eq!(known(&log), Some((9, 10)));
 }
