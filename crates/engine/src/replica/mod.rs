@@ -313,14 +313,13 @@ mod tests {
     #[test]
     fn a_log_start_only_moves_forward_and_the_epochs_go_with_it() {
         let mut replica = found();
-        let told: [(i64, i64, &[(i32, i64)]); 4] = [
+        for (offset, start, epochs) in [
             // Nothing is forgotten for a start that is known.
-            (8, 10, &[(1, 5), (3, 15)]),
-            (10, 10, &[(1, 5), (3, 15)]),
-            (12, 12, &[(1, 12), (3, 15)]),
-            (17, 17, &[(3, 17)]),
-        ];
-        for (offset, start, epochs) in told {
+            (8, 10, vec![(1, 5), (3, 15)]),
+            (10, 10, vec![(1, 5), (3, 15)]),
+            (12, 12, vec![(1, 12), (3, 15)]),
+            (17, 17, vec![(3, 17)]),
+        ] {
             replica.on_log_start(Offset(offset));
             assert_eq!(replica.log_start(), Offset(start));
             let entries = replica.epochs().entries().iter();
