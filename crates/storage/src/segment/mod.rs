@@ -397,7 +397,9 @@ impl Segment {
         self.largest = OnceLock::new();
         self.first_timestamp = self.first_timestamp.filter(|_| position > 0);
         self.since_index_entry = 0;
-        let kept = self.damage.iter().filter(|d| d.end() <= position);
+        // What is missing from the end of the file has no place there: its offsets tell.
+        let is_kept = |d: &&Damage| d.end() <= position && d.to <= offset;
+        let kept = self.damage.iter().filter(is_kept);
         self.damage = kept.cloned().collect();
         self.note_tail(disk)
     }

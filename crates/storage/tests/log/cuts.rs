@@ -73,3 +73,28 @@ fn a_power_loss_amid_a_cut_leaves_no_hole_whatever_the_checkpoints_say() {
         assert!(cut.is_err() || left.len() == 2);
     }
 }
+
+#[test]
+fn a_cut_where_the_end_is_missing_makes_room_for_it() {
+    for at in [6, 7] {
+        let disk = MemoryDisk::new();
+        let (mut log, _) = open(&disk, unclean(0));
+        let mut batches: Vec<_> = (0..3).map(|i| batch(i * 3, 3, 0)).collect();
+        log.append(&batches, 0).expect("appends");
+        flush(&mut log);
+        drop(log);
+        let path = Path::new(DIR).join("00000000000000000000.log");
+        let file = disk.open(&path).expect("it is there");
+        let left: usize = batches[..2].iter().map(|b| b.bytes.len()).sum();
+        file.truncate(left as u64).expect("it can be cut");
+        let (mut log, _) = open(&disk, unclean(9));
+        assert_eq!((log.damaged_offsets(), log.next_offset()), (3, 9));
+        // As a follower does, that then gets the rest anew.
+        log.truncate_to(at).expect("cuts");
+        assert_eq!((log.damaged_offsets(), log.next_offset()), (0, 6));
+        batches.truncate(2);
+        batches.push(batch(6, 3, 1));
+        log.append(&batches[2..], 0).expect("appends");
+        assert_eq!(stored(&read_all(&log)), stored(&batches));
+    }
+}
