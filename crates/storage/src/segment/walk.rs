@@ -309,3 +309,135 @@ impl<'a> Walk<'a> {
         Ok(follows.then_some(header))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::path::Path;
+
+    use wire::record::BatchBuilder;
+
+    use super::*;
+    use crate::disk::Disk;
+    use crate::disk::memory::MemoryDisk;
+
+    /// A file with batches of two records that begin at these offsets; its size, and where each begins.
+    fn file(offsets: &[i64], change: impl Fn(&mut [u8], &[usize])) -> (Arc<dyn File>, Vec<u64>) {
+        let (mut bytes, mut positions) = (Vec::new(), Vec::new());
+        for offset in offsets {
+            positions.push(bytes.len());
+            let mut builder = BatchBuilder::new(0).base_offset(*offset).leader_epoch(0);
+            for _ in 0..2 {
+                builder.append(Some(b"key"), Some(b"value"));
+            }
+            bytes.extend_from_slice(&builder.build().stored_bytes());
+        }
+        positions.push(bytes.len());
+        change(&mut bytes, &positions);
+        let file = MemoryDisk::new().create(Path::new("/segment"));
+        let file = file.expect("creates");
+        file.append(&mut [IoSlice::new(&bytes)]).expect("writes");
+        (file, positions.into_iter().map(|at| at as u64).collect())
+    }
+
+    /// The batches that a walk finds, and what it calls damaged up to offset 8.
+    fn walked(walk: &mut Walk<'_>) -> (Vec<i64>, Vec<(i64, i64)>) {
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
+        loop {
+            match walk.step().expect("it can be read") {
+                Step::Batch(_, header) => found.push(header.base_offset),
+                Step::Bad(bad) => {
+                    let damage = bad.damage(8);
+                    damaged.push((damage.from, damage.to));
+                }
+                Step::End => return (found, damaged),
+            }
+        }
+    }
+
+    const LENGTH_AT: usize = 8;
+
+    #[test]
+    fn a_walk_of_headers_passes_over_what_is_known_to_be_damaged_and_over_nothing_else() {
+        let (file, at) = file(&[0, 2, 4, 6], |_, _| {});
+        let Found::Batch(header) = Scanner::sequential(&*file, at[4])
+            .header(at[1])
+            .expect("it can be read")
+        else {
+            panic!("it is a batch");
+        };
+        let known = [Damage::of_batch(at[1], &header, String::new())];
+        let mut walk = Walk::headers(&*file, at[4], 0, 8, Arc::new(known));
+        assert_eq!(walked(&mut walk), (vec![0, 4, 6], vec![]));
+        assert_eq!((walk.position(), walk.next()), (at[4], 8));
+    }
+
+    #[test]
+    fn a_walk_of_headers_finds_the_batch_that_tells_a_wrong_length() {
+        let (file, at) = file(&[0, 2, 4, 6], |bytes, at| {
+            bytes[at[1] + LENGTH_AT + 3] ^= 4;
+        });
+        let mut walk = Walk::headers(&*file, at[4], 0, 8, Arc::new([]));
+        // It was given before that could be seen.
+        assert_eq!(walked(&mut walk), (vec![0, 2, 4, 6], vec![(2, 4)]));
+        assert_eq!(
+            walked(&mut Walk::new(&*file, at[4], 0, 8)),
+            (vec![0, 4, 6], vec![(2, 4)])
+        );
+    }
+
+    #[test]
+    fn a_walk_of_headers_does_not_look_at_records() {
+        let (file, at) = file(&[0, 2, 4, 6], |bytes, at| bytes[at[2] - 1] ^= 1);
+        let mut walk = Walk::headers(&*file, at[4], 0, 8, Arc::new([]));
+        assert_eq!(walked(&mut walk), (vec![0, 2, 4, 6], vec![]));
+    }
+
+    #[test]
+    fn a_batch_that_is_none_is_damaged_and_not_the_one_before_it() {
+        let (file, at) = file(&[0, 2, 4, 6], |bytes, at| {
+            bytes[at[2] + MAGIC_AT as usize] ^= 1;
+        });
+        for mut walk in [
+            Walk::headers(&*file, at[4], 0, 8, Arc::new([])),
+            Walk::new(&*file, at[4], 0, 8),
+        ] {
+            assert_eq!(walked(&mut walk), (vec![0, 2, 6], vec![(4, 6)]));
+        }
+        // And so for who goes on there.
+        let mut walk = Walk::new(&*file, at[4], 0, 8).from(at[2], 4);
+        assert_eq!(walked(&mut walk), (vec![6], vec![(4, 6)]));
+        assert_eq!(walk.position(), at[4]);
+    }
+
+    #[test]
+    fn a_batch_is_none_that_the_one_before_or_the_segments_bounds_exclude() {
+        let found = |offsets: &[i64], base, limit| {
+            let (file, at) = file(offsets, |_, _| {});
+            walked(&mut Walk::new(&*file, at[offsets.len()], base, limit)).0
+        };
+        assert_eq!(found(&[0, 2, 4, 6], 0, 8), [0, 2, 4, 6]);
+        // The next segment begins within the last.
+        assert_eq!(found(&[0, 2, 4, 6], 0, 7), [0, 2, 4]);
+        assert_eq!(found(&[0, 2, 1], 0, 8), [0, 2]);
+        // An index tells 31 bits of an offset, from the segment's first on.
+        let base: i64 = 3 << 30;
+        let reach = base + i64::from(i32::MAX);
+        assert_eq!(found(&[base, reach - 1], base, i64::MAX), [base, reach - 1]);
+        assert_eq!(found(&[base, reach], base, i64::MAX), [base]);
+    }
+
+    #[test]
+    fn damage_covers_what_is_within_it() {
+        let of = |from, to| Damage::lost(from, to, 0);
+        for (from, to, is_covered) in [
+            (2, 6, true),
+            (3, 5, true),
+            (1, 6, false),
+            (2, 7, false),
+            (1, 7, false),
+        ] {
+            assert_eq!(of(2, 6).covers(&of(from, to)), is_covered, "{from} {to}");
+        }
+    }
+}
