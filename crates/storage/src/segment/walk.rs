@@ -428,6 +428,32 @@ mod tests {
     }
 
     #[test]
+    fn an_offset_or_epoch_that_leaps_is_wrong_if_what_is_behind_fits_without_the_leap_only() {
+        const OFFSET_AT: usize = 7;
+        const EPOCH_AT: usize = 15;
+        let walked = |offsets: &[i64], changed: &[(usize, usize, u8)]| {
+            let (file, at) = file(offsets, |bytes, at| {
+                for (batch, byte, to) in changed {
+                    bytes[at[*batch] + *byte] = *to;
+                }
+            });
+            walked(&mut Walk::new(&*file, at[offsets.len()], 0, 8))
+        };
+        let all = [0, 2, 4, 6];
+        let second = (vec![0, 4, 6], vec![(2, 4)]);
+        assert_eq!(walked(&all, &[(1, OFFSET_AT, 3)]), second);
+        assert_eq!(walked(&all, &[(1, EPOCH_AT, 5)]), second);
+        // Of two that differ a third one tells which is wrong.
+        let third = (vec![0, 2, 6], vec![(4, 6)]);
+        let epochs = [(1, EPOCH_AT, 5), (3, EPOCH_AT, 5)];
+        assert_eq!(walked(&all, &epochs), third);
+        // Compaction leaves gaps, and elections change the epoch.
+        assert_eq!(walked(&[0, 4, 6], &[]), (vec![0, 4, 6], vec![]));
+        let epochs = [(2, EPOCH_AT, 1), (3, EPOCH_AT, 2)];
+        assert_eq!(walked(&all, &epochs), (all.to_vec(), vec![]));
+    }
+
+    #[test]
     fn damage_covers_what_is_within_it() {
         let of = |from, to| Damage::lost(from, to, 0);
         for (from, to, is_covered) in [
