@@ -366,7 +366,9 @@ mod tests {
         else {
             panic!("it is a batch");
         };
-        let known = [Damage::of_batch(at[1], &header, String::new())];
+        // What is missing altogether has no place in the file.
+        let missing = Damage::lost(1, 2, at[1]);
+        let known = [missing, Damage::of_batch(at[1], &header, String::new())];
         let mut walk = Walk::headers(&*file, at[4], 0, 8, Arc::new(known));
         assert_eq!(walked(&mut walk), (vec![0, 4, 6], vec![]));
         assert_eq!((walk.position(), walk.next()), (at[4], 8));
@@ -447,6 +449,10 @@ mod tests {
         let third = (vec![0, 2, 6], vec![(4, 6)]);
         let epochs = [(1, EPOCH_AT, 5), (3, EPOCH_AT, 5)];
         assert_eq!(walked(&all, &epochs), third);
+        // Where nothing leaps, one that begins within the batch before it is wrong itself.
+        let epochs = [1, 2, 3].map(|batch| (batch, EPOCH_AT, 1));
+        let within = [&epochs[..], &[(2, OFFSET_AT, 3)]].concat();
+        assert_eq!(walked(&all, &within), third);
         // Compaction leaves gaps, and elections change the epoch.
         assert_eq!(walked(&[0, 4, 6], &[]), (vec![0, 4, 6], vec![]));
         let epochs = [(2, EPOCH_AT, 1), (3, EPOCH_AT, 2)];
