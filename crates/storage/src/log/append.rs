@@ -115,7 +115,7 @@ impl Log {
         };
         let (disk, poison) = (self.disk.clone(), self.poison.clone());
         self.active_mut().seal(&*disk).map_err(|e| poison.by(e))?;
-        if self.recovery_point < self.claimed {
+        if self.recovery_point < self.claimed_recovery_point {
             // A recovery would trust a closed segment below the claimed point, so it must deserve it.
             let flushed = self.plan(true).run()?;
             self.on_flushed(&flushed);

@@ -212,7 +212,7 @@ impl Log {
             .snapshots
             .retain(|(change, _)| *change > flushed.directory_changes);
         self.recovery_point = self.recovery_point.max(flushed.offset);
-        self.claimed = self.claimed.max(self.recovery_point);
+        self.claimed_recovery_point = self.claimed_recovery_point.max(self.recovery_point);
         for i in 0..self.segments.len() {
             // A segment that ends at the offset may have been the active one, whose indexes the plan left out.
             let durable = match self.segments.get(i + 1) {

@@ -49,7 +49,7 @@ pub struct Log {
     /// Everything below is durable.
     pub(crate) recovery_point: i64,
     /// The largest recovery point that a checkpoint may hold; after a truncation it is beyond the real one.
-    claimed: i64,
+    claimed_recovery_point: i64,
     truncation: truncation::Truncation,
     /// The lowest place where something was cut that has not been taken up yet.
     cut_to: Option<i64>,

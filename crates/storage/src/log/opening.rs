@@ -316,7 +316,7 @@ impl Opening {
             log_start: self.truncation.log_start(self.start.log_start).max(first),
             next_offset: next,
             recovery_point,
-            claimed: self
+            claimed_recovery_point: self
                 .start
                 .recovery_point
                 .max(self.start.cleaned)

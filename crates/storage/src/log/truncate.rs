@@ -30,7 +30,7 @@ impl Log {
     fn cut_end(&mut self, offset: i64, cut: Option<(u64, i64)>) -> Result<(), Error> {
         self.begin_truncation(offset);
         let disk = self.disk.clone();
-        let claimed = self.claimed.max(self.log_start);
+        let claimed = self.claimed_recovery_point;
         // A batch that reaches over the offset goes too.
         let end = cut.map_or(offset, |(_, begin)| begin.min(offset));
         self.note_cut(end);
@@ -130,7 +130,7 @@ impl Log {
         self.poison.check()?;
         if self.stale_checkpoints() == Some(generation) {
             self.truncation.end(&*self.disk, &self.dir)?;
-            self.claimed = self.recovery_point;
+            self.claimed_recovery_point = self.recovery_point;
         }
         Ok(())
     }

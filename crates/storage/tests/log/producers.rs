@@ -41,11 +41,7 @@ fn filled() -> (MemoryDisk, Log) {
 #[test]
 fn a_snapshot_from_before_the_first_segment_tells_nothing() {
     let disk = MemoryDisk::new();
-    let config = LogConfig {
-        delete: true,
-        retention_ms: Some(1000),
-        ..config()
-    };
+    let config = short_lived();
     let (mut log, _) = open_with(&disk, unclean(0), config.clone(), 0);
     fill(&mut log);
     let (older, end) = (log.active_base_offset(), log.next_offset());
@@ -216,15 +212,20 @@ fn what_cannot_be_read_when_it_is_whole_is_read_later() {
     );
 }
 
+/// Everything is soon old.
+fn short_lived() -> LogConfig {
+    LogConfig {
+        delete: true,
+        retention_ms: Some(1000),
+        ..config()
+    }
+}
+
 #[test]
 fn who_wrote_what_retention_has_deleted_is_known_after_a_crash_and_a_cut() {
     for seed in 0..20 {
         let disk = MemoryDisk::new();
-        let config = LogConfig {
-            delete: true,
-            retention_ms: Some(1000),
-            ..config()
-        };
+        let config = short_lived();
         let (mut log, _) = open_with(&disk, unclean(0), config.clone(), 0);
         fill(&mut log);
         let end = log.next_offset();
@@ -323,11 +324,7 @@ fn a_cut_at_the_log_start_forgets_nobody() {
 #[test]
 fn a_cut_goes_back_to_the_snapshot_where_nothing_earlier_is_remembered() {
     let disk = MemoryDisk::new();
-    let config = LogConfig {
-        delete: true,
-        retention_ms: Some(1000),
-        ..config()
-    };
+    let config = short_lived();
     let (mut log, _) = open_with(&disk, unclean(0), config.clone(), 0);
     fill(&mut log);
     let end = log.next_offset();

@@ -33,6 +33,13 @@ impl Checkpoint {
         Checkpoint::Scrubbed,
     ];
 
+    /// Those that say where a partition's log is, in the order in which they are written.
+    pub(super) const POSITIONS: [Checkpoint; 3] = [
+        Checkpoint::HighWatermark,
+        Checkpoint::LogStart,
+        Checkpoint::RecoveryPoint,
+    ];
+
     fn file(self) -> &'static str {
         match self {
             Checkpoint::RecoveryPoint => RECOVERY_POINT_FILE,
@@ -99,11 +106,7 @@ impl Logs {
         if cut.is_empty() {
             return;
         }
-        for which in [
-            Checkpoint::HighWatermark,
-            Checkpoint::LogStart,
-            Checkpoint::RecoveryPoint,
-        ] {
+        for which in Checkpoint::POSITIONS {
             self.write_checkpoint(which, partitions).await;
         }
         self.forget_cut(partitions).await;

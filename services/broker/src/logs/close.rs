@@ -27,11 +27,7 @@ impl Logs {
         }))
         .await;
         let unclaimed = self.close_unclaimed().await;
-        for which in [
-            Checkpoint::RecoveryPoint,
-            Checkpoint::LogStart,
-            Checkpoint::HighWatermark,
-        ] {
+        for which in Checkpoint::POSITIONS {
             self.write_checkpoint(which, partitions).await;
         }
         self.settle_cuts(partitions).await;

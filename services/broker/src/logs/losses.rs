@@ -1,7 +1,7 @@
 //! What the logs lack: what can be told at the start, and what becomes of a log that lacks something.
 //!
-//! The death of a process takes nothing from a log but the rest of the append that it was at. So where more had to be cut,
-//! or a log ends below what was known to be committed of it, memory was lost or the disk has lost something. The broker then
+//! The death of a process takes nothing from a log but the rest of the append that it was at, or of the cut, of which there
+//! is a mark. So where more had to be cut, or a log ends below what was known to be committed of it, memory was lost or the disk has lost something. The broker then
 //! registers as one that has lost its memory, or its disks (see [`memory`]), and that must not be forgotten by a process that
 //! ends before it has registered: the name of the memory is removed before the log is cut.
 

@@ -1,10 +1,8 @@
 //! A minute of real chaos: `make chaos` as CI runs it.
 
-use std::process::Command;
-
-use cluster::binary;
 use cluster::chaos::Field;
-use serde_json::Value;
+
+use crate::closing;
 
 /// Fewer acknowledged records than this in a minute are no load, however busy the machine is.
 const LEAST: u64 = 2_000;
@@ -15,16 +13,7 @@ fn a_minute_of_chaos_breaks_no_promise() {
         println!("SKIPPED: no machines, disks or limits can be made here: {lacking} is missing");
         return;
     }
-    let chaos = binary("chaos").expect("it is built with this test");
-    let run = Command::new(chaos)
-        .args(["--duration", "60s", "--seed", "7", "--format", "json"])
-        .output()
-        .expect("it can be started");
-    let story = String::from_utf8_lossy(&run.stderr);
-    let closing = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success(), "{}\n{story}\n{closing}", run.status);
-    let closing: Value = serde_json::from_str(&closing).expect("the closing lines are JSON");
-    println!("{closing:#}");
+    let (closing, story) = closing("chaos", &["--duration", "60s", "--seed", "7"]);
     assert!(closing["acknowledged"].as_u64() >= Some(LEAST), "{story}");
     assert!(closing["polled"].as_u64() >= Some(LEAST), "{story}");
     assert!(closing["committed"].as_u64() > Some(0), "{story}");

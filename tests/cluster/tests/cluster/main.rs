@@ -19,8 +19,11 @@ mod scaling;
 mod shortage;
 mod vanish;
 
+use std::process::Command;
+
 use anyhow::Result;
-use cluster::{Cluster, Load, Settings};
+use cluster::{Cluster, Load, Settings, binary};
+use serde_json::Value;
 
 /// The topic of a scenario.
 const TOPIC: &str = "load";
@@ -49,4 +52,19 @@ fn scenario(mut cluster: Cluster, run: impl FnOnce(&mut Cluster) -> Result<()>) 
     if let Err(error) = run(&mut cluster) {
         panic!("{error:?}\n{}", cluster.log_tails());
     }
+}
+
+/// Runs one of this package's programs to its good end; gives its closing lines, and what it has told before.
+fn closing(program: &str, arguments: &[&str]) -> (Value, String) {
+    let run = Command::new(binary(program).expect("it is built with this test"))
+        .args(arguments)
+        .args(["--format", "json"])
+        .output()
+        .expect("it can be started");
+    let story = String::from_utf8_lossy(&run.stderr).into_owned();
+    let closing = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{}\n{story}\n{closing}", run.status);
+    let closing = serde_json::from_str(&closing).expect("the closing lines are JSON");
+    println!("{closing:#}");
+    (closing, story)
 }

@@ -2,106 +2,6 @@
 
 use super::*;
 
-#[tokio::test]
-async fn a_log_that_has_lost_what_was_committed_is_none_of_an_orderly_stop() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    append(&partition, "k", 10).unwrap();
-    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
-    drop(partition);
-    running.stop().await;
-
-    // The disk is put back to what it was before the record.
-    let log = dir.join("00000000000000000000.log");
-    let file = machine.disk.open(&log).expect("it is there");
-    file.truncate(0).expect("it can be");
-    let logs = machine.open().await.expect("the directories open");
-    assert_eq!(logs.clean_epoch(), None);
-}
-
-#[tokio::test]
-async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    append(&partition, "k", 10).unwrap();
-    append(&partition, "k", 10).unwrap();
-    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
-    running.logs.registered().await;
-    drop((running, partition));
-    machine.disk.kill();
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
-    drop(logs);
-    machine.disk.kill();
-
-    // The disk gives another byte than was written, and fsynced it was not.
-    let path = dir.join("00000000000000000000.log");
-    machine.disk.flip(&path, 70, 1).expect("it is there");
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
-    // The next process knows it too, as long as the cluster may not.
-    drop(logs);
-    machine.disk.kill();
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
-    logs.registered().await;
-    drop(logs);
-    machine.disk.kill();
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
-}
-
-#[tokio::test]
-async fn a_log_that_had_to_be_cut_after_another_boot_says_nothing_of_the_disks() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    append(&partition, "k", 10).unwrap();
-    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
-    running.logs.registered().await;
-    drop((running, partition));
-    machine.disk.kill();
-
-    // What the machine before had not written is rubbish on the disk.
-    let path = dir.join("00000000000000000000.log");
-    machine.disk.flip(&path, 70, 1).expect("it is there");
-    machine.boot = "another";
-    let logs = machine.open().await.expect("the directories open");
-    assert!(logs.memory().is_some_and(|memory| memory.same_disks));
-}
-
-#[tokio::test]
-async fn what_is_missing_after_an_orderly_stop_is_missing_on_the_disk_whatever_boot_it_is() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    append(&partition, "k", 10).unwrap();
-    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
-    running.logs.registered().await;
-    drop(partition);
-    running.stop().await;
-
-    let log = dir.join("00000000000000000000.log");
-    let file = machine.disk.open(&log).expect("it is there");
-    file.truncate(0).expect("it can be");
-    machine.boot = "another";
-    // The process may end before it has registered.
-    for _ in 0..2 {
-        let logs = machine.open().await.expect("the directories open");
-        assert_eq!(logs.clean_epoch(), None);
-        let memory = logs.memory().expect("the machine tells it");
-        assert!(!memory.same_disks);
-        drop(logs);
-        machine.disk.kill();
-    }
-}
-
 /// A machine whose process has ended after two records, of which a checkpoint has one; and where its log is.
 async fn ended() -> (Machine, PathBuf) {
     let mut machine = Machine::new();
@@ -130,6 +30,77 @@ async fn registers_same_disks(machine: &Machine) -> bool {
     drop(logs);
     machine.disk.kill();
     memory.same_disks
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_what_was_committed_is_none_of_an_orderly_stop() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    drop(partition);
+    running.stop().await;
+
+    // The disk is put back to what it was before the record.
+    let log = dir.join("00000000000000000000.log");
+    let file = machine.disk.open(&log).expect("it is there");
+    file.truncate(0).expect("it can be");
+    let logs = machine.open().await.expect("the directories open");
+    assert_eq!(logs.clean_epoch(), None);
+}
+
+#[tokio::test]
+async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
+    let (machine, path) = ended().await;
+    assert!(registers_same_disks(&machine).await);
+    // The disk gives another byte than was written, and fsynced it was not.
+    machine.disk.flip(&path, 70, 1).expect("it is there");
+    assert!(!registers_same_disks(&machine).await);
+    // The next process knows it too, as long as the cluster may not.
+    let logs = machine.open().await.expect("the directories open");
+    assert!(logs.memory().is_some_and(|memory| !memory.same_disks));
+    logs.registered().await;
+    drop(logs);
+    machine.disk.kill();
+    assert!(registers_same_disks(&machine).await);
+}
+
+#[tokio::test]
+async fn a_log_that_had_to_be_cut_after_another_boot_says_nothing_of_the_disks() {
+    let (mut machine, path) = ended().await;
+    // What the machine before had not written is rubbish on the disk.
+    machine.disk.flip(&path, 70, 1).expect("it is there");
+    machine.boot = "another";
+    assert!(registers_same_disks(&machine).await);
+}
+
+#[tokio::test]
+async fn what_is_missing_after_an_orderly_stop_is_missing_on_the_disk_whatever_boot_it_is() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    append(&partition, "k", 10).unwrap();
+    let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+    running.logs.registered().await;
+    drop(partition);
+    running.stop().await;
+
+    let log = dir.join("00000000000000000000.log");
+    let file = machine.disk.open(&log).expect("it is there");
+    file.truncate(0).expect("it can be");
+    machine.boot = "another";
+    // The process may end before it has registered.
+    for _ in 0..2 {
+        let logs = machine.open().await.expect("the directories open");
+        assert_eq!(logs.clean_epoch(), None);
+        let memory = logs.memory().expect("the machine tells it");
+        assert!(!memory.same_disks);
+        drop(logs);
+        machine.disk.kill();
+    }
 }
 
 #[tokio::test]

@@ -7,21 +7,33 @@ use crate::partition::Appended;
 
 const CHECKPOINT: &str = "recovery-point-offset-checkpoint";
 
-fn keyed(machine: &mut Machine) {
+/// A compacted topic with more of one key than a segment holds, all of it flushed.
+async fn keyed(machine: &mut Machine) -> (Running, Arc<Partition>) {
     let segment = ("segment.bytes", "1048576");
     machine.create_topic("keyed", &[segment, ("cleanup.policy", "compact")]);
-}
-
-#[tokio::test]
-async fn nothing_is_compacted_beyond_the_recovery_point_on_disk() {
-    let mut machine = Machine::new();
-    keyed(&mut machine);
     let running = machine.start().await;
     let keyed = running.partition("keyed");
     for _ in 0..12 {
         append(&keyed, "k", 300_000).unwrap();
     }
     keyed.flush(&machine.env()).await.expect("the disk is well");
+    (running, keyed)
+}
+
+/// What a checkpoint has of the only partition.
+fn checkpointed(machine: &Machine, file: &str) -> Option<i64> {
+    let of = |dir: &str| {
+        let path = Path::new(dir).join(file);
+        let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
+        offsets.expect("it can be read").values().copied().max()
+    };
+    of("/a").max(of("/b"))
+}
+
+#[tokio::test]
+async fn nothing_is_compacted_beyond_the_recovery_point_on_disk() {
+    let mut machine = Machine::new();
+    let (running, keyed) = keyed(&mut machine).await;
     machine
         .disk
         .inject(Fault::always(Operation::Write, CHECKPOINT));
@@ -50,12 +62,7 @@ async fn a_checkpoint_promises_nothing_that_is_not_flushed() {
             .logs
             .write_checkpoint(which, &running.partitions)
             .await;
-        let of = |dir: &str| {
-            let path = Path::new(dir).join(CHECKPOINT);
-            let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
-            offsets.expect("it can be read").values().copied().max()
-        };
-        of("/a").max(of("/b"))
+        checkpointed(&machine, CHECKPOINT)
     };
     append(&partition, "k", 10).unwrap();
     append(&partition, "k", 10).unwrap();
@@ -71,22 +78,9 @@ async fn a_checkpoint_promises_nothing_that_is_not_flushed() {
 #[tokio::test]
 async fn what_takes_the_place_of_cut_records_does_not_count_as_compacted() {
     let mut machine = Machine::new();
-    keyed(&mut machine);
-    let running = machine.start().await;
-    let keyed = running.partition("keyed");
-    for _ in 0..12 {
-        append(&keyed, "k", 300_000).unwrap();
-    }
-    keyed.flush(&machine.env()).await.expect("the disk is well");
+    let (running, keyed) = keyed(&mut machine).await;
     assert!(running.logs.clean_dirtiest(&running.partitions).await);
-    let cleaned = || {
-        let of = |dir: &str| {
-            let path = Path::new(dir).join("cleaner-offset-checkpoint");
-            let offsets = storage::checkpoint::read_offsets(&machine.disk, &path);
-            offsets.expect("it can be read").values().copied().max()
-        };
-        of("/a").max(of("/b"))
-    };
+    let cleaned = || checkpointed(&machine, "cleaner-offset-checkpoint");
     assert!(cleaned() > Some(2), "{:?}", cleaned());
 
     keyed.with_log(|log, _| log.truncate_to(2)).unwrap();
