@@ -39,9 +39,9 @@ pub struct OpenState {
     pub before_cut: BeforeCut,
 }
 
-/// Told before a tail that is not whole is cut off, and whether that is torn, as [`Cut::is_torn`] says. Who dies amid the
-/// opening, or cannot end it, has cut all the same, and the next one finds nothing to be cut. Where this fails, the
-/// opening does, and the log stays as it is.
+/// Told before a tail that is not whole is cut off, and whether that is torn, as [`Cut::is_torn`] says; and before a log
+/// begins anew because it ends below its log start. Who dies amid the opening, or cannot end it, has cut all the same, and
+/// the next one finds nothing to be cut. Where this fails, the opening does, and the log stays as it is.
 #[derive(Clone, Default)]
 pub struct BeforeCut(Option<Arc<Hook>>);
 
@@ -115,6 +115,10 @@ impl Log {
         let cut = opening.cut.clone();
         let mut log = opening.log(segments, next_offset, budget)?;
         if log.log_start > log.next_offset {
+            if !log.truncation.is_there() {
+                // Nobody has begun it anew before: it has lost its end, of which there is no trace from here on.
+                opening.start.before_cut.tell(false)?;
+            }
             log.truncate_fully_and_start_at(log.log_start)?;
         }
         log.restore_state(&opening, scanned_from)?;

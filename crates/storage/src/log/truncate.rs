@@ -11,6 +11,12 @@ impl Log {
     /// Removes all batches that end at `offset` or later. The log then ends at `offset`, or where a removed batch began
     /// that reached over it. Durable when it returns: what was cut off must not come back behind what is appended next.
     pub fn truncate_to(&mut self, offset: i64) -> Result<(), Error> {
+        self.truncate_committed_to(offset, i64::MIN)
+    }
+
+    /// The same where checkpoints may say that the log is committed up to `high_watermark`, and the cut may be below: what an
+    /// unclean election has lost.
+    pub fn truncate_committed_to(&mut self, offset: i64, high_watermark: i64) -> Result<(), Error> {
         self.poison.check()?;
         if offset >= self.next_offset {
             return Ok(());
@@ -22,20 +28,19 @@ impl Log {
         let last = self.segments.partition_point(|s| s.base_offset < offset) - 1;
         let cut = self.cut_position(last, offset)?;
         let poison = self.poison.clone();
-        self.cut_end(offset, cut)
+        let told = self.claimed_recovery_point.max(high_watermark);
+        self.cut_end(offset, cut, told)
             .map_err(|e| poison.by_unfinished(e))
     }
 
-    /// Cuts the last segment that is left at `cut`, if there is something to be cut.
-    fn cut_end(&mut self, offset: i64, cut: Option<(u64, i64)>) -> Result<(), Error> {
+    /// Cuts the last segment that is left at `cut`, if there is something to be cut; `told` is the most that a checkpoint says.
+    fn cut_end(&mut self, offset: i64, cut: Option<(u64, i64)>, told: i64) -> Result<(), Error> {
         self.begin_truncation(offset);
         let disk = self.disk.clone();
-        let claimed = self.claimed_recovery_point;
         // A batch that reaches over the offset goes too.
         let end = cut.map_or(offset, |(_, begin)| begin.min(offset));
         self.note_cut(end);
-        self.truncation
-            .begin(&*disk, &self.dir, end, None, claimed)?;
+        self.truncation.begin(&*disk, &self.dir, end, None, told)?;
         // From the end, so that an interruption leaves no hole. The first begins before the offset.
         let segments = self.segments.len();
         while self.active().base_offset >= offset {
@@ -129,7 +134,8 @@ impl Log {
     pub fn checkpoints_written(&mut self, generation: u64) -> Result<(), Error> {
         self.poison.check()?;
         if self.stale_checkpoints() == Some(generation) {
-            self.truncation.end(&*self.disk, &self.dir)?;
+            let ended = self.truncation.end(&*self.disk, &self.dir);
+            ended.map_err(|e| self.poison.by(e))?;
             self.claimed_recovery_point = self.recovery_point;
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Where the log was cut below what checkpoints may say of it.
 //!
 //! The recovery point promises that all below was made durable, so that a batch which is not whole there was changed by the
-//! disk, and cutting the log at it would lose what is behind it. After a truncation the promise is void from the cut on.
+//! disk, and cutting the log at it would lose what is behind it. The high watermark promises that the log was there so far.
+//! After a truncation both are void from the cut on.
 //! Where the log begins anew below its log start, the checkpoint of that is void too: it would hide, or have removed, what
 //! has taken the place of what was there. A small file beside the segments says so, before anything is cut, and until the
 //! checkpoints have been written again.
@@ -44,9 +45,8 @@ impl Truncation {
     }
 
     /// The part of what a checkpoint promises that holds.
-    pub fn limit(&self, recovery_point: i64) -> i64 {
-        self.0
-            .map_or(recovery_point, |cut| cut.offset.min(recovery_point))
+    pub fn limit(&self, told: i64) -> i64 {
+        self.0.map_or(told, |cut| cut.offset.min(told))
     }
 
     /// The log start, which a checkpoint has told.
@@ -56,17 +56,17 @@ impl Truncation {
         void.map_or(told, |start| start.to)
     }
 
-    /// To be called before a cut at `offset`, which may move the log start back; `claimed` is the most that a checkpoint
-    /// may hold.
+    /// To be called before a cut at `offset`, which may move the log start back; `told` is the most that a checkpoint may
+    /// say.
     pub fn begin(
         &mut self,
         disk: &dyn Disk,
         dir: &Path,
         offset: i64,
         start: Option<NewStart>,
-        claimed: i64,
+        told: i64,
     ) -> Result<(), Error> {
-        if self.limit(claimed) <= offset && start.is_none() {
+        if self.limit(told) <= offset && start.is_none() {
             return Ok(());
         }
         let before = self.0.and_then(|cut| cut.start);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use storage::memory::MemoryDisk;
-use storage::{Disk, Log};
+use storage::memory::{Fault, MemoryDisk, Operation};
+use storage::{Disk, Error, Log};
 use wire::batch::Batch;
 
 use crate::house::{DIR, batch, flush, open, read_all, stored, unclean};
@@ -97,4 +97,34 @@ fn a_cut_where_the_end_is_missing_makes_room_for_it() {
         log.append(&batches[2..], 0).expect("appends");
         assert_eq!(stored(&read_all(&log)), stored(&batches));
     }
+}
+
+#[test]
+fn a_cut_is_marked_where_it_is_below_what_checkpoints_may_say() {
+    // Durable up to 6, committed up to 12.
+    for (offset, is_marked) in [(12, false), (9, true), (3, true)] {
+        let disk = MemoryDisk::new();
+        let (mut log, _) = open(&disk, unclean(0));
+        let batches: Vec<_> = (0..5).map(|i| batch(i * 3, 3, 0)).collect();
+        log.append(&batches[..2], 0).expect("appends");
+        flush(&mut log);
+        log.append(&batches[2..], 0).expect("appends");
+        log.truncate_committed_to(offset, 12).expect("cuts");
+        assert_eq!(log.stale_checkpoints().is_some(), is_marked, "{offset}");
+        let holds = if is_marked { offset } else { 12 };
+        assert_eq!(log.still_promised(12), holds);
+    }
+}
+
+#[test]
+fn a_mark_that_may_be_gone_or_not_takes_the_log_out_of_service() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = open(&disk, unclean(0));
+    log.append(&[batch(0, 3, 0)], 0).expect("appends");
+    log.truncate_fully_and_start_at(0).expect("cuts");
+    let generation = log.stale_checkpoints().expect("it is marked");
+    disk.inject(Fault::once(Operation::Sync, "topic-0"));
+    assert!(log.checkpoints_written(generation).is_err());
+    let after = log.append(&[batch(0, 3, 0)], 0);
+    assert!(matches!(after, Err(Error::Poisoned(_))), "{after:?}");
 }

@@ -210,5 +210,18 @@ fn whoever_opens_a_log_is_told_before_it_is_cut() {
         assert_eq!(recovery.cut.map(|cut| cut.is_torn), Some(is_torn));
         assert_eq!(*told.lock().unwrap(), [is_torn, is_torn]);
         told.lock().unwrap().clear();
+        // It ends below its log start: told once, then it is what it began anew as.
+        drop(log);
+        disk.kill();
+        for _ in 0..2 {
+            let start = OpenState {
+                log_start: 5,
+                ..start(false)
+            };
+            let (log, _) = try_open(&disk, start).unwrap();
+            assert_eq!((log.log_start(), log.next_offset()), (5, 5));
+            assert_eq!(*told.lock().unwrap(), [false]);
+        }
+        told.lock().unwrap().clear();
     }
 }

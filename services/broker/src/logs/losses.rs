@@ -1,9 +1,10 @@
 //! What the logs lack: what can be told at the start, and what becomes of a log that lacks something.
 //!
 //! The death of a process takes nothing from a log but the rest of the append that it was at, or of the cut, of which there
-//! is a mark. So where more had to be cut, or a log ends below what was known to be committed of it, memory was lost or the disk has lost something. The broker then
-//! registers as one that has lost its memory, or its disks (see [`memory`]), and that must not be forgotten by a process that
-//! ends before it has registered: the name of the memory is removed before the log is cut.
+//! is a mark. So where more had to be cut, or a log ends below its log start or what was known to be committed of it, memory
+//! was lost or the disk has lost something. The broker then registers as one that has lost its memory, or its disks (see
+//! [`memory`]), and that must not be forgotten by a process that ends before it has registered: the name of the memory is
+//! removed before the log is cut.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -111,7 +112,7 @@ impl Logs {
             let Some(&place) = state.places.get(name) else {
                 continue;
             };
-            let known = log.still_promised(self.known_end(place, name));
+            let known = self.known_end(place, name, log);
             let log_end = log.next_offset();
             if log_end < known {
                 warn!(
@@ -127,10 +128,11 @@ impl Logs {
         short
     }
 
-    /// Where the log of a partition ends at least, by the checkpoint.
-    fn known_end(&self, place: usize, name: &Name) -> i64 {
+    /// Where the log of a partition ends at least: the high watermark, by the checkpoint.
+    pub(super) fn known_end(&self, place: usize, name: &Name, log: &Log) -> i64 {
         let saved = self.directories[place].saved.lock();
-        saved.high_watermarks.get(name).copied().unwrap_or(0)
+        let told = saved.high_watermarks.get(name).copied();
+        log.still_promised(told.unwrap_or(0))
     }
 
     fn lower_high_watermark(&self, place: usize, name: &Name, log_end: i64) {
@@ -146,7 +148,7 @@ impl Logs {
         name: &Name,
         log: &Log,
     ) -> Result<(), Error> {
-        let known = log.still_promised(self.known_end(place, name));
+        let known = self.known_end(place, name, log);
         let is_short = log.next_offset() < known;
         let is_shortened = self.losses.shortened.lock().contains(name);
         if !is_short && !is_shortened {

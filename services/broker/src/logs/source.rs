@@ -71,12 +71,13 @@ impl Logs {
             let flushed = self.env.blocking(Pool::Sync, move || plan.run()).await?;
             log.on_flushed(&flushed);
         }
-        let high_watermark = self
-            .directory_of(&name)
-            .and_then(|directory| directory.saved.lock().high_watermarks.get(&name).copied());
+        let high_watermark = match self.place_of(&name) {
+            Some(place) => self.known_end(place, &name, &log),
+            None => 0,
+        };
         Ok(OpenedLog {
             log,
-            high_watermark: high_watermark.unwrap_or(0),
+            high_watermark,
         })
     }
 

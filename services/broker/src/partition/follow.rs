@@ -142,7 +142,8 @@ impl State {
                 Ok((Followed::Appended { bytes }, deleted))
             }
             FollowPlan::TruncateTo(offset) => {
-                self.log.truncate_to(offset.0)?;
+                let committed = self.replica.high_watermark();
+                self.log.truncate_committed_to(offset.0, committed.0)?;
                 let to = Offset(self.log.next_offset());
                 self.replica.on_truncated(to, convert::producers(&self.log));
                 Ok((Followed::Truncated { to }, nothing))

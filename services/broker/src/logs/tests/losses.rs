@@ -1,6 +1,12 @@
 //! Logs that lack something at the start: what this broker registers with then.
 
+use std::ops::Range;
+
+use engine::epochs::EpochEnd;
+use engine::ids::LeaderEpoch;
+
 use super::*;
+use crate::partition::{Answer, Followed};
 
 /// A machine whose process has ended after two records, of which a checkpoint has one; and where its log is.
 async fn ended() -> (Machine, PathBuf) {
@@ -111,6 +117,139 @@ async fn what_a_power_loss_has_taken_is_not_missed_once_more_by_the_next_process
     machine.boot = "another";
     for start in 0..3 {
         assert!(registers_same_disks(&machine).await, "start {start}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_its_end_and_what_is_below_its_log_start_lacks_something_too() {
+    for is_orderly in [false, true] {
+        let mut machine = Machine::new();
+        for interval in [
+            "replica.high.watermark.checkpoint.interval.ms",
+            "log.flush.start.offset.checkpoint.interval.ms",
+        ] {
+            machine.settings.push((interval, "5"));
+        }
+        machine.create_topic("t", &[]);
+        let running = machine.start().await;
+        let upkeep = running.keep();
+        let partition = running.partition("t");
+        for _ in 0..3 {
+            append(&partition, "k", 10).unwrap();
+        }
+        let advanced = partition.with_log(|log, _| log.advance_log_start(2));
+        advanced.expect("it is in the log");
+        saved(&machine, "replication-offset-checkpoint", 3).await;
+        saved(&machine, "log-start-offset-checkpoint", 2).await;
+        drop(upkeep);
+        let dir = partition.with_log(|log, _| log.dir().to_path_buf());
+        running.logs.registered().await;
+        drop(partition);
+        match is_orderly {
+            true => running.stop().await,
+            false => drop(running),
+        }
+        machine.disk.kill();
+
+        // One of three records is left, whole.
+        let log = dir.join("00000000000000000000.log");
+        let file = machine.disk.open(&log).expect("it is there");
+        let size = file.len().expect("it can be told");
+        file.truncate(size / 3).expect("it can be");
+        // The process may end before it has registered.
+        for start in 0..2 {
+            assert!(!registers_same_disks(&machine).await, "start {start}");
+        }
+    }
+}
+
+/// Metadata in which another broker leads the one partition of `t`, whose follower this is.
+pub(super) fn following() -> Machine {
+    let mut machine = Machine::new();
+    let broker = BrokerId(2);
+    let endpoint = Endpoint {
+        listener: "PLAINTEXT".into(),
+        host: "elsewhere".into(),
+        port: 9092,
+    };
+    let registration = Registration {
+        broker,
+        incarnation: Uuid::from(20),
+        directory: Uuid::from(2),
+        cluster_id: None,
+        clean_epoch: None,
+        endpoints: vec![endpoint],
+        rack: None,
+    };
+    let Outcome::Registered { epoch, .. } = machine.run(Command::RegisterBroker(registration))
+    else {
+        panic!("a registration is answered with an epoch");
+    };
+    machine.run(Command::UnfenceBroker { broker, epoch });
+    let topic = NewTopic {
+        name: "t".into(),
+        id: Uuid::from(1000),
+        assignment: Assignment::Given(vec![vec![broker, BrokerId(1)]]),
+        configs: Default::default(),
+    };
+    let topics = vec![topic];
+    machine.run(Command::CreateTopics { topics });
+    machine
+}
+
+/// What a leader answers that has these records of the epoch.
+fn answered(epoch: LeaderEpoch, offsets: Range<i64>, high_watermark: i64) -> Answer {
+    let batches = offsets.map(|offset| {
+        let mut builder = BatchBuilder::new(NOW_MS).base_offset(offset);
+        builder.append(None, Some(b"v"));
+        let batch = builder.build().with_assigned(offset, epoch.0);
+        batch.stored_bytes().to_vec()
+    });
+    Answer::Records {
+        records: batches.flatten().collect::<Vec<u8>>().into(),
+        high_watermark: Offset(high_watermark),
+        log_start: Offset(0),
+    }
+}
+
+#[tokio::test]
+async fn a_cut_below_what_was_committed_is_no_loss_and_what_takes_its_place_is_not_committed() {
+    for is_appended_to in [false, true] {
+        let mut machine = following();
+        machine
+            .settings
+            .push(("replica.high.watermark.checkpoint.interval.ms", "5"));
+        let running = machine.start().await;
+        let upkeep = running.keep();
+        running.logs.registered().await;
+        let partition = running.partition("t");
+        let asked = || partition.fetch_position().expect("it follows");
+        let epoch = asked().leader_epoch;
+        partition
+            .follow(&asked(), answered(epoch, 0..3, 3))
+            .unwrap();
+        saved(&machine, "replication-offset-checkpoint", 3).await;
+        drop(upkeep);
+        // The log of a leader that an unclean election has made.
+        let end = Offset(1);
+        let diverging = Answer::Diverging(EpochEnd { epoch, end });
+        let (cut, _) = partition.follow(&asked(), diverging).unwrap();
+        assert_eq!(cut, Followed::Truncated { to: end });
+        if is_appended_to {
+            partition
+                .follow(&asked(), answered(epoch, 1..3, 1))
+                .unwrap();
+        }
+        let log_end = partition.log_end();
+        drop((running, partition));
+        machine.disk.kill();
+
+        assert!(registers_same_disks(&machine).await);
+        let partition = machine.start().await.partition("t");
+        assert_eq!(
+            (partition.log_end(), partition.high_watermark()),
+            (log_end, end)
+        );
     }
 }
 

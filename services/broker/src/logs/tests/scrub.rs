@@ -1,5 +1,6 @@
 //! What the scrub finds on the disk of the only replica, and what it remembers. `tests/sim` has the cluster.
 
+use super::losses::following;
 use super::*;
 use crate::partition::{Answer, FollowFailure};
 
@@ -92,40 +93,6 @@ async fn compaction_that_meets_damage_has_it_looked_at() {
     let damaged = || keyed.status().damaged_offsets == 1;
     eventually("it is found", damaged).await;
     drop(upkeep);
-}
-
-/// Metadata in which another broker leads the one partition of `t`, whose follower this is.
-fn following() -> Machine {
-    let mut machine = Machine::new();
-    let broker = BrokerId(2);
-    let endpoint = Endpoint {
-        listener: "PLAINTEXT".into(),
-        host: "elsewhere".into(),
-        port: 9092,
-    };
-    let registration = Registration {
-        broker,
-        incarnation: Uuid::from(20),
-        directory: Uuid::from(2),
-        cluster_id: None,
-        clean_epoch: None,
-        endpoints: vec![endpoint],
-        rack: None,
-    };
-    let Outcome::Registered { epoch, .. } = machine.run(Command::RegisterBroker(registration))
-    else {
-        panic!("a registration is answered with an epoch");
-    };
-    machine.run(Command::UnfenceBroker { broker, epoch });
-    let topic = NewTopic {
-        name: "t".into(),
-        id: Uuid::from(1000),
-        assignment: Assignment::Given(vec![vec![broker, BrokerId(1)]]),
-        configs: Default::default(),
-    };
-    let topics = vec![topic];
-    machine.run(Command::CreateTopics { topics });
-    machine
 }
 
 #[tokio::test]
