@@ -56,6 +56,12 @@ pub struct Counts {
     pub polled: u64,
     pub committed: u64,
     pub assigned: u64,
+    /// Leaders of an epoch that were told of.
+    pub led: u64,
+    /// Changes of metadata that brokers have shown.
+    pub applied: u64,
+    /// Batches on replicas, of which those of one partition are compared.
+    pub replicated: u64,
 }
 
 /// The outcome of a check.

@@ -18,6 +18,7 @@ pub mod marks;
 mod memory;
 pub mod operations;
 mod plan;
+mod replicas;
 mod scene;
 mod world;
 

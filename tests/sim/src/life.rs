@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use checker::{Counts, What};
+use checker::{Counts, Report, What};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
@@ -68,12 +68,13 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
             trace.tail(TAIL)
         ))
     };
-    if let Some(panic) = panics.first() {
-        return Err(failed(panic.clone()));
-    }
-    ran.unwrap_or_else(|_| Err("a panic without a word".into()))
-        .map_err(failed)?;
     let events = scene.recorder().events();
+    let ended = match panics.first() {
+        Some(panic) => Err(panic.clone()),
+        None => ran.unwrap_or_else(|_| Err("a panic without a word".into())),
+    };
+    // The harms that there were, without anything that a client saw.
+    ended.map_err(|why| failed(format!("{why}\n{}", Report::default().in_order(&events, 0))))?;
     let report = checker::check(&events);
     match report.anomalies.is_empty() {
         true => Ok(report.counts),
@@ -176,13 +177,13 @@ fn run(
     loop {
         STEPS.fetch_add(1, Ordering::Relaxed);
         let is_over = cluster.sim.step().map_err(|error| error.to_string())?;
-        laws.pass(cluster)?;
+        laws.pass(cluster, scene)?;
         // The others would wait for who has failed, and the life would be told to have been too long.
         if let Some(why) = ends.lock().first() {
             return Err(why.clone());
         }
         if is_over {
-            return Ok(());
+            return laws.end(cluster, scene);
         }
         match scene.stage() {
             Stage::Harm => harms.pass(cluster),
@@ -238,14 +239,17 @@ impl<'a> Harms<'a> {
             self.next += 1;
             if self.is_fair(cluster, harm) && harm.kind.begin(cluster, harm.victim, &mut self.dice)
             {
-                self.note(format!("{:?} of broker {}", harm.kind, harm.victim));
+                self.note(
+                    cluster,
+                    format!("{:?} of broker {}", harm.kind, harm.victim),
+                );
                 self.active.push(harm);
             }
         }
         if self.plan.rolling
             && let Some(text) = self.rolling.pass(cluster, self.scene, now)
         {
-            self.note(text);
+            self.note(cluster, text);
         }
         if at_ms >= HARM_MS {
             self.heal(cluster);
@@ -264,7 +268,10 @@ impl<'a> Harms<'a> {
     }
 
     fn end(&mut self, cluster: &mut Cluster<'_>, harm: &Harm) {
-        self.note(format!("{:?} of broker {} ends", harm.kind, harm.victim));
+        self.note(
+            cluster,
+            format!("{:?} of broker {} ends", harm.kind, harm.victim),
+        );
         if harm.kind.may_end_memory() {
             self.losses.over(cluster, harm.victim);
         }
@@ -275,7 +282,7 @@ impl<'a> Harms<'a> {
     fn supervise(&self, cluster: &mut Cluster<'_>) {
         for id in cluster.brokers() {
             if !cluster.is_up(id) {
-                self.note(format!("broker {id} has ended and starts again"));
+                self.note(cluster, format!("broker {id} has ended and starts again"));
                 cluster.restart(id);
             }
         }
@@ -285,16 +292,16 @@ impl<'a> Harms<'a> {
     fn heal(&mut self, cluster: &mut Cluster<'_>) {
         for id in cluster.brokers() {
             if !cluster.is_up(id) || cluster.down().contains(&id) {
-                self.note(format!("broker {id} starts again"));
+                self.note(cluster, format!("broker {id} starts again"));
                 cluster.restart(id);
             }
         }
-        self.note("everything is healed".into());
+        self.note(cluster, "everything is healed".into());
         self.scene.enter(Stage::Settling);
     }
 
-    fn note(&self, text: String) {
+    fn note(&self, cluster: &Cluster<'_>, text: String) {
         self.trace.note(text.clone());
-        self.scene.record("world", What::Note { text });
+        self.scene.record_of(cluster, What::Note { text });
     }
 }

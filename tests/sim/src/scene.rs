@@ -9,6 +9,7 @@ use checker::history::Place;
 use checker::{Recorder, What};
 use parking_lot::Mutex;
 
+use crate::Cluster;
 use crate::faults::Kind;
 use crate::plan::{Group, Plan, Topic};
 
@@ -182,6 +183,12 @@ impl Scene {
     /// Writes down what a client saw.
     pub fn record(&self, who: &str, what: What) {
         self.recorder.record(now_us(), who, what);
+    }
+
+    /// The same for who looks at the whole cluster from outside.
+    pub fn record_of(&self, cluster: &Cluster<'_>, what: What) {
+        let at_us = cluster.sim.elapsed().as_micros() as u64;
+        self.recorder.record(at_us, "world", what);
     }
 
     /// The history so far.

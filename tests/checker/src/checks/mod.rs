@@ -55,6 +55,9 @@ fn counts(events: &[Event]) -> Counts {
             What::Polled { records, .. } => counts.polled += records.len() as u64,
             What::Committed { .. } => counts.committed += 1,
             What::Assigned { .. } => counts.assigned += 1,
+            What::Leader { .. } => counts.led += 1,
+            What::MetadataSeen { .. } => counts.applied += 1,
+            What::Replica { batches, .. } => counts.replicated += batches.len() as u64,
             _ => {}
         }
     }

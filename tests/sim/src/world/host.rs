@@ -29,6 +29,8 @@ pub struct Host {
     skew_ms: Arc<AtomicI64>,
     /// The metadata quorum's part in its process, while that serves.
     quorum: Arc<Mutex<Weak<Quorum>>>,
+    /// How often its process has begun to serve.
+    lives: Arc<AtomicU64>,
     /// How often it has lost its memory.
     losses: Arc<AtomicU64>,
     /// How long its disk lets every piece of work on a pool wait.
@@ -46,6 +48,7 @@ impl Host {
             connections: Connections::default(),
             skew_ms: Arc::default(),
             quorum: Arc::default(),
+            lives: Arc::default(),
             losses: Arc::default(),
             usual: Duration::ZERO,
             stall_ms: Arc::default(),
@@ -96,7 +99,13 @@ impl Host {
 
     /// Its process serves.
     pub fn serves(&self, quorum: &Arc<Quorum>) {
+        self.lives.fetch_add(1, Ordering::Relaxed);
         *self.quorum.lock() = Arc::downgrade(quorum);
+    }
+
+    /// How often its process has begun to serve.
+    pub fn lives(&self) -> u64 {
+        self.lives.load(Ordering::Relaxed)
     }
 
     /// The metadata quorum's part in its process, if that serves.
