@@ -11,9 +11,11 @@ use wire::batch::Batch;
 use wire::record::BatchBuilder;
 
 use super::{Inputs, chunk};
+use crate::targets::log_files::{BESIDE, EXTENSIONS as KINDS};
 
 const DIR: &str = "/logs/topic-0";
 const EXTENSIONS: [&str; 4] = ["log", "index", "timeindex", "snapshot"];
+const FIRST_BESIDE: usize = KINDS.len();
 
 fn batch(base: i64, epoch: i32) -> Batch {
     let mut builder = BatchBuilder::new(base)
@@ -26,6 +28,10 @@ fn batch(base: i64, epoch: i32) -> Batch {
 
 /// A log of a few segments, as a process that was killed leaves it.
 fn log(batches: i64) -> MemoryDisk {
+    opened(batches).0
+}
+
+fn opened(batches: i64) -> (MemoryDisk, Log) {
     let disk = MemoryDisk::new();
     disk.create_dir_all(Path::new("/logs")).expect("creates");
     let config = LogConfig {
@@ -48,6 +54,18 @@ fn log(batches: i64) -> MemoryDisk {
     }
     let flushed = log.flush_plan().run().expect("syncs");
     log.on_flushed(&flushed);
+    (disk, log)
+}
+
+/// One that was cut since its checkpoints were written, and then perhaps begun anew below its log start.
+fn cut(begins_anew: bool) -> MemoryDisk {
+    let (disk, mut log) = opened(12);
+    log.truncate_to(8).expect("cuts");
+    if begins_anew {
+        let gone = log.advance_log_start(6).expect("it is in the log");
+        gone.remove().expect("removes");
+        log.truncate_fully_and_start_at(3).expect("cuts");
+    }
     disk
 }
 
@@ -62,8 +80,10 @@ fn packed(disk: &MemoryDisk, left: [u8; 3]) -> Vec<u8> {
                 let kind = EXTENSIONS.iter().position(|known| *known == extension);
                 (base.parse::<u8>().unwrap_or(0), kind)
             }
-            None if entry.name == checkpoint::LEADER_EPOCH_FILE => (0, Some(10)),
-            None => continue,
+            None => {
+                let beside = BESIDE.iter().position(|known| *known == entry.name);
+                (0, beside.map(|kind| FIRST_BESIDE + kind))
+            }
         };
         let Some(kind) = kind else { continue };
         out.push(kind as u8);
@@ -87,6 +107,8 @@ pub fn logs() -> Inputs {
     }
     let torn = packed(&log(4), [0, 0, 0]);
     all.push(("torn".into(), torn[..torn.len() - 30].to_vec()));
+    all.push(("cut".into(), packed(&cut(false), [0, 12, 0])));
+    all.push(("begun-anew".into(), packed(&cut(true), [0, 12, 6])));
     all
 }
 

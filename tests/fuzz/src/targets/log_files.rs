@@ -1,5 +1,5 @@
-//! The files of a partition, garbled: segments, indexes, producer snapshots, leader epochs, and what an interrupted
-//! compaction or deletion leaves. Opening repairs or refuses; nothing panics; what was checked is whole.
+//! The files of a partition, garbled: segments, indexes, producer snapshots, leader epochs, the mark of a cut, and what an
+//! interrupted compaction or deletion leaves. Opening repairs or refuses; nothing panics; what was checked is whole.
 
 use std::io::IoSlice;
 use std::path::Path;
@@ -20,7 +20,7 @@ const PER_BYTE: usize = 64;
 const NOW_MS: u64 = 1_700_000_000_000;
 /// Rounds of reading that a log of few bytes can need.
 const READS_MAX: usize = 10_000;
-const EXTENSIONS: [&str; 10] = [
+pub const EXTENSIONS: [&str; 10] = [
     "log",
     "index",
     "timeindex",
@@ -32,6 +32,8 @@ const EXTENSIONS: [&str; 10] = [
     "index.swap",
     "timeindex.swap",
 ];
+/// Beside the segments, one for all of them.
+pub const BESIDE: [&str; 2] = [storage::checkpoint::LEADER_EPOCH_FILE, "truncation-offset"];
 
 /// How it was left (a byte), the recovery point, the log start, then files: kind, base offset, length (2 bytes), bytes.
 pub fn log_files(input: &[u8]) {
@@ -73,9 +75,10 @@ fn write_file(disk: &MemoryDisk, take: &mut Take) {
     let (kind, base) = (usize::from(take.byte()), base_offset(take.byte()));
     let length = take.u16();
     let content = take.bytes(usize::from(length));
-    let name = match EXTENSIONS.get(kind % (EXTENSIONS.len() + 1)) {
+    let kind = kind % (EXTENSIONS.len() + BESIDE.len());
+    let name = match EXTENSIONS.get(kind) {
         Some(extension) => format!("{base:020}.{extension}"),
-        None => storage::checkpoint::LEADER_EPOCH_FILE.to_owned(),
+        None => BESIDE[kind - EXTENSIONS.len()].to_owned(),
     };
     let path = Path::new(DIR).join(name);
     let file = disk.create(&path).expect("the directory is there");

@@ -10,7 +10,7 @@ mod connector;
 mod conversation;
 mod frames;
 mod group_records;
-mod log_files;
+pub mod log_files;
 mod messages;
 mod metadata_log;
 mod quorum;
