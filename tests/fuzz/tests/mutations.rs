@@ -11,7 +11,7 @@ use fuzz::mutate::Mutator;
 use fuzz::targets::{TARGETS, Target};
 use fuzz::{folder, inputs};
 
-const SECONDS: u64 = 40;
+const SECONDS: u64 = 60;
 
 #[test]
 fn every_target_takes_changes_of_its_corpus() {
