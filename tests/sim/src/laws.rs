@@ -62,7 +62,8 @@ impl Laws {
     }
 
     /// What is told when all clients have ended. Who leads is told only now: from when on an epoch is known, clients rely on
-    /// its leader, and a broker that has applied it may still follow the one before.
+    /// its leader, and a broker that has applied it may still follow the one before. A leader that no client has heard of may
+    /// have acknowledged what its predecessor does not know.
     pub fn end(self, cluster: &mut Cluster<'_>, scene: &Scene) -> Result<(), String> {
         for (at, leader_epoch, broker) in self.led {
             let what = What::Leader {

@@ -11,13 +11,7 @@ const SEEDS: u64 = 12;
 
 /// Whether retention may have taken all that there was.
 fn may_be_empty(plan: &Plan) -> bool {
-    let is_retained = |topic: &Topic| {
-        topic
-            .configs
-            .iter()
-            .any(|(key, _)| key.starts_with("retention"))
-    };
-    plan.topics.iter().all(is_retained)
+    plan.topics.iter().all(|topic| topic.keeps_ms().is_some())
 }
 
 fn traced(plan: &Plan) -> Vec<String> {

@@ -91,15 +91,19 @@ impl Machine {
 
     /// The broker's process starts, for the `start`th time.
     fn register(&mut self, start: u128) {
+        self.register_broker(BrokerId(1), start);
+    }
+
+    fn register_broker(&mut self, broker: BrokerId, start: u128) {
         let endpoint = Endpoint {
             listener: "PLAINTEXT".into(),
             host: "localhost".into(),
             port: 9092,
         };
         let registration = Registration {
-            broker: BrokerId(1),
+            broker,
             incarnation: Uuid::from(start),
-            directory: Uuid::from(1),
+            directory: Uuid::from(broker.0 as u128),
             cluster_id: None,
             clean_epoch: None,
             endpoints: vec![endpoint],
@@ -109,7 +113,6 @@ impl Machine {
         else {
             panic!("a registration is answered with an epoch");
         };
-        let broker = BrokerId(1);
         self.run(Command::UnfenceBroker { broker, epoch });
     }
 

@@ -42,11 +42,6 @@ pub async fn run(scene: Scene) -> anyhow::Result<()> {
     }
     // All of it within the same minute.
     wait_whole(&scene, &mut session, healed).await?;
-    while let Err(why) = note_leaders(&scene, &mut session).await {
-        let waited = healed.elapsed();
-        ensure!(waited < LIVENESS, "nobody tells who leads: {why:#}");
-        sleep(REST).await;
-    }
     for group in scene.groups.iter() {
         while let Some(why) = scene.unrest(group, since) {
             let waited = healed.elapsed();
@@ -90,21 +85,6 @@ async fn look_at_commits(scene: &Scene, name: &str) -> anyhow::Result<()> {
                 Err(why) => ensure!(begun.elapsed() < LIVENESS, "{name}, {at}: {why}"),
             }
             sleep(REST).await;
-        }
-    }
-    Ok(())
-}
-
-/// Who leads in the end: a leader that nobody else has heard of may have acknowledged what its predecessor does not know.
-async fn note_leaders(scene: &Scene, session: &mut Session) -> anyhow::Result<()> {
-    for topic in scene.topics.iter() {
-        for partition in session.partitions(&topic.name).await? {
-            let what = What::Leader {
-                at: Place::new(&topic.name, partition.partition_index),
-                broker: partition.leader_id,
-                leader_epoch: partition.leader_epoch,
-            };
-            scene.record(NAME, what);
         }
     }
     Ok(())

@@ -167,25 +167,7 @@ async fn a_log_that_has_lost_its_end_and_what_is_below_its_log_start_lacks_somet
 pub(super) fn following() -> Machine {
     let mut machine = Machine::new();
     let broker = BrokerId(2);
-    let endpoint = Endpoint {
-        listener: "PLAINTEXT".into(),
-        host: "elsewhere".into(),
-        port: 9092,
-    };
-    let registration = Registration {
-        broker,
-        incarnation: Uuid::from(20),
-        directory: Uuid::from(2),
-        cluster_id: None,
-        clean_epoch: None,
-        endpoints: vec![endpoint],
-        rack: None,
-    };
-    let Outcome::Registered { epoch, .. } = machine.run(Command::RegisterBroker(registration))
-    else {
-        panic!("a registration is answered with an epoch");
-    };
-    machine.run(Command::UnfenceBroker { broker, epoch });
+    machine.register_broker(broker, 20);
     let topic = NewTopic {
         name: "t".into(),
         id: Uuid::from(1000),
