@@ -205,6 +205,12 @@ pub enum What {
     MayLose { at: Place, why: String },
     /// Its log is compacted: of each key only the newest record needs be there.
     Compacted { at: Place },
+    /// A record that is sent has this key.
+    Keyed {
+        at: Place,
+        record: RecordId,
+        key: u64,
+    },
     /// A record that is sent belongs to a transaction, whose number is unique in the history.
     InTransaction {
         at: Place,

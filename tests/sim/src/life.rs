@@ -89,15 +89,18 @@ pub fn live(plan: &Plan, trace: &Trace) -> Result<Counts, Failure> {
 fn people(plan: &Plan, cluster: &mut Cluster<'_>, scene: &Scene, ends: &Ends) {
     let mut seeds = StdRng::seed_from_u64(plan.seed ^ 0x7065_6f70_6c65);
     let mut dice = || StdRng::seed_from_u64(seeds.next_u64());
-    let producers = plan.producers + plan.careless;
+    let producers = plan.producers + plan.careless.len() as u32;
     scene.begin_work(producers + plan.pipelined);
     start(cluster, ends, "auditor", audit::run(scene.clone()));
     for number in 1..=producers {
         let (of, dice) = (scene.clone(), dice());
-        let idempotent = number <= plan.producers;
+        let careless = number.checked_sub(plan.producers + 1);
+        let acks = careless
+            .and_then(|at| plan.careless.get(at as usize))
+            .copied();
         start(cluster, ends, &format!("producer-{number}"), async move {
             begun(&of).await;
-            let producer = produce::Producer::new(&of, number, idempotent, dice).await?;
+            let producer = produce::Producer::new(&of, number, acks, dice).await?;
             producer.run().await
         });
     }
@@ -259,10 +262,12 @@ impl<'a> Harms<'a> {
     /// What takes a machine's memory may only happen where what is promised holds without it.
     fn is_fair(&mut self, cluster: &mut Cluster<'_>, harm: &Harm) -> bool {
         match harm.kind {
-            Kind::PowerLoss => self.losses.allow(cluster, harm.victim, false),
+            Kind::PowerLoss => self.losses.allow(cluster, self.scene, harm.victim, false),
             // What the disk has then nobody knows: it is found at the next start. And where a log is cut and its new end
             // cannot be read, its directory is out of service until then.
-            kind if kind.may_end_memory() => self.losses.allow(cluster, harm.victim, true),
+            kind if kind.may_end_memory() => {
+                self.losses.allow(cluster, self.scene, harm.victim, true)
+            }
             _ => true,
         }
     }

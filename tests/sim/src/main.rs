@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
 use std::time::Duration;
 
-use sim::batch::{News, Outcome, Progress, Results, Workers, lived, serve};
+use sim::batch::{News, Outcome, Progress, Results, Workers, lived, serve, watch};
 use sim::marks::{ENOUGH, Visits};
 use sim::{Plan, number_or, seed_or};
 
@@ -34,12 +35,16 @@ fn until_failure() -> bool {
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("worker") {
-        return ended(serve(stdin().lock(), stdout().lock(), !until_failure()));
+        return ended(serve(stdin().lock(), stdout()));
     }
-    if std::env::var_os("SEED").is_some() {
-        return one(seed_or(1));
+    let (first, count) = match std::env::var_os("SEED") {
+        Some(_) => (seed_or(1), 1),
+        None => (number_or("FIRST", 1), number_or("SEEDS", 20)),
+    };
+    if count == 1 && std::env::var_os("TRACE").is_some() {
+        told(first);
     }
-    match many(number_or("FIRST", 1), number_or("SEEDS", 20)) {
+    match many(first, count) {
         Ok(verdict) => verdict,
         Err(error) => ended(Err(error)),
     }
@@ -55,17 +60,12 @@ fn ended(result: io::Result<()>) -> ExitCode {
     }
 }
 
-fn one(seed: u64) -> ExitCode {
-    if std::env::var_os("TRACE").is_some() {
-        let plan = Plan::of(seed);
-        let (_, trace) = lived(&plan);
-        println!("{plan:#?}\n{}", trace.lines().join("\n"));
-    }
-    let outcome = Outcome::of(seed, true);
-    if let Some(failure) = &outcome.failure {
-        eprintln!("{failure}\n");
-    }
-    verdict([&outcome].into_iter())
+/// All of a life. One that does not end is told as far as it went.
+fn told(seed: u64) {
+    thread::spawn(|| watch(|stuck| eprintln!("{}", stuck.failure.unwrap_or_default())));
+    let plan = Plan::of(seed);
+    let (_, trace) = lived(&plan);
+    println!("{plan:#?}\n{}", trace.lines().join("\n"));
 }
 
 fn many(first: u64, seeds: u64) -> io::Result<ExitCode> {
@@ -82,7 +82,7 @@ fn many(first: u64, seeds: u64) -> io::Result<ExitCode> {
     let (enough, stop) = (Arc::new(AtomicBool::new(false)), until_failure());
     let over = enough.clone();
     let seeds = wanted.into_iter().take_while(move |_| !over.load(Relaxed));
-    let news = Workers::new(std::env::current_exe()?, jobs as usize).live(seeds);
+    let news = Workers::new(std::env::current_exe()?, jobs as usize, !stop).live(seeds);
     loop {
         match news.recv_timeout(LONG) {
             Ok(News::Began { seed }) => under_way.push(seed),

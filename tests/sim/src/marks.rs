@@ -27,6 +27,9 @@ pub const TOO_FEW: &str = "too few replicas are in sync for a record";
 pub const BEHIND: &str = "what is behind a refused batch is refused with it";
 pub const NOT_AVAILABLE: &str = "a new leader does not know yet what is committed";
 pub const TAKEN: &str = "retention has taken what a reader wants next";
+pub const BROKER_CONFIGURED: &str = "a broker has another configuration";
+pub const UNREGISTERED: &str = "a broker is registered no more";
+pub const FORGOTTEN: &str = "what a group has committed is forgotten";
 
 const MARKS: &[Mark] = &[
     mark(
@@ -87,6 +90,14 @@ const MARKS: &[Mark] = &[
     mark("pipeline refused together", &[BEHIND]),
     mark("high watermark not known yet", &[NOT_AVAILABLE]),
     mark("read below the log start", &[TAKEN]),
+    mark("broker configured", &[BROKER_CONFIGURED]),
+    mark("broker unregistered", &[UNREGISTERED]),
+    mark(
+        "unclean election",
+        &["replicas that may lack committed records were elected"],
+    ),
+    mark("commits forgotten", &[FORGOTTEN]),
+    mark("log compacted", &["message=compacted"]),
 ];
 
 /// A client saw such a state.

@@ -12,7 +12,7 @@ use engine::ids::BrokerId;
 use engine::metadata::{Image, PartitionId, PartitionState};
 use wire::Uuid;
 
-use crate::Cluster;
+use crate::{Cluster, Scene};
 
 /// The losses that the controller does not know of yet.
 #[derive(Default)]
@@ -24,9 +24,15 @@ pub struct Losses {
 }
 
 impl Losses {
-    /// Whether what is promised still holds when a broker loses what it has only in memory. If so, it is counted as lost,
+    /// Whether what is promised still holds, which is nothing of topics with unclean elections, when a broker loses what it has only in memory. If so, it is counted as lost,
     /// and where it may be lost `later`, for as long as [`Losses::over`] has not been said.
-    pub fn allow(&mut self, cluster: &mut Cluster<'_>, victim: i32, later: bool) -> bool {
+    pub fn allow(
+        &mut self,
+        cluster: &mut Cluster<'_>,
+        scene: &Scene,
+        victim: i32,
+        later: bool,
+    ) -> bool {
         if !cluster.is_up(victim) || cluster.down().contains(&victim) {
             return false;
         }
@@ -38,7 +44,13 @@ impl Losses {
         let victim = BrokerId(victim);
         let (unknown, coming) = (&self.unknown, &self.coming);
         let lost = |id: BrokerId| id == victim || unknown.contains_key(&id) || coming.contains(&id);
-        let mut held = image.partitions().filter(|(_, p)| p.has_replica(victim));
+        let topics = scene.topics.iter().filter(|topic| topic.elects_unclean());
+        let unsafe_ones: Vec<Uuid> = topics
+            .filter_map(|topic| image.topic(&topic.name).map(|state| state.id))
+            .collect();
+        let mut held = image
+            .partitions()
+            .filter(|(id, p)| p.has_replica(victim) && !unsafe_ones.contains(&id.topic));
         if !held.all(|(id, p)| is_kept(&image, id, p, lost)) {
             return false;
         }

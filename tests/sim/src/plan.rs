@@ -16,12 +16,15 @@ pub const HARM_MS: u64 = 12_000;
 pub const MOST_PARTITIONS: i32 = 5;
 
 /// A topic of the workload.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Topic {
     pub name: String,
     pub partitions: i32,
     pub replicas: i16,
     pub configs: Vec<(String, String)>,
+    /// One that lacks records may be elected, by itself or because somebody asks for it: nothing is promised of what was
+    /// acknowledged, but all else holds.
+    pub may_lose: bool,
 }
 
 impl Topic {
@@ -34,6 +37,16 @@ impl Topic {
     /// What is older, retention takes.
     pub fn keeps_ms(&self) -> Option<u64> {
         self.config("retention.ms")?.parse().ok()
+    }
+
+    /// Of each key only the newest record has to stay.
+    pub fn is_compacted(&self) -> bool {
+        self.config("cleanup.policy") == Some("compact")
+    }
+
+    /// A replica that lacks records is elected without anybody's asking.
+    pub fn elects_unclean(&self) -> bool {
+        self.config("unclean.leader.election.enable") == Some("true")
     }
 }
 
@@ -76,8 +89,8 @@ pub struct Plan {
     pub topics: Vec<Topic>,
     /// Idempotent producers with acks=all.
     pub producers: u32,
-    /// Producers with acks=1, which give a record up when it is refused.
-    pub careless: u32,
+    /// Producers without idempotence, by their acks: those of 0 and 1 give a record up when it is refused.
+    pub careless: Vec<i16>,
     /// Idempotent producers with several batches under way.
     pub pipelined: u32,
     pub consumers: u32,
@@ -93,7 +106,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} brokers at ticks of {} ms, disks of {} ms {:?}, {} producers, {} careless, {} pipelined, {} consumers, operations {:?}{}",
+            "{} brokers at ticks of {} ms, disks of {} ms {:?}, {} producers, careless {:?}, {} pipelined, {} consumers, operations {:?}{}",
             self.brokers,
             self.tick_ms,
             self.disk_ms,
@@ -154,9 +167,16 @@ impl Plan {
             harms.extend(in_succession(brokers, &mut dice));
         }
         harms.sort_by_key(|harm| harm.at_ms);
-        let topics = (0..dice.random_range(1..=2))
+        let topics: Vec<Topic> = (0..dice.random_range(1..=2))
             .map(|n| topic(n, &mut dice))
             .collect();
+        let mut careless: Vec<i16> = (0..dice.random_range(0..=2))
+            .map(|_| *[0, 1, 1, -1].choose(&mut dice).unwrap_or(&1))
+            .collect();
+        // Nobody else writes where sequences may be lost.
+        if careless.is_empty() && topics.iter().any(|topic| topic.may_lose) {
+            careless.push(1);
+        }
         let plan = Plan {
             seed,
             brokers,
@@ -166,7 +186,7 @@ impl Plan {
             properties: properties(&mut dice),
             topics,
             producers: dice.random_range(1..=3),
-            careless: dice.random_range(0..=1),
+            careless,
             pipelined: dice.random_range(0..=1),
             consumers: dice.random_range(1..=2),
             groups: (0..dice.random_range(0..=2))
@@ -220,8 +240,8 @@ impl Plan {
             plan.rolling = false;
         } else if is_of(plan.pipelined as usize).is_some() {
             plan.pipelined -= 1;
-        } else if is_of(plan.careless as usize).is_some() {
-            plan.careless -= 1;
+        } else if let Some(one) = is_of(plan.careless.len()) {
+            plan.careless.remove(one);
         } else if is_of(plan.consumers as usize).is_some() {
             plan.consumers -= 1;
         } else if is_of(plan.producers as usize - 1).is_some() {
@@ -301,6 +321,7 @@ fn properties(dice: &mut StdRng) -> Vec<(String, String)> {
     // Leaders shrink ISRs before the controller fences anybody.
     maybe("replica.lag.time.max.ms", "1000");
     maybe("log.flush.offset.checkpoint.interval.ms", "200");
+    maybe("log.dirs", "/data,/more");
     properties
 }
 
@@ -321,8 +342,22 @@ fn topic(number: i32, dice: &mut StdRng) -> Topic {
     if dice.random_bool(0.2) {
         let keeps_ms: u64 = dice.random_range(1500..6000);
         configs.push(("retention.ms".into(), keeps_ms.to_string()));
+    } else if dice.random_bool(0.3) {
+        configs.retain(|(name, _)| name != "segment.ms");
+        let compacted = [
+            ("cleanup.policy", "compact"),
+            ("min.cleanable.dirty.ratio", "0.01"),
+            ("segment.ms", "1000"),
+        ];
+        configs.extend(compacted.map(|(name, value)| (name.into(), value.into())));
+    }
+    // Of the first topic all is promised.
+    let may_lose = number > 0 && dice.random_bool(0.3);
+    if may_lose && dice.random_bool(0.7) {
+        configs.push(("unclean.leader.election.enable".into(), "true".into()));
     }
     Topic {
+        may_lose,
         name: format!("lives-{number}"),
         partitions: dice.random_range(1..=3),
         replicas: if dice.random_bool(0.15) {

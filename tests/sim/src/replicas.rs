@@ -13,6 +13,9 @@ use wire::batch::split;
 
 use crate::{Cluster, Scene};
 
+/// What `log.dirs` names in one life or another.
+const LOG_DIRECTORIES: [&str; 2] = ["/data", "/more"];
+
 /// The partitions of the topics that stay for the whole life.
 pub fn partitions<'a>(
     image: &'a Image,
@@ -59,7 +62,13 @@ pub fn tell(cluster: &mut Cluster<'_>, scene: &Scene) -> Result<(), String> {
 
 /// The batches of a partition's segments: where each begins and ends, and what its checksum and the epoch beside it are.
 fn read(disk: &dyn Disk, at: &Place) -> Result<Vec<(i64, i64, u64)>, String> {
-    let dir = Path::new("/data").join(format!("{}-{}", at.topic, at.partition));
+    let name = format!("{}-{}", at.topic, at.partition);
+    let mut places = LOG_DIRECTORIES
+        .map(|dir| Path::new(dir).join(&name))
+        .into_iter();
+    let dir = places
+        .find(|dir| disk.exists(dir))
+        .ok_or("there is no such log")?;
     let files = disk.list(&dir).map_err(|e| e.to_string())?;
     let names = files.iter().map(|file| dir.join(&file.name));
     let mut segments: Vec<PathBuf> = names

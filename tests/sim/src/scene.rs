@@ -108,10 +108,14 @@ impl Scene {
         self.busy.load(Ordering::Relaxed) > 0
     }
 
+    /// A topic that stays for the whole life.
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.iter().find(|topic| topic.name == name)
+    }
+
     /// How many partitions a topic has.
     pub fn partitions(&self, topic: &str) -> i32 {
-        let begun = self.topics.iter().find(|t| t.name == topic);
-        let begun = begun.map_or(0, |topic| topic.partitions);
+        let begun = self.topic(topic).map_or(0, |topic| topic.partitions);
         let grown = self.grown.lock().get(topic).copied();
         begun.max(grown.unwrap_or(0))
     }

@@ -82,6 +82,7 @@ impl World {
                 ("flush.messages".into(), "1".into()),
                 ("cleanup.policy".into(), policy.into()),
             ],
+            ..Topic::default()
         };
         topics::create(&ALL, &topic).await?;
         for number in 0..BATCHES {

@@ -195,7 +195,7 @@ async fn create(via: &[i32], name: &str) -> anyhow::Result<()> {
         name: name.into(),
         partitions: 3,
         replicas: 3,
-        configs: Vec::new(),
+        ..Topic::default()
     };
     topics::create(via, &topic).await
 }

@@ -3,14 +3,14 @@
 use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sim::batch::{News, Outcome, Results, Workers};
 use sim::marks::Visits;
 use sim::seed_or;
 
 fn outcomes(jobs: usize, seeds: Vec<u64>) -> Vec<Outcome> {
-    let news = Workers::new(env!("CARGO_BIN_EXE_sim").into(), jobs).live(seeds.into_iter());
+    let news = Workers::new(env!("CARGO_BIN_EXE_sim").into(), jobs, true).live(seeds.into_iter());
     let ended = news.into_iter().filter_map(|news| match news {
         News::Ended(outcome) => Some(outcome),
         News::Began { .. } => None,
@@ -35,7 +35,7 @@ fn a_seed_is_the_same_life_in_every_worker_and_after_any_other() {
 #[test]
 fn a_worker_that_dies_over_a_seed_fails_it_and_no_other_one() {
     let program = Path::new("/bin/false");
-    let news = Workers::new(program.into(), 2).live(1..=3);
+    let news = Workers::new(program.into(), 2, true).live(1..=3);
     let failures = news.into_iter().filter_map(|news| match news {
         News::Ended(outcome) => Some(outcome.failure.unwrap_or_default()),
         News::Began { .. } => None,
@@ -48,18 +48,40 @@ fn a_worker_that_dies_over_a_seed_fails_it_and_no_other_one() {
     }
 }
 
+/// A worker of a few lines.
+fn program(directory: &Path, script: &str) -> io::Result<PathBuf> {
+    let program = directory.join("worker");
+    std::fs::write(&program, script)?;
+    std::fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    Ok(program)
+}
+
+fn failure(program: PathBuf, seed: u64) -> String {
+    let workers = Workers::new(program, 1, true);
+    let news: Vec<News> = workers.live(seed..seed + 1).into_iter().collect();
+    let [News::Began { .. }, News::Ended(outcome)] = &news[..] else {
+        panic!("{news:?}")
+    };
+    outcome.failure.clone().unwrap_or_default()
+}
+
 #[test]
 fn a_life_in_which_time_stands_still_fails() -> io::Result<()> {
     let directory = tempfile::tempdir()?;
-    let program = directory.path().join("stuck");
-    std::fs::write(&program, "#!/bin/sh\nread seed\nexit 75\n")?;
-    std::fs::set_permissions(&program, Permissions::from_mode(0o755))?;
-    let news: Vec<News> = Workers::new(program, 1).live(7..8).into_iter().collect();
-    let [News::Began { seed: 7 }, News::Ended(outcome)] = &news[..] else {
-        panic!("{news:?}")
-    };
-    let why = outcome.failure.as_deref().unwrap_or_default();
+    let program = program(directory.path(), "#!/bin/sh\nread life\nexit 75\n")?;
+    let why = failure(program, 7);
     assert!(why.contains("simulated time stood still"), "{why}");
+    Ok(())
+}
+
+#[test]
+fn a_life_over_which_workers_die_is_made_small_and_told() -> io::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let program = program(directory.path(), "#!/bin/sh\nread life\nexit 9\n")?;
+    let why = failure(program, 7);
+    assert!(why.contains("the worker: ended: exit status: 9"), "{why}");
+    assert!(why.contains("0 harms are enough"), "{why}");
+    assert!(why.ends_with("replay with: make sim SEED=7"), "{why}");
     Ok(())
 }
 

@@ -97,6 +97,12 @@ impl Published {
     }
 
     fn count(&self, elections: Elections) {
+        if elections.unclean > 0 {
+            tracing::warn!(
+                partitions = elections.unclean,
+                "replicas that may lack committed records were elected"
+            );
+        }
         let mut all = self.elections.lock();
         all.clean += elections.clean;
         all.unclean += elections.unclean;

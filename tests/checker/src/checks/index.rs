@@ -14,6 +14,7 @@ pub struct Written {
     pub acked: Option<usize>,
     pub acked_offset: Option<i64>,
     pub refused_definitely: Option<usize>,
+    pub key: Option<u64>,
 }
 
 /// The last full read of a partition.
@@ -62,6 +63,17 @@ pub struct Index<'a> {
     pub partitions: BTreeMap<&'a Place, Partition<'a>>,
 }
 
+impl Partition<'_> {
+    /// Whether compaction may have removed a record that was at `offset`, if that is known: a newer one of its key is
+    /// there. Of a record whose key is not told nobody knows.
+    pub fn is_superseded(&self, last: &Final<'_>, key: Option<u64>, offset: Option<i64>) -> bool {
+        let is_newer = |seen: &&Seen| offset.is_none_or(|offset| seen.offset > offset);
+        let key_of = |seen: &Seen| self.written.get(&seen.record?)?.key;
+        let mut newer = last.records.iter().filter(is_newer);
+        self.compacted && (key.is_none() || newer.any(|seen| key_of(seen) == key))
+    }
+}
+
 impl<'a> Index<'a> {
     pub fn new(events: &'a [Event]) -> Index<'a> {
         let mut index = Index {
@@ -97,6 +109,7 @@ impl<'a> Index<'a> {
                 definite: true,
                 ..
             } => self.written(at, *record).refused_definitely = Some(number),
+            What::Keyed { at, record, key } => self.written(at, *record).key = Some(*key),
             What::Fetched {
                 at,
                 from,

@@ -2,7 +2,7 @@
 //!
 //! - Missed read: a record that the last full read has in the range was passed over. Where
 //!   compaction may have removed records only what both have is compared.
-//! - Truncated read: a record was shown that is not there any more.
+//! - Truncated read: a record was shown that is not there any more, nor a newer one of its key where the log is compacted.
 //! - Inconsistent offsets: at an offset another record was shown than is there.
 //!
 //! A read that ends before an acknowledged record is judged in `stale`.
@@ -51,7 +51,8 @@ fn compare(
     let there = last.between(from, read.next);
     let shown = &read.records[read.records.partition_point(|seen| seen.offset < from)..];
     if partition.compacted {
-        return changed(at, read, last, shown);
+        return changed(at, read, last, shown)
+            .or_else(|| removed(at, partition, read, last, shown));
     }
     let differs = there.iter().zip(shown).find(|(a, b)| a != b);
     let (kind, what) = match differs {
@@ -103,6 +104,27 @@ fn changed(at: &Place, read: &Read<'_>, last: &Final<'_>, shown: &[Seen]) -> Opt
             "{} held {:?}, and now {:?}",
             old.offset, old.record, new.record
         ),
+        events: ordered(read.event, last.event),
+    })
+}
+
+/// Compaction removes what has a newer record of its key, and nothing else.
+fn removed(
+    at: &Place,
+    partition: &Partition<'_>,
+    read: &Read<'_>,
+    last: &Final<'_>,
+    shown: &[Seen],
+) -> Option<Anomaly> {
+    let is_there = |seen: &Seen| !last.between(seen.offset, seen.offset + 1).is_empty();
+    let key = |seen: &Seen| partition.written.get(&seen.record?)?.key;
+    let lost = shown.iter().find(|seen| {
+        !is_there(seen) && !partition.is_superseded(last, key(seen), Some(seen.offset))
+    })?;
+    Some(Anomaly {
+        kind: Kind::TruncatedRead,
+        at: Some(at.clone()),
+        what: gone(lost),
         events: ordered(read.event, last.event),
     })
 }

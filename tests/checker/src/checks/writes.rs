@@ -81,8 +81,7 @@ fn lost(
         let allowed_below = partition.start.min(last.log_start);
         let aged = last.log_start > 0 && index.is_aged(partition, written, last.event);
         match (offsets.get(record), written.acked_offset) {
-            // A newer record of its key may be there instead.
-            (None, _) if partition.compacted => {}
+            (None, offset) if partition.is_superseded(last, written.key, offset) => {}
             (None, Some(offset)) if offset < allowed_below => {}
             (None, Some(offset)) if offset < last.log_start && aged => {}
             // Its offset is not known: it may be what retention has taken.

@@ -209,3 +209,30 @@ fn truncated_read() {
         last(1, 1, &[]),
     ]);
 }
+
+#[test]
+fn compaction_takes_what_has_a_newer_record_of_its_key_and_nothing_else() {
+    let compacted = || What::Compacted { at: at() };
+    let keyed = |n, key| What::Keyed {
+        at: at(),
+        record: p(1, n),
+        key,
+    };
+    let sent = |keys: [u64; 2]| {
+        let first = [sent(0), keyed(0, keys[0]), sent(1), keyed(1, keys[1])];
+        [compacted()].into_iter().chain(first)
+    };
+    let acked = |keys, last| sent(keys).chain([acked(0, 0), acked(1, 1), last]).collect();
+    let newest = || last(0, 2, &[(1, p(1, 1))]);
+    accepts(acked([5, 5], newest()));
+    rejects(Kind::LostWrite, acked([5, 6], newest()));
+    // An older one is no newer one.
+    rejects(Kind::LostWrite, acked([5, 5], last(0, 2, &[(0, p(1, 0))])));
+    // Who is not acknowledged may be gone, but not once it was shown.
+    let read = || fetched(0, 2, &[(0, p(1, 0)), (1, p(1, 1))]);
+    accepts(sent([5, 5]).chain([read(), newest()]).collect());
+    rejects(
+        Kind::TruncatedRead,
+        sent([5, 6]).chain([read(), newest()]).collect(),
+    );
+}

@@ -11,5 +11,6 @@ mod workers;
 pub use outcome::{Outcome, lived};
 pub use progress::Progress;
 pub use results::Results;
-pub use worker::serve;
+pub use shrink::Cut;
+pub use worker::{serve, watch};
 pub use workers::{News, Workers};

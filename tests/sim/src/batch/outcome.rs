@@ -3,9 +3,10 @@
 use std::hash::{DefaultHasher, Hasher};
 
 use checker::Counts;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::shrink::shrunk;
+use super::shrink::Cut;
 use crate::life::{Failure, live};
 use crate::marks::Visits;
 use crate::{Plan, Trace};
@@ -26,18 +27,22 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
+/// The life that is lived in this process, for who finds that it does not end.
+static NOW: Mutex<Option<(Plan, Trace)>> = Mutex::new(None);
+
+/// Log lines that the story of a life is told with which does not end.
+const TAIL: usize = 30;
+
 impl Outcome {
-    /// Lives a seed, and where that fails makes it as small as it can be if `shrinks`.
-    pub fn of(seed: u64, shrinks: bool) -> Outcome {
-        let plan = Plan::of(seed);
-        let (lived, trace) = lived(&plan);
+    /// Lives a seed, or what is left of it.
+    pub fn of(cut: &Cut) -> Outcome {
+        let (lived, trace) = lived(&cut.plan());
         let (acked, read, failure) = match lived {
             Ok(counts) => (counts.acked, counts.read, None),
-            Err(failure) if shrinks => (0, 0, Some(told(&plan, failure))),
             Err(failure) => (0, 0, Some(failure.to_string())),
         };
         Outcome {
-            seed,
+            seed: cut.seed,
             acked,
             read,
             visits: Visits::of(trace.lines().iter().map(String::as_str)),
@@ -46,16 +51,33 @@ impl Outcome {
         }
     }
 
-    /// A seed whose life could not be ended.
-    pub fn broken(seed: u64, why: &str) -> Outcome {
+    /// A life that could not be ended.
+    pub fn broken(cut: &Cut, why: &str) -> Outcome {
         Outcome {
-            seed,
+            seed: cut.seed,
             acked: 0,
             read: 0,
             visits: Visits::default(),
             trace: String::new(),
-            failure: Some(format!("seed {seed}: {why}\n{}", replay(seed))),
+            failure: Some(format!("seed {}: {why}", cut.seed)),
         }
+    }
+
+    /// With how it is replayed, and what is left of the plan when it has been made as small as it can be.
+    #[must_use]
+    pub fn told(self, smallest: Option<&Cut>) -> Outcome {
+        let Some(failure) = self.failure else {
+            return self;
+        };
+        let enough = smallest.map_or(String::new(), |cut| {
+            let plan = cut.plan();
+            format!("{} harms are enough\n{plan}", plan.harms.len())
+        });
+        let failure = Some(format!(
+            "{failure}\n{enough}replay with: make sim SEED={}",
+            self.seed
+        ));
+        Outcome { failure, ..self }
     }
 }
 
@@ -65,18 +87,19 @@ pub fn lived(plan: &Plan) -> (Result<Counts, Failure>, Trace) {
         Ok(wanted) if wanted == "debug" => Trace::of_all(),
         Ok(_) | Err(_) => Trace::default(),
     };
+    *NOW.lock() = Some((plan.clone(), trace.clone()));
     let outcome = trace.record(|| live(plan, &trace));
+    *NOW.lock() = None;
     (outcome, trace)
 }
 
-fn told(plan: &Plan, failure: Failure) -> String {
-    let (plan, failure) = shrunk(plan, failure);
-    let harms = plan.harms.len();
-    format!("{failure}\n{harms} harms are enough\n{}", replay(plan.seed))
-}
-
-fn replay(seed: u64) -> String {
-    format!("replay with: make sim SEED={seed}")
+/// The story of the life that is lived now, in which time stands still.
+pub fn stuck() -> Option<Outcome> {
+    let now = NOW.lock();
+    let (plan, trace) = now.as_ref()?;
+    let tail = trace.tail(TAIL);
+    let why = format!("simulated time stood still, as some task never waits\n{plan}\n{tail}");
+    Some(Outcome::broken(&Cut::none(plan.seed), &why))
 }
 
 fn digest(lines: &[String]) -> String {

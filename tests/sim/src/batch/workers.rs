@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::Outcome;
+use super::shrink::{Cut, smallest};
 use super::worker::STUCK;
 
 /// What the workers have to tell.
@@ -23,12 +24,18 @@ type Seeds = Arc<Mutex<dyn Iterator<Item = u64> + Send>>;
 pub struct Workers {
     program: PathBuf,
     jobs: usize,
+    /// Whether a life that fails is made as small as it can be.
+    shrinks: bool,
 }
 
 impl Workers {
-    pub fn new(program: PathBuf, jobs: usize) -> Workers {
+    pub fn new(program: PathBuf, jobs: usize, shrinks: bool) -> Workers {
         let jobs = jobs.max(1);
-        Workers { program, jobs }
+        Workers {
+            program,
+            jobs,
+            shrinks,
+        }
     }
 
     /// Lives the seeds. The news end when all of them are over; who no longer listens ends the rest.
@@ -36,40 +43,69 @@ impl Workers {
         let seeds: Seeds = Arc::new(Mutex::new(seeds));
         let (news, listener) = sync_channel(self.jobs);
         for _ in 0..self.jobs {
-            let (seeds, news, program) = (seeds.clone(), news.clone(), self.program.clone());
-            thread::spawn(move || drive(&program, &seeds, &news));
+            let (seeds, news, shrinks) = (seeds.clone(), news.clone(), self.shrinks);
+            let place = Workplace::new(self.program.clone());
+            thread::spawn(move || place.drive(&seeds, &news, shrinks));
         }
         listener
     }
 }
 
-/// Hands seeds to one worker, and to another when it has died over one.
-fn drive(program: &Path, seeds: &Seeds, news: &SyncSender<News>) {
-    let mut worker = None;
-    let next = || seeds.lock().ok().and_then(|mut seeds| seeds.next());
-    while let Some(seed) = next() {
-        let asked = match worker.take() {
+/// Where one worker works, and another when it has died over a life.
+struct Workplace {
+    program: PathBuf,
+    worker: Option<Worker>,
+}
+
+impl Workplace {
+    fn new(program: PathBuf) -> Workplace {
+        let worker = None;
+        Workplace { program, worker }
+    }
+
+    fn drive(mut self, seeds: &Seeds, news: &SyncSender<News>, shrinks: bool) {
+        let next = || seeds.lock().ok().and_then(|mut seeds| seeds.next());
+        while let Some(seed) = next() {
+            let told = news.send(News::Began { seed });
+            let outcome = self.judge(seed, shrinks);
+            if told.and(news.send(News::Ended(outcome))).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn judge(&mut self, seed: u64, shrinks: bool) -> Outcome {
+        let outcome = self.live(&Cut::none(seed));
+        if outcome.failure.is_none() || !shrinks {
+            return outcome.told(None);
+        }
+        let fails = |cut: &Cut| Some(self.live(cut)).filter(|tried| tried.failure.is_some());
+        let (cut, outcome) = smallest(seed, outcome, fails);
+        outcome.told(Some(&cut))
+    }
+
+    fn live(&mut self, cut: &Cut) -> Outcome {
+        let asked = match self.worker.take() {
             Some(worker) => Ok(worker),
-            None => Worker::start(program),
+            None => Worker::start(&self.program),
         };
-        let told = news.send(News::Began { seed });
         let lived = asked.and_then(|mut asked| {
-            let outcome = asked.live(seed)?;
-            worker = Some(asked);
+            let outcome = asked.live(cut)?;
+            // One that has failed may be about to end of it.
+            self.worker = Some(asked).filter(|_| outcome.failure.is_none());
             Ok(outcome)
         });
-        let outcome =
-            lived.unwrap_or_else(|error| Outcome::broken(seed, &format!("the worker: {error}")));
-        if told.and(news.send(News::Ended(outcome))).is_err() {
-            return;
-        }
+        lived.unwrap_or_else(|error| {
+            let plan = cut.plan();
+            Outcome::broken(cut, &format!("the worker: {error}\n{plan}"))
+        })
     }
 }
 
-/// A process that waits for seeds, and ends with its owner.
+/// A process that waits for lives, and ends with its owner.
 struct Worker {
     process: Child,
-    seeds: ChildStdin,
+    lives: ChildStdin,
     outcomes: BufReader<ChildStdout>,
 }
 
@@ -80,16 +116,16 @@ impl Worker {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let (seeds, outcomes) = (process.stdin.take(), process.stdout.take());
+        let (lives, outcomes) = (process.stdin.take(), process.stdout.take());
         Ok(Worker {
             process,
-            seeds: seeds.ok_or(io::ErrorKind::BrokenPipe)?,
+            lives: lives.ok_or(io::ErrorKind::BrokenPipe)?,
             outcomes: BufReader::new(outcomes.ok_or(io::ErrorKind::BrokenPipe)?),
         })
     }
 
-    fn live(&mut self, seed: u64) -> io::Result<Outcome> {
-        writeln!(self.seeds, "{seed}")?;
+    fn live(&mut self, cut: &Cut) -> io::Result<Outcome> {
+        writeln!(self.lives, "{cut}")?;
         let mut line = String::new();
         match self.outcomes.read_line(&mut line)? {
             0 => Err(io::Error::other(ended(self.process.wait()?))),

@@ -49,6 +49,12 @@ impl Client {
             .context("no answer in time")?
     }
 
+    /// Sends a request that has no answer, such as Produce with acks=0.
+    pub async fn tell<R: Request>(&mut self, request: R, version: i16) -> anyhow::Result<()> {
+        let sent = timeout(PATIENCE, self.send(request, version)).await;
+        sent.context("not sent in time")?.map(|_| ())
+    }
+
     /// Sends requests one behind the other and waits for their answers, which come in the same order. After one that
     /// does not come there is no further one.
     pub async fn burst<R: Request>(

@@ -10,11 +10,15 @@ use wire::messages::leave_group_request::MemberIdentity;
 use wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use wire::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
 use wire::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use wire::messages::{
-    FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
+    DeleteGroupsRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    OffsetFetchRequest, SyncGroupRequest,
 };
 use wire::{ErrorCode, Request, Str};
 
@@ -78,6 +82,14 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Of who is no member, and commits all the same.
+    pub fn none() -> Identity {
+        Identity {
+            generation: -1,
+            ..Identity::default()
+        }
+    }
+
     fn instance(&self) -> Option<Str> {
         self.instance.as_deref().map(Str::copy_from)
     }
@@ -247,6 +259,43 @@ impl Group {
         self.judged(checked(result.error_code))
     }
 
+    /// Deletes the group, which has no members.
+    pub async fn delete(&mut self) -> Result<(), Trouble> {
+        let request = DeleteGroupsRequest {
+            groups_names: vec![self.name()],
+        };
+        let answer = self.call(request, 2).await?;
+        let result = answer.results.first();
+        let result = result.ok_or_else(|| anyhow::anyhow!("an answer without the group"))?;
+        self.judged(forgotten(result.error_code))
+    }
+
+    /// Deletes the group's offsets of these partitions.
+    pub async fn forget(&mut self, places: &[Place]) -> Result<(), Trouble> {
+        let mut topics = BTreeMap::<_, Vec<_>>::new();
+        for at in places {
+            let partition = OffsetDeleteRequestPartition {
+                partition_index: at.partition,
+            };
+            topics.entry(at.topic.as_str()).or_default().push(partition);
+        }
+        let topic = |(name, partitions)| OffsetDeleteRequestTopic {
+            name: Str::copy_from(name),
+            partitions,
+        };
+        let request = OffsetDeleteRequest {
+            group_id: self.name(),
+            topics: topics.into_iter().map(topic).collect(),
+        };
+        let answer = self.call(request, 0).await?;
+        self.judged(forgotten(answer.error_code))?;
+        let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        for partition in partitions {
+            self.judged(checked(partition.error_code))?;
+        }
+        Ok(())
+    }
+
     /// The group's offset of a partition.
     pub async fn committed(&mut self, at: &Place) -> Result<Option<i64>, Trouble> {
         let topic = OffsetFetchRequestTopics {
@@ -272,6 +321,14 @@ impl Group {
         let found = found.ok_or_else(|| anyhow::anyhow!("an answer without the partition"))?;
         self.judged(checked(found.error_code))?;
         Ok(Some(found.committed_offset).filter(|offset| *offset >= 0))
+    }
+}
+
+/// Whoever forgets twice finds nothing left.
+fn forgotten(code: i16) -> Result<(), Trouble> {
+    match ErrorCode::from_code(code) {
+        Some(ErrorCode::GroupIdNotFound) => Ok(()),
+        _ => checked(code),
     }
 }
 

@@ -58,6 +58,22 @@ impl Session {
         Ok(answer)
     }
 
+    /// Sends a request that has no answer.
+    pub async fn tell<R: Request>(
+        &mut self,
+        broker: i32,
+        request: R,
+        version: i16,
+    ) -> anyhow::Result<()> {
+        let mut client = match self.open.remove(&broker) {
+            Some(client) => client,
+            None => Client::connect(&broker_name(broker), PORT).await?,
+        };
+        client.tell(request, version).await?;
+        self.open.insert(broker, client);
+        Ok(())
+    }
+
     /// Sends requests to a broker, one behind the other on one connection; there may be fewer answers than requests.
     pub async fn burst<R: Request>(
         &mut self,

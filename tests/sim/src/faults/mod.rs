@@ -26,8 +26,10 @@ pub enum Kind {
     CutOff,
     /// Nobody can reach it, clients neither.
     Isolated,
-    /// What it sends to other brokers is lost; what they send arrives.
+    /// What it sends is lost, to other brokers, to clients or to both; what they send arrives.
     Mute,
+    /// What is sent to it is lost, by other brokers, by clients or by both; what it sends arrives.
+    Deaf,
     /// What is sent to and by it arrives when this is over.
     Delayed,
     /// Everything travels slowly, everywhere.
@@ -36,17 +38,17 @@ pub enum Kind {
     Resets,
     /// Some of its connections are half open: neither end learns that nothing of it arrives any more.
     HalfOpen,
-    /// Some of what brokers say to one another is lost, and with it what that connection would say.
+    /// Some of what it and others say to one another is lost, and with it what that connection would say.
     Loss,
     /// Its clock jumps, and back.
     ClockJump,
     /// Its disk has room for a few more bytes only.
     FullDisk,
-    /// An fsync of a partition's log fails.
+    /// An fsync of a log, of the metadata or of a checkpoint fails.
     FailedSync,
-    /// Reads of its partitions' logs fail, a few times.
+    /// Reads of its logs fail, a few times.
     FailedReads,
-    /// Reads of its partitions' logs give changed bits, a few times.
+    /// Reads of its logs give changed bits, a few times.
     FlippedReads,
     /// Cold reads and fsyncs take long.
     SlowDisk,
@@ -54,13 +56,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::PowerLoss,
         Kind::Kill,
         Kind::Stop,
         Kind::CutOff,
         Kind::Isolated,
         Kind::Mute,
+        Kind::Deaf,
         Kind::Delayed,
         Kind::SlowNetwork,
         Kind::Resets,
@@ -91,15 +94,16 @@ impl Kind {
             Kind::Stop => cluster.stop(victim),
             Kind::CutOff => network::cut_off(cluster, victim),
             Kind::Isolated => network::isolate(cluster, victim),
-            Kind::Mute => network::mute(cluster, victim),
+            Kind::Mute => network::mute(cluster, victim, dice),
+            Kind::Deaf => network::deafen(cluster, victim, dice),
             Kind::Delayed => network::delay(cluster, victim),
             Kind::SlowNetwork => cluster.set_latency(Duration::from_millis(200)),
             Kind::Resets => return network::reset(cluster, victim, dice) > 0,
             Kind::HalfOpen => return network::half_open(cluster, victim, dice) > 0,
-            Kind::Loss => network::lose(cluster, victim),
+            Kind::Loss => network::lose(cluster, victim, dice),
             Kind::ClockJump => process::jump(cluster, victim, dice),
             Kind::FullDisk => disk::fill(cluster, victim, dice),
-            Kind::FailedSync => disk::fail_sync(cluster, victim),
+            Kind::FailedSync => disk::fail_sync(cluster, victim, dice),
             Kind::FailedReads => disk::fail_reads(cluster, victim, dice),
             Kind::FlippedReads => disk::flip_reads(cluster, victim, dice),
             Kind::SlowDisk => disk::slow(cluster, victim, dice),
@@ -111,7 +115,9 @@ impl Kind {
     pub fn end(self, cluster: &mut Cluster<'_>, victim: i32) {
         match self {
             Kind::PowerLoss | Kind::Kill | Kind::Stop => cluster.restart(victim),
-            Kind::CutOff | Kind::Isolated | Kind::Mute => network::heal(cluster, victim),
+            Kind::CutOff | Kind::Isolated | Kind::Mute | Kind::Deaf => {
+                network::heal(cluster, victim)
+            }
             Kind::Delayed => network::deliver(cluster, victim),
             Kind::SlowNetwork => cluster.reset_latency(),
             Kind::Resets | Kind::HalfOpen => {}

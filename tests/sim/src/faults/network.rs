@@ -25,10 +25,28 @@ pub fn isolate(cluster: &mut Cluster<'_>, victim: i32) {
     }
 }
 
-/// What it says to other brokers is lost.
-pub fn mute(cluster: &mut Cluster<'_>, victim: i32) {
-    for other in other_brokers(cluster, victim) {
+/// Whom a fault of one direction, or of some messages, is about: the other brokers, the clients, or everybody.
+fn some_peers(cluster: &Cluster<'_>, victim: i32, dice: &mut StdRng) -> Vec<String> {
+    let brokers = other_brokers(cluster, victim).into_iter();
+    let clients = cluster.clients().iter().cloned();
+    match dice.random_range(0..4) {
+        0 | 1 => brokers.collect(),
+        2 => clients.collect(),
+        _ => brokers.chain(clients).collect(),
+    }
+}
+
+/// What it says is lost; what is said to it arrives.
+pub fn mute(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) {
+    for other in some_peers(cluster, victim, dice) {
         cluster.sim.partition_oneway(broker_name(victim), other);
+    }
+}
+
+/// What is said to it is lost; what it says arrives.
+pub fn deafen(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) {
+    for other in some_peers(cluster, victim, dice) {
+        cluster.sim.partition_oneway(other, broker_name(victim));
     }
 }
 
@@ -59,9 +77,9 @@ pub fn heal(cluster: &mut Cluster<'_>, victim: i32) {
 /// One in so many messages is lost.
 const LOST: f64 = 0.01;
 
-/// Some messages between it and other brokers are lost.
-pub fn lose(cluster: &mut Cluster<'_>, victim: i32) {
-    for other in other_brokers(cluster, victim) {
+/// Some messages between it and others are lost.
+pub fn lose(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) {
+    for other in some_peers(cluster, victim, dice) {
         let victim = broker_name(victim);
         cluster.sim.set_link_fail_rate(victim, other, LOST);
     }
@@ -69,7 +87,9 @@ pub fn lose(cluster: &mut Cluster<'_>, victim: i32) {
 
 /// No more are lost.
 pub fn heal_loss(cluster: &mut Cluster<'_>, victim: i32) {
-    for other in other_brokers(cluster, victim) {
+    let brokers = other_brokers(cluster, victim).into_iter();
+    let everybody = brokers.chain(cluster.clients().iter().cloned());
+    for other in everybody.collect::<Vec<_>>() {
         let victim = broker_name(victim);
         cluster.sim.set_link_fail_rate(victim, other, 0.0);
     }

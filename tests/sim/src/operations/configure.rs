@@ -1,4 +1,4 @@
-//! Settings of topics change while they are written to and read.
+//! Settings of topics, and of brokers, change while all of it is written to and read.
 
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::{Scene, Stage, marks};
 
 /// IncrementalAlterConfigs' numbers.
 const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 
@@ -26,6 +27,15 @@ pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
     let mut session = Session::new(&scene.brokers);
     while scene.stage() < Stage::Settling {
         sleep(Duration::from_millis(dice.random_range(300..2000))).await;
+        if dice.random_bool(0.25) {
+            let broker = session.next_broker();
+            let wish = wish_of_broker(&scene, &mut dice);
+            let answer = session.call(broker, wish, 1).await;
+            if answer.is_ok_and(|answer| answer.responses.iter().all(|r| r.error_code == 0)) {
+                marks::note(marks::BROKER_CONFIGURED);
+            }
+            continue;
+        }
         let Some(topic) = scene.topics.choose(&mut dice) else {
             break;
         };
@@ -38,7 +48,8 @@ pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
             }
         }
         let broker = session.next_broker();
-        let answer = session.call(broker, wish(topic, name, value), 1).await;
+        let wish = wish(TOPIC, &topic.name, name, value);
+        let answer = session.call(broker, wish, 1).await;
         if answer.is_ok_and(|answer| answer.responses.iter().all(|r| r.error_code == 0)) {
             marks::note(marks::CONFIGURED);
         }
@@ -76,15 +87,39 @@ fn change(topic: &Topic, memory_lasts: bool, dice: &mut StdRng) -> (&'static str
     (name, Some(value.to_string()))
 }
 
-fn wish(topic: &Topic, name: &str, value: Option<String>) -> IncrementalAlterConfigsRequest {
+/// A setting of one broker or of all, which takes no promise back either.
+fn wish_of_broker(scene: &Scene, dice: &mut StdRng) -> IncrementalAlterConfigsRequest {
+    let mut settings = vec!["log.index.interval.bytes", "log.roll.ms", "max.connections"];
+    if scene.memory_lasts {
+        settings.push("log.flush.interval.messages");
+    }
+    let name = settings[dice.random_range(0..settings.len())];
+    let value = match name {
+        "log.index.interval.bytes" => dice.random_range(0..500),
+        "log.roll.ms" => dice.random_range(1000..3000),
+        "max.connections" => dice.random_range(500..1000),
+        _ => dice.random_range(1..=2),
+    };
+    let broker = scene.brokers.choose(dice).filter(|_| dice.random_bool(0.5));
+    let whose = broker.map_or(String::new(), i32::to_string);
+    let value = dice.random_bool(0.7).then(|| value.to_string());
+    wish(BROKER, &whose, name, value)
+}
+
+fn wish(
+    resource_type: i8,
+    whose: &str,
+    name: &str,
+    value: Option<String>,
+) -> IncrementalAlterConfigsRequest {
     let config = AlterableConfig {
         name: Str::copy_from(name),
         config_operation: if value.is_some() { SET } else { DELETE },
         value: value.map(Str::from),
     };
     let resource = AlterConfigsResource {
-        resource_type: TOPIC,
-        resource_name: Str::copy_from(&topic.name),
+        resource_type,
+        resource_name: Str::copy_from(whose),
         configs: vec![config],
     };
     IncrementalAlterConfigsRequest {

@@ -10,10 +10,13 @@ use wire::record::BatchBuilder;
 use wire::{ErrorCode, Records, Str, Uuid};
 
 use crate::clients::until_some;
-use crate::{Scene, marks};
+use crate::{Scene, Topic, marks};
 
 /// The first version of Produce that names topics by their id.
 pub const PRODUCE_BY_ID: i16 = 13;
+
+/// So many keys the records of all authors share.
+const KEYS: u64 = 7;
 
 /// Who produces.
 #[derive(Clone, Debug)]
@@ -26,23 +29,24 @@ pub struct Author {
 }
 
 impl Author {
-    /// An idempotent one has a producer id and acks=all, another acks=1.
-    pub async fn new(
-        scene: &Scene,
-        name: String,
-        number: u32,
-        idempotent: bool,
-    ) -> anyhow::Result<Author> {
-        let id = match idempotent {
-            true => Some(producer_id(&scene.brokers, number).await?),
-            false => None,
-        };
+    /// An idempotent one has a producer id and acks=all.
+    pub async fn idempotent(scene: &Scene, name: String, number: u32) -> anyhow::Result<Author> {
         Ok(Author {
             name,
             number,
-            acks: if idempotent { -1 } else { 1 },
-            id,
+            acks: -1,
+            id: Some(producer_id(&scene.brokers, number).await?),
         })
+    }
+
+    /// One without, whose records may be there twice.
+    pub fn careless(name: String, number: u32, acks: i16) -> Author {
+        Author {
+            name,
+            number,
+            acks,
+            id: None,
+        }
     }
 }
 
@@ -50,6 +54,8 @@ impl Author {
 pub struct Lane {
     pub at: Place,
     next: u64,
+    /// Its records have keys, since of each only the newest is to stay.
+    is_keyed: bool,
 }
 
 /// Records on their way.
@@ -61,14 +67,25 @@ pub struct Batch {
 
 impl Lane {
     pub fn new(at: Place) -> Lane {
-        Lane { at, next: 0 }
+        Lane {
+            at,
+            next: 0,
+            is_keyed: false,
+        }
     }
 
-    /// Adds a lane for each partition that has none yet.
-    pub fn add_missing(lanes: &mut Vec<Lane>, scene: &Scene) {
+    /// Adds a lane for each partition that has none yet. Where records may be lost, a sequence would have gaps that its
+    /// author does not know of.
+    pub fn add_missing(lanes: &mut Vec<Lane>, scene: &Scene, author: &Author) {
         for at in scene.places() {
-            if !lanes.iter().any(|lane| lane.at == at) {
-                lanes.push(Lane::new(at));
+            let topic = scene.topic(&at.topic);
+            let is_his = author.id.is_none() || topic.is_none_or(|topic| !topic.may_lose);
+            if is_his && !lanes.iter().any(|lane| lane.at == at) {
+                let is_keyed = topic.is_some_and(Topic::is_compacted);
+                lanes.push(Lane {
+                    is_keyed,
+                    ..Lane::new(at)
+                });
             }
         }
     }
@@ -86,7 +103,10 @@ impl Lane {
             .map(|n| RecordId { producer, n })
             .collect();
         for record in &records {
-            builder.append(None, Some(record.to_string().as_bytes()));
+            let key = self.is_keyed.then(|| record.n % KEYS);
+            let name = key.map(|key| format!("key-{key}"));
+            let name = name.as_ref().map(String::as_bytes);
+            builder.append(name, Some(record.to_string().as_bytes()));
             let what = What::Sent {
                 at: self.at.clone(),
                 record: *record,
@@ -94,6 +114,10 @@ impl Lane {
                 idempotent: author.id.is_some(),
             };
             scene.record(&author.name, what);
+            if let Some(key) = key {
+                let (at, record) = (self.at.clone(), *record);
+                scene.record(&author.name, What::Keyed { at, record, key });
+            }
         }
         let bytes = builder.build().bytes;
         Ok(Batch { records, bytes })

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod configure;
 pub mod consume;
 pub mod elect;
+pub mod forget;
 pub mod groups;
 pub mod grow;
 pub mod lane;
@@ -12,6 +13,7 @@ pub mod produce;
 pub mod reassign;
 pub mod recreate;
 pub mod topics;
+pub mod unregister;
 
 use std::time::Duration;
 
@@ -49,29 +51,35 @@ impl Patience {
 pub enum Kind {
     /// Replicas are moved.
     Reassign,
-    /// Preferred leaders are elected.
+    /// Preferred leaders are elected, and unclean ones where they may.
     Elect,
-    /// Settings of topics change.
+    /// Settings of topics and of brokers change.
     Configure,
     /// Topics get more partitions.
     Grow,
     /// A topic is deleted and made again.
     Recreate,
+    /// What a group has committed is forgotten, at times with the group.
+    Forget,
+    /// Brokers are unregistered: those that are gone and have no replica.
+    Unregister,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Reassign,
         Kind::Elect,
         Kind::Configure,
         Kind::Grow,
         Kind::Recreate,
+        Kind::Forget,
+        Kind::Unregister,
     ];
 
     /// Whether it has something to end when everything is healed.
     pub fn has_work_to_end(self) -> bool {
-        matches!(self, Kind::Grow | Kind::Recreate)
+        matches!(self, Kind::Grow | Kind::Recreate | Kind::Forget)
     }
 
     /// Goes on until everything is healed.
@@ -82,6 +90,8 @@ impl Kind {
             Kind::Configure => configure::run(scene, dice).await,
             Kind::Grow => grow::run(scene, dice).await,
             Kind::Recreate => recreate::run(scene, dice).await,
+            Kind::Forget => forget::run(scene, dice).await,
+            Kind::Unregister => unregister::run(scene, dice).await,
         }
     }
 }

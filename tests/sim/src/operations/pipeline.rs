@@ -34,7 +34,7 @@ pub struct Pipeline {
 impl Pipeline {
     pub async fn new(scene: &Scene, number: u32, dice: StdRng) -> anyhow::Result<Pipeline> {
         Ok(Pipeline {
-            author: Author::new(scene, format!("producer-{number}"), number, true).await?,
+            author: Author::idempotent(scene, format!("producer-{number}"), number).await?,
             scene: scene.clone(),
             session: Session::new(&scene.brokers),
             dice,
@@ -45,7 +45,7 @@ impl Pipeline {
     /// Produces until everything is healed, and ends what is under way.
     pub async fn run(mut self) -> anyhow::Result<()> {
         while self.scene.stage() < Stage::Settling {
-            Lane::add_missing(&mut self.lanes, &self.scene);
+            Lane::add_missing(&mut self.lanes, &self.scene, &self.author);
             let lane = self.dice.random_range(0..self.lanes.len());
             let mut waiting = VecDeque::new();
             for number in 0..self.dice.random_range(2..=2 * IN_FLIGHT) {

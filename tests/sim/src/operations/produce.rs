@@ -1,4 +1,4 @@
-//! Producing: idempotent with acks=all, sending again until it is acknowledged; or careless, with acks=1 and once only.
+//! Producing: with acks=all, idempotent or not, sending again until it is acknowledged; or with acks=1 or none, once only.
 
 use std::time::Duration;
 
@@ -25,15 +25,20 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Begins; an idempotent one with a producer id.
+    /// Begins; without acks of its own as an idempotent one, with a producer id.
     pub async fn new(
         scene: &Scene,
         number: u32,
-        idempotent: bool,
+        acks: Option<i16>,
         dice: StdRng,
     ) -> anyhow::Result<Producer> {
+        let name = format!("producer-{number}");
+        let author = match acks {
+            Some(acks) => Author::careless(name, number, acks),
+            None => Author::idempotent(scene, name, number).await?,
+        };
         Ok(Producer {
-            author: Author::new(scene, format!("producer-{number}"), number, idempotent).await?,
+            author,
             scene: scene.clone(),
             session: Session::new(&scene.brokers),
             dice,
@@ -44,13 +49,14 @@ impl Producer {
     /// Produces until everything is healed, and ends what is under way.
     pub async fn run(mut self) -> anyhow::Result<()> {
         while self.scene.stage() < Stage::Settling {
-            Lane::add_missing(&mut self.lanes, &self.scene);
+            Lane::add_missing(&mut self.lanes, &self.scene, &self.author);
             let lane = self.dice.random_range(0..self.lanes.len());
             let count = self.dice.random_range(1..=3);
             let batch = self.lanes[lane].batch(&self.scene, &self.author, count)?;
-            match self.author.id {
-                Some(_) => self.send_until_acknowledged(lane, &batch).await?,
-                None => self.send_once(lane, &batch).await,
+            match self.author.acks {
+                0 => self.send_unheard(lane, &batch).await,
+                1 => self.send_once(lane, &batch).await,
+                _ => self.send_until_acknowledged(lane, &batch).await?,
             }
             sleep(Duration::from_millis(self.dice.random_range(1..60))).await;
         }
@@ -93,6 +99,19 @@ impl Producer {
                     self.scene.record(&self.author.name, what);
                 }
             }
+        }
+    }
+
+    /// Nobody says what becomes of it.
+    async fn send_unheard(&mut self, lane: usize, batch: &Batch) {
+        let at = self.lanes[lane].at.clone();
+        let anew = self.dice.random_bool(0.3);
+        let Ok((leader, _)) = self.session.leader(&at.topic, at.partition, anew).await else {
+            return;
+        };
+        let request = batch.request(&at, None, 0);
+        if self.session.tell(leader, request, 9).await.is_err() {
+            let _ = self.session.partitions(&at.topic).await;
         }
     }
 

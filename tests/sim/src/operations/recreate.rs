@@ -39,7 +39,7 @@ struct Life {
 
 /// Lives as many as there is time for. The last one stays and is read.
 pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
-    let author = Author::new(&scene, NAME.into(), NUMBER, true).await?;
+    let author = Author::idempotent(&scene, NAME.into(), NUMBER).await?;
     let mut former = None;
     for number in 0.. {
         // The sequence of a producer id begins anew with each topic.
@@ -72,7 +72,7 @@ impl Life {
             name: TOPIC.into(),
             partitions: 1,
             replicas: dice.random_range(2..=3),
-            configs: Vec::new(),
+            ..Topic::default()
         };
         let begun = Instant::now();
         let (id, session) = loop {

@@ -33,6 +33,15 @@ pub async fn create_all(scene: &Scene) -> anyhow::Result<()> {
                 scene.record("world", What::Retention { at, keeps_us });
             }
         }
+        for at in (0..MOST_PARTITIONS).map(|index| Place::new(&topic.name, index)) {
+            if topic.is_compacted() {
+                scene.record("world", What::Compacted { at: at.clone() });
+            }
+            if topic.may_lose {
+                let why = "an unclean election may take place".into();
+                scene.record("world", What::MayLose { at, why });
+            }
+        }
         create(&scene.brokers, topic).await?;
     }
     Ok(())

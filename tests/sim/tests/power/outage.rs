@@ -78,7 +78,7 @@ impl Story {
             name: self.place.topic.clone(),
             partitions: 1,
             replicas: 3,
-            configs: Vec::new(),
+            ..Topic::default()
         };
         let plan = Plan {
             brokers: ALL.len() as i32,
@@ -165,6 +165,7 @@ impl Story {
             partitions: 1,
             replicas: 3,
             configs: vec![("flush.ms".into(), "1000".into())],
+            ..Topic::default()
         };
         topics::create(&ALL, &topic).await?;
         self.leader(3).await?;
