@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Log;
 use crate::Error;
 use crate::disk::{Disk, remove_if_there};
+use crate::segment::index::TimeEntry;
 use crate::segment::{EXTENSIONS, SNAPSHOT, Segment, file_path};
 
 /// Files of segments that are out of the log already; [`DeletedSegments::remove`] frees their space.
@@ -98,15 +99,27 @@ impl Log {
         let Some(retention_ms) = self.config.retention_ms else {
             return Ok(false);
         };
-        let newest = match segment.largest(&*self.disk)? {
-            Some(largest) if largest.timestamp >= 0 => largest.timestamp as u64,
-            // Records without a time: the file's own, as in Kafka.
-            _ => {
-                let modified = self.disk.modified_ms(segment.path());
-                modified.map_err(|e| Error::io("stat", segment.path(), e))?
-            }
+        let is_old = |largest| {
+            let newest_ms = self.newest_ms(segment, largest)?;
+            Ok(now_ms.saturating_sub(newest_ms) > retention_ms)
         };
-        Ok(now_ms.saturating_sub(newest) > retention_ms)
+        // What is deleted is gone: it is looked at once more.
+        Ok(is_old(segment.largest(&*self.disk)?)? && is_old(segment.largest_again(&*self.disk)?)?)
+    }
+
+    /// When the newest record of a segment was written, given the largest timestamp that was found.
+    fn newest_ms(&self, segment: &Segment, largest: Option<TimeEntry>) -> Result<u64, Error> {
+        let largest = largest.and_then(|largest| u64::try_from(largest.timestamp).ok());
+        match largest {
+            Some(largest) if segment.damage.is_empty() => Ok(largest),
+            // Records without a time: the file's own, as in Kafka. What is damaged may be newer than what can be read, and
+            // is to be fetched again.
+            largest => {
+                let modified = self.disk.modified_ms(segment.path());
+                let modified = modified.map_err(|e| Error::io("stat", segment.path(), e))?;
+                Ok(modified.max(largest.unwrap_or(0)))
+            }
+        }
     }
 
     /// The offset after the last that can be in segment `i`.

@@ -302,6 +302,13 @@ impl Segment {
         Ok(Some(largest).filter(|largest| largest.timestamp >= 0))
     }
 
+    /// The same read from the disk once more, whatever is remembered: a disk may give once what is not on it.
+    pub fn largest_again(&self, disk: &dyn Disk) -> Result<Option<TimeEntry>, Error> {
+        self.file(disk)?.forget_cached(0, self.size);
+        let found = self.look_for_largest(disk)?;
+        Ok(Some(found).filter(|found| found.timestamp >= 0))
+    }
+
     /// What the last entry of the time index says, where the batches do not say otherwise: no checksum covers an index,
     /// and what is deleted for a wrong time is gone.
     fn look_for_largest(&self, disk: &dyn Disk) -> Result<TimeEntry, Error> {

@@ -58,16 +58,22 @@ impl View {
         }
     }
 
-    /// Gives the headers from a position on, past what is damaged.
+    /// Gives the headers from a position on, past what is damaged. Where there is none and it is not known why, it fails:
+    /// what is behind would be left out.
     pub fn each(&self, from: u64, mut visit: impl FnMut(&BatchHeader)) -> Result<(), Error> {
         let mut scanner = Scanner::sequential(&*self.file, self.size);
         let mut position = behind(&self.damage, from);
         let io = |e| Error::io("read", &self.path, e);
-        while let Found::Batch(header) = scanner.header(position).map_err(io)? {
-            visit(&header);
-            position = behind(&self.damage, position + header.size_bytes() as u64);
+        loop {
+            match scanner.header(position).map_err(io)? {
+                Found::Batch(header) => {
+                    visit(&header);
+                    position = behind(&self.damage, position + header.size_bytes() as u64);
+                }
+                Found::End => return Ok(()),
+                Found::Broken(why) => return Err(Error::corrupt(&self.path, why.to_string())),
+            }
         }
-        Ok(())
     }
 
     pub fn distrust(&self) {

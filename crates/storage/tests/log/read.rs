@@ -1,10 +1,12 @@
 //! Appending and reading: from memory, from disk, by time.
 
-use storage::memory::MemoryDisk;
-use storage::{Error, ReadPlan};
+use std::path::Path;
+
+use storage::memory::{Fault, MemoryDisk, Operation};
+use storage::{Disk, Error, Log, ReadPlan};
 use wire::record::BatchBuilder;
 
-use crate::house::{batch, clean, config, open, open_with, read_all, stored, unclean};
+use crate::house::{DIR, batch, clean, config, flush, open, open_with, read_all, stored, unclean};
 
 #[test]
 fn what_is_appended_is_read_byte_for_byte_over_segments_and_restarts() {
@@ -165,6 +167,64 @@ fn retention_by_time_and_size_takes_whole_segments_below_the_high_watermark() {
     drop(log);
     let (log, _) = open(&disk, unclean(0));
     assert_eq!((log.log_start(), log.next_offset()), (120, 120));
+}
+
+/// A log of several segments that is opened anew, so that it remembers nothing, and keeps its records for 100 ms.
+fn reopened(disk: &MemoryDisk) -> Log {
+    let (mut log, _) = open(disk, unclean(0));
+    let batches: Vec<_> = (0..40).map(|i| batch(i * 3, 3, 0)).collect();
+    log.append(&batches, 0).unwrap();
+    flush(&mut log);
+    drop(log);
+    let mut config = config();
+    config.retention_ms = Some(100);
+    open_with(disk, unclean(120), config, 0).0
+}
+
+#[test]
+fn nothing_is_deleted_for_a_read_that_was_wrong_once() {
+    let disk = MemoryDisk::new();
+    let mut log = reopened(&disk);
+    log.retention(160, 120).unwrap().remove().unwrap();
+    let right = log.log_start();
+    assert!(0 < right && right <= 60, "{right}");
+    let mut felt = 0;
+    for operation in [Operation::Read, Operation::Flip] {
+        for after in 0..20 {
+            let disk = MemoryDisk::new();
+            let mut log = reopened(&disk);
+            disk.inject(Fault {
+                suffix: ".log".into(),
+                after,
+                ..Fault::once(operation, DIR)
+            });
+            let deleted = log.retention(160, 120);
+            felt += usize::from(deleted.is_err() || log.log_start() < right);
+            assert!(log.log_start() <= right, "{operation:?} {after}");
+            disk.heal();
+            log.retention(160, 120).unwrap().remove().unwrap();
+            assert_eq!(log.log_start(), right, "{operation:?} {after}");
+        }
+    }
+    assert!(felt > 0, "no fault was felt");
+}
+
+#[test]
+fn what_is_damaged_is_as_young_as_its_file() {
+    let disk = MemoryDisk::new();
+    disk.set_now_ms(1_000);
+    let mut log = reopened(&disk);
+    let first = Path::new(DIR).join(format!("{:020}.log", 0));
+    let size = disk.open(&first).unwrap().len().unwrap() as usize;
+    for at in (0..size).step_by(40) {
+        disk.flip(&first, at, 1).unwrap();
+    }
+    let mut scrub = log.scrub(0).unwrap().unwrap();
+    while scrub.advance(1 << 20).unwrap() > 0 {}
+    log.on_scrubbed(&scrub);
+    assert!(log.is_damaged());
+    assert!(log.retention(1_050, 120).unwrap().is_empty());
+    assert!(!log.retention(1_101, 120).unwrap().is_empty());
 }
 
 #[test]

@@ -208,12 +208,12 @@ impl Logs {
         loop {
             ticks.tick().await;
             for partition in partitions.all() {
-                self.retain(&partition).await;
+                self.retain(&partition, &partitions).await;
             }
         }
     }
 
-    async fn retain(&self, partition: &Arc<Partition>) {
+    async fn retain(&self, partition: &Arc<Partition>, partitions: &Partitions) {
         let now_ms = self.wall_ms();
         let deleted =
             partition.with_log(|log, high_watermark| log.retention(now_ms, high_watermark.0));
@@ -232,6 +232,9 @@ impl Logs {
         };
         if let Err(error) = result {
             warn!(topic = %partition.topic(), partition = partition.id().index, %error, "retention failed");
+            if let Some(offset) = error.damaged_at().or_else(|| error.unreadable_at()) {
+                partitions.suspects.report(partition.id(), offset);
+            }
         }
     }
 

@@ -142,6 +142,8 @@ impl Outside for Host {
 
     fn wall_ms(&self) -> i64 {
         let world = turmoil::since_epoch().map_or(0, |since| since.as_millis() as i64);
+        // Files are as old as the machine takes them for.
+        self.disk.set_now_ms(world.max(0) as u64);
         world + self.skew_ms.load(Ordering::Relaxed)
     }
 
