@@ -11,6 +11,7 @@ pub enum Kind {
     LostWrite,
     Duplicate,
     Reordered,
+    Gap,
     Phantom,
     RefusedButThere,
     InconsistentOffsets,

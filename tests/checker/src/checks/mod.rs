@@ -9,6 +9,7 @@ mod members;
 mod metadata;
 mod polls;
 mod reads;
+mod sequences;
 mod stale;
 mod starts;
 mod transactions;
@@ -24,6 +25,7 @@ pub fn check(events: &[Event]) -> Report {
     let mut anomalies = Vec::new();
     for look in [
         writes::look,
+        sequences::look,
         reads::look,
         stale::look,
         starts::look,
