@@ -52,10 +52,17 @@ fn counts(events: &[Event]) -> Counts {
             What::Sent { .. } => counts.sent += 1,
             What::Acked { .. } => counts.acked += 1,
             What::Refused { .. } => counts.refused += 1,
-            What::Fetched { records, .. } => counts.read += records.len() as u64,
+            What::Fetched { records, .. } => {
+                counts.fetched += 1;
+                counts.read += records.len() as u64;
+            }
+            What::Latest { .. } => counts.latest += 1,
             What::FinalRead { records, .. } => counts.read += records.len() as u64,
             What::Polled { records, .. } => counts.polled += records.len() as u64,
-            What::Committed { .. } => counts.committed += 1,
+            What::Committed { generation, .. } => {
+                counts.committed += 1;
+                counts.fenceable += u64::from(*generation >= 0);
+            }
             What::Assigned { .. } => counts.assigned += 1,
             What::Leader { .. } => counts.led += 1,
             What::MetadataSeen { .. } => counts.applied += 1,
