@@ -69,6 +69,8 @@ pub struct Counts {
     pub applied: u64,
     /// Batches on replicas, of which those of one partition are compared.
     pub replicated: u64,
+    /// Records by their keys, on replicas of compacted logs.
+    pub keyed: u64,
 }
 
 /// The outcome of a check.

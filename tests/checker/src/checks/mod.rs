@@ -66,7 +66,12 @@ fn counts(events: &[Event]) -> Counts {
             What::Assigned { .. } => counts.assigned += 1,
             What::Leader { .. } => counts.led += 1,
             What::MetadataSeen { .. } => counts.applied += 1,
-            What::Replica { batches, .. } => counts.replicated += batches.len() as u64,
+            What::Replica {
+                batches, records, ..
+            } => {
+                counts.replicated += batches.len() as u64;
+                counts.keyed += records.len() as u64;
+            }
             _ => {}
         }
     }

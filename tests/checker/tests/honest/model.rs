@@ -98,7 +98,9 @@ impl Model {
                 broker,
                 log_start: model.log_start as i64,
                 high_watermark: end,
+                cleaned: 0,
                 batches: (0..end).map(|n| (n, n + 1, n as u64)).collect(),
+                records: Vec::new(),
             });
         }
         model.events
