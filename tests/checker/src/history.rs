@@ -74,6 +74,18 @@ pub struct Seen {
     pub record: Option<RecordId>,
 }
 
+/// A record on a replica, as compaction sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keyed {
+    pub offset: i64,
+    /// The digest of its key.
+    pub key: u64,
+    /// The digest of all that is in it.
+    pub digest: u64,
+    /// It has no value.
+    pub tombstone: bool,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
@@ -193,7 +205,13 @@ pub enum What {
         broker: i32,
         log_start: i64,
         high_watermark: i64,
+        /// Below it compaction may have removed something, here or where this was copied from.
+        #[serde(default)]
+        cleaned: i64,
         batches: Vec<(i64, i64, u64)>,
+        /// Of a compacted log, what is there of each key.
+        #[serde(default)]
+        records: Vec<Keyed>,
     },
     /// From now on what lies below may be gone: retention or a deletion has taken it.
     Start { at: Place, log_start: i64 },

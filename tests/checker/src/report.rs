@@ -11,6 +11,7 @@ pub enum Kind {
     LostWrite,
     Duplicate,
     Reordered,
+    Gap,
     Phantom,
     RefusedButThere,
     InconsistentOffsets,
@@ -54,7 +55,13 @@ pub struct Counts {
     pub refused: u64,
     pub read: u64,
     pub polled: u64,
+    /// Fetches without a group that were answered.
+    pub fetched: u64,
+    /// Answers to who asked for the latest offset.
+    pub latest: u64,
     pub committed: u64,
+    /// Those of them whose generation is known.
+    pub fenceable: u64,
     pub assigned: u64,
     /// Leaders of an epoch that were told of.
     pub led: u64,
@@ -62,6 +69,8 @@ pub struct Counts {
     pub applied: u64,
     /// Batches on replicas, of which those of one partition are compared.
     pub replicated: u64,
+    /// Records by their keys, on replicas of compacted logs.
+    pub keyed: u64,
 }
 
 /// The outcome of a check.

@@ -107,6 +107,12 @@ fn storage_is_synchronous_and_knows_no_decisions() -> Result<()> {
 }
 
 #[test]
+fn the_tests_own_client_knows_the_wire_alone() -> Result<()> {
+    // What it tells of a broker must have come over the wire.
+    forbid("wire-client", &["engine", "storage", "millrace-broker"])
+}
+
+#[test]
 fn services_are_plain_clients() -> Result<()> {
     // They must run against any Kafka; what they need of the broker goes over the wire.
     for service in [

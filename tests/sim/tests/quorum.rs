@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use sim::clients::until_some;
+use sim::clients::{Simulated, until_some};
 use sim::operations::topics;
-use sim::{Client, Cluster, PORT, Settings, Topic, Trace, broker_name, seed_or};
+use sim::{Client, Cluster, Settings, Topic, Trace, broker_name, seed_or};
 use tokio::time::sleep;
 use wire::messages::delete_topics_request::DeleteTopicState;
 use wire::messages::{DeleteTopicsRequest, MetadataRequest, MetadataResponse};
@@ -180,7 +180,7 @@ async fn delete_where_it_is_not_known(broker: i32, name: &str) -> anyhow::Result
         timeout_ms: 500,
         ..DeleteTopicsRequest::default()
     };
-    let mut client = Client::connect(&broker_name(broker), PORT).await?;
+    let mut client = Client::connect(&Simulated, broker).await?;
     let answer = client.call(request, 6).await?;
     let error = answer.responses.first().map(|r| r.error_code);
     ensure!(

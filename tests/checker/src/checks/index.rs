@@ -13,6 +13,8 @@ pub struct Written {
     pub idempotent: bool,
     pub acked: Option<usize>,
     pub acked_offset: Option<i64>,
+    /// Its producer has given it up, whether or not it was written.
+    pub refused: bool,
     pub refused_definitely: Option<usize>,
     pub key: Option<u64>,
 }
@@ -27,6 +29,17 @@ pub struct Final<'a> {
 }
 
 impl Final<'_> {
+    /// Where each record lies.
+    pub fn offsets(&self) -> BTreeMap<RecordId, Vec<i64>> {
+        let mut offsets = BTreeMap::<_, Vec<i64>>::new();
+        for seen in self.records {
+            if let Some(record) = seen.record {
+                offsets.entry(record).or_default().push(seen.offset);
+            }
+        }
+        offsets
+    }
+
     /// What lies in `[from, next)`.
     pub fn between(&self, from: i64, next: i64) -> &[Seen] {
         let at = |offset| self.records.partition_point(|seen| seen.offset < offset);
@@ -106,9 +119,15 @@ impl<'a> Index<'a> {
             What::Refused {
                 at,
                 record,
-                definite: true,
+                definite,
                 ..
-            } => self.written(at, *record).refused_definitely = Some(number),
+            } => {
+                let written = self.written(at, *record);
+                written.refused = true;
+                if *definite {
+                    written.refused_definitely = Some(number);
+                }
+            }
             What::Keyed { at, record, key } => self.written(at, *record).key = Some(*key),
             What::Fetched {
                 at,

@@ -9,6 +9,7 @@ mod members;
 mod metadata;
 mod polls;
 mod reads;
+mod sequences;
 mod stale;
 mod starts;
 mod transactions;
@@ -24,6 +25,7 @@ pub fn check(events: &[Event]) -> Report {
     let mut anomalies = Vec::new();
     for look in [
         writes::look,
+        sequences::look,
         reads::look,
         stale::look,
         starts::look,
@@ -50,14 +52,26 @@ fn counts(events: &[Event]) -> Counts {
             What::Sent { .. } => counts.sent += 1,
             What::Acked { .. } => counts.acked += 1,
             What::Refused { .. } => counts.refused += 1,
-            What::Fetched { records, .. } => counts.read += records.len() as u64,
+            What::Fetched { records, .. } => {
+                counts.fetched += 1;
+                counts.read += records.len() as u64;
+            }
+            What::Latest { .. } => counts.latest += 1,
             What::FinalRead { records, .. } => counts.read += records.len() as u64,
             What::Polled { records, .. } => counts.polled += records.len() as u64,
-            What::Committed { .. } => counts.committed += 1,
+            What::Committed { generation, .. } => {
+                counts.committed += 1;
+                counts.fenceable += u64::from(*generation >= 0);
+            }
             What::Assigned { .. } => counts.assigned += 1,
             What::Leader { .. } => counts.led += 1,
             What::MetadataSeen { .. } => counts.applied += 1,
-            What::Replica { batches, .. } => counts.replicated += batches.len() as u64,
+            What::Replica {
+                batches, records, ..
+            } => {
+                counts.replicated += batches.len() as u64;
+                counts.keyed += records.len() as u64;
+            }
             _ => {}
         }
     }

@@ -1,9 +1,7 @@
-//! Invariants 1 and 5: what was acknowledged is there, once, in order, and nothing else is.
+//! Invariant 1: what was acknowledged is there, and nothing else is. How often and in which order is judged in `sequences`.
 //!
 //! - Lost write: a record acknowledged with acks=all is not in the last full read, nor below its log start where the
 //!   history tells that the log's start has moved or that it is old enough for retention, nor may compaction have removed it. With acks=1 a leader may take its acknowledgement with it.
-//! - Duplicate: a record of an idempotent producer is there twice.
-//! - Reordered: two records of an idempotent producer lie in another order than they were sent in.
 //! - Phantom: a record that nobody has sent.
 //! - Refused but there: a record whose producer was told that it was certainly not written.
 //! - Inconsistent offsets: an acknowledgement told the offset of another record.
@@ -35,10 +33,8 @@ pub fn look(index: &Index<'_>) -> Vec<Anomaly> {
                 events,
             });
         };
-        let offsets = offsets(last);
+        let offsets = last.offsets();
         lost(index, partition, last, &offsets, &mut add);
-        twice(partition, &offsets, &mut add);
-        reordered(partition, last, &mut add);
         unwanted(partition, last, &offsets, &mut add);
     }
     found
@@ -54,17 +50,6 @@ fn never_read(at: &Place, partition: &Partition<'_>) -> Option<Anomaly> {
         what: "records were acknowledged, and there is no last full read".into(),
         events: vec![acked],
     })
-}
-
-/// Where each record lies.
-fn offsets(last: &Final<'_>) -> BTreeMap<RecordId, Vec<i64>> {
-    let mut offsets = BTreeMap::<_, Vec<i64>>::new();
-    for seen in last.records {
-        if let Some(record) = seen.record {
-            offsets.entry(record).or_default().push(seen.offset);
-        }
-    }
-    offsets
 }
 
 fn lost(
@@ -97,41 +82,6 @@ fn lost(
                 vec![written.acked, Some(last.event)],
             ),
             _ => {}
-        }
-    }
-}
-
-fn twice(partition: &Partition<'_>, offsets: &BTreeMap<RecordId, Vec<i64>>, add: &mut Add<'_>) {
-    for (record, there) in offsets.iter().filter(|(_, there)| there.len() > 1) {
-        let written = partition.written.get(record);
-        if written.is_some_and(|written| written.idempotent) {
-            let (sent, acked) = written.map_or((None, None), |w| (w.sent, w.acked));
-            add(
-                Kind::Duplicate,
-                format!("{record} is at {there:?}"),
-                vec![sent, acked],
-            );
-        }
-    }
-}
-
-fn reordered(partition: &Partition<'_>, last: &Final<'_>, add: &mut Add<'_>) {
-    let mut newest = BTreeMap::<u32, (u64, i64)>::new();
-    for seen in last.records {
-        let Some(record) = seen.record else { continue };
-        let Some(written) = partition.written.get(&record) else {
-            continue;
-        };
-        let before = newest.entry(record.producer).or_insert((0, -1));
-        if written.idempotent && before.1 >= 0 && record.n < before.0 {
-            let what = format!(
-                "{record} is at {}, behind p{}:{} at {}",
-                seen.offset, record.producer, before.0, before.1
-            );
-            add(Kind::Reordered, what, vec![written.sent, written.acked]);
-        }
-        if record.n >= before.0 {
-            *before = (record.n, seen.offset);
         }
     }
 }

@@ -153,7 +153,9 @@ pub fn replica(broker: i32, high_watermark: i64, batches: &[(i64, i64, u64)]) ->
         broker,
         log_start: 0,
         high_watermark,
+        cleaned: 0,
         batches: batches.to_vec(),
+        records: Vec::new(),
     }
 }
 

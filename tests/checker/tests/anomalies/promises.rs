@@ -1,4 +1,4 @@
-//! Positions of groups, stale reads, transactions, metadata and compaction.
+//! Positions of groups, stale reads, transactions and metadata.
 
 use checker::Kind;
 use checker::history::{RecordId, What};
@@ -236,30 +236,4 @@ fn metadata_went_back() {
     };
     rejects(Kind::MetadataWentBack, vec![metadata(1, 5), metadata(1, 4)]);
     accepts(vec![metadata(1, 5), metadata(1, 5), metadata(2, 4)]);
-}
-
-#[test]
-fn compaction_takes_records_but_changes_none() {
-    let compacted = || What::Compacted { at: at() };
-    accepts(vec![
-        compacted(),
-        sent(0),
-        acked(0, 0),
-        sent(1),
-        acked(1, 1),
-        fetched(0, 2, &[(0, p(1, 0)), (1, p(1, 1))]),
-        last(0, 2, &[(1, p(1, 1))]),
-        replica(1, 2, &[(0, 2, 7)]),
-        replica(2, 2, &[(1, 2, 8)]),
-    ]);
-    rejects(
-        Kind::InconsistentOffsets,
-        vec![
-            compacted(),
-            sent(0),
-            sent(1),
-            fetched(0, 2, &[(1, p(1, 0))]),
-            last(0, 2, &[(1, p(1, 1))]),
-        ],
-    );
 }

@@ -130,6 +130,77 @@ fn reordered() {
 }
 
 #[test]
+fn gap() {
+    let three = || vec![sent(0), sent(1), sent(2)];
+    let then = |whats: Vec<What>| three().into_iter().chain(whats).collect::<Vec<_>>();
+    let around = || last(0, 2, &[(0, p(1, 0)), (1, p(1, 2))]);
+    rejects(Kind::Gap, then(vec![around()]));
+    // Acknowledged, but nobody knows where; and before all that is there.
+    rejects(
+        Kind::Gap,
+        then(vec![
+            acked(1, None),
+            start(1),
+            last(1, 4, &[(1, p(1, 0)), (3, p(1, 2))]),
+        ]),
+    );
+    rejects(Kind::Gap, then(vec![last(0, 1, &[(0, p(1, 2))])]));
+    // The last ones were perhaps never written; and what was given up is followed by another epoch.
+    accepts(then(vec![last(0, 1, &[(0, p(1, 0))])]));
+    accepts(then(vec![refused(1, true), around()]));
+    accepts(then(vec![refused(1, false), around()]));
+    // The log's start has passed them, or they are old enough for that.
+    accepts(then(vec![start(2), last(2, 3, &[(2, p(1, 2))])]));
+    let aged = |keeps_us| {
+        let first = std::iter::once(retention(keeps_us));
+        let all = first.chain(three()).chain([last(2, 3, &[(2, p(1, 2))])]);
+        all.collect::<Vec<_>>()
+    };
+    accepts(aged(19));
+    rejects(Kind::Gap, aged(20));
+    // Retention takes none from between.
+    rejects(
+        Kind::Gap,
+        then(vec![start(1), last(1, 3, &[(1, p(1, 0)), (2, p(1, 2))])]),
+    );
+    let compacted = What::Compacted { at: at() };
+    accepts(then(vec![compacted, around()]));
+    accepts(then(vec![may_lose(), around()]));
+}
+
+#[test]
+fn a_gap_in_a_transaction_is_one_where_it_was_committed() {
+    let with = |whats: Vec<What>| {
+        let within = What::InTransaction {
+            at: at(),
+            record: p(1, 1),
+            transaction: 7,
+        };
+        let all = vec![sent(0), sent(1), within].into_iter().chain(whats);
+        all.chain([sent(2), last(0, 5, &[(0, p(1, 0)), (3, p(1, 2))])])
+            .collect::<Vec<_>>()
+    };
+    let ended = |commit| What::TransactionEnded {
+        transaction: 7,
+        commit,
+    };
+    rejects(Kind::Gap, with(vec![ended(true)]));
+    accepts(with(vec![ended(false)]));
+    accepts(with(vec![]));
+}
+
+#[test]
+fn who_is_not_idempotent_has_no_sequence() {
+    let careless = |n| What::Sent {
+        at: at(),
+        record: p(1, n),
+        acks: 1,
+        idempotent: false,
+    };
+    accepts(vec![careless(0), careless(1), last(0, 1, &[(0, p(1, 1))])]);
+}
+
+#[test]
 fn phantom() {
     rejects(
         Kind::Phantom,

@@ -18,6 +18,7 @@ pub const ALL: &[(Kind, Lie)] = &[
     (Kind::LostWrite, lose),
     (Kind::Duplicate, double),
     (Kind::Reordered, reorder),
+    (Kind::Gap, leave_out),
     (Kind::Phantom, invent),
     (Kind::RefusedButThere, keep_refused),
     (Kind::InconsistentOffsets, shift_acknowledgement),
@@ -109,6 +110,21 @@ fn reorder(events: &mut Vec<Event>, which: usize) -> Option<()> {
     let (first, second) = one_of(pairs.collect(), which)?;
     (records[first].record, records[second].record) =
         (records[second].record, records[first].record);
+    Some(())
+}
+
+/// Of three of one producer the one between is not there, and was never acknowledged.
+fn leave_out(events: &mut Vec<Event>, which: usize) -> Option<()> {
+    let (_, _, records) = last_read(events)?;
+    let of = |n: usize| records[n].record.map(|record| record.producer);
+    let between = |n: &usize| {
+        let others = |mut range: std::ops::Range<usize>| range.any(|m| of(m) == of(*n));
+        others(0..*n) && others(n + 1..records.len())
+    };
+    let gone = one_of((0..records.len()).filter(between).collect(), which)?;
+    let gone = records.remove(gone).record?;
+    let tells = |event: &Event| matches!(event.what, What::Acked { record, .. } if record == gone);
+    events.retain(|event| !tells(event));
     Some(())
 }
 

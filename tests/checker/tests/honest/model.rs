@@ -8,7 +8,7 @@ pub enum Fate {
     Acked,
     /// Written, and nobody is told.
     Unanswered,
-    /// Not written, and nobody is told.
+    /// Not written, and nobody is told: its producer has died.
     Vanished,
     Refused,
 }
@@ -60,6 +60,8 @@ pub struct Model {
     log: Vec<RecordId>,
     log_start: usize,
     sent: [u64; 4],
+    /// How often each producer was started anew.
+    lives: [u32; 4],
     leader_epoch: i32,
     generation: i32,
     position: usize,
@@ -96,7 +98,9 @@ impl Model {
                 broker,
                 log_start: model.log_start as i64,
                 high_watermark: end,
+                cleaned: 0,
                 batches: (0..end).map(|n| (n, n + 1, n as u64)).collect(),
+                records: Vec::new(),
             });
         }
         model.events
@@ -158,8 +162,10 @@ impl Model {
     }
 
     fn send(&mut self, producer: u32, fate: Fate) {
-        let n = self.sent[producer as usize];
-        self.sent[producer as usize] += 1;
+        let which = producer as usize;
+        let n = self.sent[which];
+        self.sent[which] += 1;
+        let producer = producer + 10 * self.lives[which];
         let record = RecordId { producer, n };
         self.add(What::Sent {
             at: at(),
@@ -180,7 +186,10 @@ impl Model {
                 });
             }
             Fate::Unanswered => self.log.push(record),
-            Fate::Vanished => {}
+            Fate::Vanished => {
+                self.lives[which] += 1;
+                self.sent[which] = 0;
+            }
             Fate::Refused => self.under_way.push(What::Refused {
                 at: at(),
                 record,

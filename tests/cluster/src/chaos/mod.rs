@@ -1,7 +1,7 @@
 //! Real chaos: three broker processes on machines of their own, hurt in every way while clients write and read.
 //!
 //! [`schedule`] makes the faults out of a seed, [`faults`] carries them out on the [`field`], [`workload`] keeps clients
-//! busy, which write [`history`]s; [`run`] puts it together, and [`verdict`] hands the histories to the checker.
+//! busy, which write [`history`]s, and [`raw`] ones tell what those do not; [`run`] puts it together, and [`verdict`] hands the histories to the checker.
 
 mod cgroup;
 pub mod client;
@@ -13,10 +13,12 @@ mod histories;
 mod history;
 mod java;
 mod kind;
+mod looks;
 mod pace;
 mod packet_filter;
 mod progress;
 pub mod proxy;
+mod raw;
 mod record;
 mod report;
 mod run;

@@ -13,6 +13,7 @@ use super::field::BROKERS;
 use super::histories::Histories;
 use super::history::Place;
 use super::kind::Kind;
+use super::looks::Looks;
 use super::verdict::Evidence;
 
 /// Records acknowledged in each second of a run, below which it does not count: less than a tenth of what is sent.
@@ -44,6 +45,7 @@ pub struct Summary {
     pub(super) anew: usize,
     pub(super) first_acks: Vec<Duration>,
     pub(super) led: BTreeMap<i32, u64>,
+    pub(super) looks: Looks,
     /// Why the run does not count.
     pub(super) lacking: Vec<String>,
     pub(super) story: String,
@@ -86,6 +88,8 @@ impl Summary {
         summary.story = evidence.report.story(&evidence.events, 10);
         summary.first_acks = first_acks(losses, histories);
         summary.first_acks.sort();
+        summary.looks = Looks::of(&evidence.report);
+        summary.lacking.extend(summary.looks.lacking());
         let least = LEAST_PER_SECOND * summary.seconds;
         if summary.acked < least {
             let text = format!("only {} records acknowledged, of {least}", summary.acked);
@@ -152,6 +156,7 @@ impl Summary {
                 "max": self.percentile(100),
             },
             "leadership_percent": self.shares(),
+            "looks": self.looks.json(),
             "lacking": self.lacking,
             "good": self.is_good(),
         })
@@ -196,6 +201,7 @@ impl fmt::Display for Summary {
             .map(|(id, share)| format!("broker {id} {share} %"))
             .collect();
         writeln!(f, "leadership: {}", shares.join(", "))?;
+        writeln!(f, "{}", self.looks)?;
         for lacking in &self.lacking {
             writeln!(f, "this run does not count: {lacking}")?;
         }

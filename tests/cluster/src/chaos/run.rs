@@ -11,11 +11,13 @@ use super::java::Java;
 use super::kind::Kind;
 use super::pace::Pace;
 use super::progress::Progress;
+use super::raw::Raw;
 use super::report::{Loss, Summary};
 use super::schedule::{Churn, Schedule, Step};
 use super::verdict::judge;
-use super::watch::Watch;
+use super::watch::{Broker, Watch};
 use super::workload::{CONSUMERS, GROUPS, Workload};
+use crate::Node;
 use crate::command::Span;
 use crate::topics::LATEST;
 
@@ -65,8 +67,15 @@ impl Run {
         let place = self.field.cluster.directory().join("clients");
         let java = self.java()?;
         let mut load = Workload::start(&place, &self.field.cluster.bootstrap(), java.as_ref())?;
-        let addresses = self.field.cluster.nodes.iter().map(|node| node.address);
-        let watch = Watch::start(addresses.collect());
+        let nodes = || self.field.cluster.nodes.iter();
+        let broker = |node: &Node| Broker {
+            id: node.id,
+            address: node.address,
+            http: node.http,
+        };
+        let watch = Watch::start(nodes().map(broker).collect());
+        let addresses = nodes().map(|node| (node.id, node.address));
+        let raw = Raw::start(addresses.collect(), span.seed);
         let kinds = Kind::wanted_in(span.duration);
         let hurt = self.hurt(span, kinds, &mut load);
         self.summary.seconds = self.progress.elapsed().as_secs();
@@ -82,9 +91,12 @@ impl Run {
         let ended = self.end(&mut load);
         self.note(ended);
         load.histories.read()?;
+        let mut seen = raw.finish()?;
+        // Behind all others: it has to know the last leaders that they had.
         let sight = watch.finish();
         self.summary.led = sight.led;
-        let evidence = judge(&mut self.field, &load.histories, sight.events)?;
+        seen.extend(sight.events);
+        let evidence = judge(&mut self.field, &load.histories, seen)?;
         self.summary
             .conclude(&load.histories, &evidence, &self.losses, kinds);
         Ok(())

@@ -15,6 +15,7 @@ use super::clock::now_ns;
 use super::field::{Field, TOPICS, places};
 use super::histories::{Histories, History};
 use super::history::{Line, Place, Told};
+use super::raw;
 use super::workload::GROUPS;
 use crate::topics::{EARLIEST, LATEST};
 use crate::{read, replicas, within};
@@ -34,9 +35,9 @@ pub struct Evidence {
     pub others: Vec<String>,
 }
 
-/// Reads everything once more and judges. Nothing may be produced any more.
-pub fn judge(field: &mut Field, histories: &Histories, leaders: Vec<Event>) -> Result<Evidence> {
-    let mut events = Vec::new();
+/// Reads everything once more and judges, with what others have seen. Nothing may be produced any more.
+pub fn judge(field: &mut Field, histories: &Histories, seen: Vec<Event>) -> Result<Evidence> {
+    let mut events = seen;
     for history in histories.iter() {
         let mut reader = Reader {
             history,
@@ -47,7 +48,6 @@ pub fn judge(field: &mut Field, histories: &Histories, leaders: Vec<Event>) -> R
             events.extend(reader.event(line)?);
         }
     }
-    events.extend(leaders);
     events.sort_by_key(|event| event.at_us);
     events.extend(committed(field)?);
     let at_us = now_ns() / 1000;
@@ -100,7 +100,7 @@ fn final_reads(field: &mut Field, at_us: u64) -> Result<Vec<Event>> {
 /// What each group has committed in the end, as somebody is told who is no member.
 fn committed(field: &mut Field) -> Result<Vec<Event>> {
     let mut events = Vec::new();
-    for group in GROUPS {
+    for group in GROUPS.into_iter().chain([raw::GROUP]) {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", field.cluster.bootstrap())
             .set("group.id", group)
@@ -237,7 +237,8 @@ impl Reader<'_> {
                 error: why.clone(),
                 definite: false,
             },
-            // librdkafka does not tell the generation, so that owners are compared by nobody; what a member reads begins anew.
+            // librdkafka does not tell the generation: owners are compared in the group of the raw members. What a member reads
+            // begins anew.
             Told::Assigned(_) | Told::Revoked(_) | Told::Ended if history.group.is_some() => {
                 What::Revoked {
                     group: group(),

@@ -17,6 +17,10 @@ fn a_minute_of_chaos_breaks_no_promise() {
     assert!(closing["acknowledged"].as_u64() >= Some(LEAST), "{story}");
     assert!(closing["polled"].as_u64() >= Some(LEAST), "{story}");
     assert!(closing["committed"].as_u64() > Some(0), "{story}");
+    let looks = &closing["looks"];
+    for seen in ["fetches", "ends", "metadata", "commits_of_a_generation"] {
+        assert!(looks[seen].as_u64() >= Some(50), "{seen}: {story}");
+    }
     let first = &closing["first_acknowledgement_s"];
     assert!(first["n"].as_u64() > Some(0), "no leader was lost: {story}");
 }

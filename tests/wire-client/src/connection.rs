@@ -5,29 +5,30 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-use turmoil::net::TcpStream;
 use wire::messages::{RequestHeader, ResponseHeader};
 use wire::{Message, Reader, Request, Writer};
 
-/// A request that is not answered within this simulated time has failed.
+use crate::Network;
+
+/// A request that is not answered within this time has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection that is not made within this simulated time will not be.
+/// A connection that is not made within this time will not be.
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// One connection to one broker.
-pub struct Client {
-    stream: TcpStream,
+pub struct Client<S> {
+    stream: S,
     correlation_id: i32,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Connects to a broker.
-    pub async fn connect(host: &str, port: u16) -> io::Result<Client> {
+    pub async fn connect(network: &impl Network<Stream = S>, broker: i32) -> io::Result<Client<S>> {
         // A host without power answers nothing, not even with a refusal.
-        let stream = timeout(CONNECT, TcpStream::connect((host, port))).await??;
+        let stream = timeout(CONNECT, network.connect(broker)).await??;
         Ok(Client {
             stream,
             correlation_id: 0,
@@ -89,7 +90,7 @@ impl Client {
             request_api_key: R::KEY as i16,
             request_api_version: version,
             correlation_id: self.correlation_id,
-            client_id: Some("sim".into()),
+            client_id: Some("raw".into()),
         };
         let mut writer = Writer::new();
         header.encode(&mut writer, if flexible { 2 } else { 1 })?;

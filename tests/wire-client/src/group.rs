@@ -22,9 +22,9 @@ use wire::messages::{
 };
 use wire::{ErrorCode, Request, Str};
 
-use super::Session;
+use crate::{Network, Session};
 
-/// A member that is silent for this long is expelled.
+/// A member that is silent for this long is expelled, if nothing else is asked for.
 pub const SESSION_MS: i32 = 3_000;
 
 /// What a member is told instead of an answer.
@@ -96,17 +96,27 @@ impl Identity {
 }
 
 /// One group as one client sees it.
-pub struct Group {
+pub struct Group<N: Network> {
     pub name: String,
-    pub session: Session,
+    pub session: Session<N>,
+    /// How long a member may be silent.
+    pub session_ms: i32,
     coordinator: Option<i32>,
 }
 
-impl Group {
-    pub fn new(name: &str, brokers: &[i32]) -> Group {
+impl<N: Network + Default> Group<N> {
+    pub fn new(name: &str, brokers: &[i32]) -> Group<N> {
+        Group::over(name, Session::new(brokers))
+    }
+}
+
+impl<N: Network> Group<N> {
+    /// As `session` sees it.
+    pub fn over(name: &str, session: Session<N>) -> Group<N> {
         Group {
             name: name.to_string(),
-            session: Session::new(brokers),
+            session,
+            session_ms: SESSION_MS,
             coordinator: None,
         }
     }
@@ -162,8 +172,8 @@ impl Group {
             };
             let request = JoinGroupRequest {
                 group_id: self.name(),
-                session_timeout_ms: SESSION_MS,
-                rebalance_timeout_ms: SESSION_MS,
+                session_timeout_ms: self.session_ms,
+                rebalance_timeout_ms: self.session_ms,
                 member_id: Str::copy_from(&who.member_id),
                 group_instance_id: who.instance(),
                 protocol_type: "consumer".into(),

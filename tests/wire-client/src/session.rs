@@ -1,27 +1,20 @@
 //! What a client keeps between its requests: connections, and who leads what.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use tokio::time::sleep;
 use wire::messages::MetadataRequest;
 use wire::messages::metadata_request::MetadataRequestTopic;
 use wire::messages::metadata_response::MetadataResponsePartition;
 use wire::{Request, Str, Uuid};
 
-use super::Client;
-use crate::world::{PORT, broker_name};
-
-/// Rest between two tries.
-const REST: Duration = Duration::from_millis(50);
-/// Tries before a step has failed: with the rest, minutes of simulated time.
-const TRIES: usize = 600;
+use crate::{Client, Network};
 
 /// One client's view of the cluster.
-pub struct Session {
+pub struct Session<N: Network> {
+    network: N,
     brokers: Vec<i32>,
-    open: BTreeMap<i32, Client>,
+    open: BTreeMap<i32, Client<N::Stream>>,
     /// The newest that it has heard of each partition: what is older is not believed, as in Kafka's clients.
     known: BTreeMap<(String, i32), MetadataResponsePartition>,
     /// The newest id that it has heard of each topic.
@@ -30,10 +23,18 @@ pub struct Session {
     turn: usize,
 }
 
-impl Session {
+impl<N: Network + Default> Session<N> {
     /// Knows the brokers' addresses, and nothing else.
-    pub fn new(brokers: &[i32]) -> Session {
+    pub fn new(brokers: &[i32]) -> Session<N> {
+        Session::over(N::default(), brokers)
+    }
+}
+
+impl<N: Network> Session<N> {
+    /// The same, over this network.
+    pub fn over(network: N, brokers: &[i32]) -> Session<N> {
         Session {
+            network,
             brokers: brokers.to_vec(),
             open: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -51,7 +52,7 @@ impl Session {
     ) -> anyhow::Result<R::Response> {
         let mut client = match self.open.remove(&broker) {
             Some(client) => client,
-            None => Client::connect(&broker_name(broker), PORT).await?,
+            None => Client::connect(&self.network, broker).await?,
         };
         let answer = client.call(request, version).await?;
         self.open.insert(broker, client);
@@ -84,7 +85,7 @@ impl Session {
         let wanted = requests.len();
         let mut client = match self.open.remove(&broker) {
             Some(client) => client,
-            None => Client::connect(&broker_name(broker), PORT).await?,
+            None => Client::connect(&self.network, broker).await?,
         };
         let answers = client.burst(requests, version).await;
         if answers.len() == wanted && answers.iter().all(Result::is_ok) {
@@ -150,29 +151,4 @@ impl Session {
         ensure!(known.leader_id >= 0, "nobody leads {topic}-{partition}");
         Ok((known.leader_id, known.leader_epoch))
     }
-}
-
-/// Tries every broker in turn until `step` succeeds with one.
-pub async fn until_some<T>(
-    brokers: &[i32],
-    what: &str,
-    mut step: impl AsyncFnMut(&mut Client) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let mut last = None;
-    for _ in 0..TRIES {
-        for id in brokers {
-            let tried = match Client::connect(&broker_name(*id), PORT).await {
-                Ok(mut client) => step(&mut client).await,
-                Err(error) => Err(error.into()),
-            };
-            match tried {
-                Ok(value) => return Ok(value),
-                Err(error) => last = Some(error),
-            }
-        }
-        sleep(REST).await;
-    }
-    Err(last
-        .context("no broker was named")?
-        .context(format!("gave up on: {what}")))
 }
