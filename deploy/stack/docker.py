@@ -267,7 +267,39 @@ def psql(settings: Settings, database: str) -> list[str]:
     return command(settings, "exec", "-T", "postgres", "psql", "-XqtA", "-U", "millrace", "-d", database, "-c")
 
 
+def command_line(settings: Settings) -> Path:
+    """The command line as a program of this machine, out of its image."""
+    image = services(settings)["millrace"]["image"]
+    created = ask(["docker", "create", image], 120)
+    if created.returncode:
+        raise Stop(f"no container of {image} can be made: {created.stderr.strip()}")
+    container = created.stdout.split()[-1]
+    program = CACHE / "bin-of-image/millrace"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    # Another may be running what is there.
+    fresh = program.with_suffix(f".{os.getpid()}")
+    try:
+        copied = ask(["docker", "cp", f"{container}:/usr/local/bin/millrace", str(fresh)], 120)
+    finally:
+        ask(["docker", "rm", container])
+    if copied.returncode:
+        raise Stop(f"{image} gives no command line: {copied.stderr.strip()}")
+    tried = ask([str(fresh), "--version"])
+    if tried.returncode:
+        fresh.unlink()
+        raise Stop(f"the command line of {image} does not run on this machine: {tried.stderr.strip()}")
+    fresh.replace(program)
+    return program
+
+
 def millrace(settings: Settings, arguments: list[str]) -> None:
-    """Becomes the command line in a container of the mesh's network."""
+    """Becomes the command line in a container of the mesh's network; on this machine for `chaos`, which needs Docker itself."""
+    if arguments[:1] == ["chaos"]:
+        program = command_line(settings)
+        os.environ.update(settings.environment())
+        own = {"MILLRACE_STACK_COMMAND": str(ROOT / "scripts/stack"), "MILLRACE_STACK_CONTAINERS": "1"}
+        os.environ.update({**own, "DATA_DIR": str(settings.data), "STACK": "docker"})
+        sys.stdout.flush()
+        os.execv(program, [str(program), *arguments])
     terminal = [] if sys.stdin.isatty() and sys.stdout.isatty() else ["--no-TTY"]
     become(settings, "run", "--rm", "--no-deps", *terminal, "millrace", *arguments)

@@ -10,7 +10,7 @@ import sys
 
 import rules
 from engine import docker
-from mesh import Mesh, wait
+from mesh import DEADLINE_S, Mesh, wait
 from stack import docker as stack_docker
 from stack import parts, tools
 from stack.settings import ROOT, Settings
@@ -131,6 +131,23 @@ def a_broker_cut_off_the_network_does_no_harm(mesh: Mesh) -> None:
     mesh.must(*VERIFY)
 
 
+def chaos_hurts_it_and_verifies(mesh: Mesh) -> None:
+    """`millrace chaos` as a program of this machine, which ends, holds and cuts off containers."""
+    faults = ["kill-broker", "stop-broker", "pause-broker", "storm-broker", "partition-broker", "kill-etl", "crash-postgres"]
+    chaos = ["scripts/stack", "millrace", "chaos", "--within", f"{DEADLINE_S}s", "--wait", f"{DEADLINE_S}s"]
+    refused = mesh.run(*chaos, "--only", "full-disk", "--yes")
+    assert refused.returncode == 1 and "full-disk cannot be done here" in refused.stdout, refused.stdout
+    before = {name: mesh.inspect(name)["State"]["StartedAt"] for name in mesh.services}
+    shown = mesh.must(*chaos, "--dry-run")
+    assert "Left out: full-disk" in shown and "kill -9" in shown, shown
+    assert before == {name: mesh.inspect(name)["State"]["StartedAt"] for name in mesh.services}, "something was hurt"
+    mesh.must(*chaos, "--only", ",".join(faults), "--seed", "1", "--yes", seconds=3 * DEADLINE_S)
+    after = {name: mesh.inspect(name)["State"]["StartedAt"] for name in mesh.services}
+    ended = {name for name in mesh.services if before[name] != after[name]}
+    assert {"etl", "postgres"} < ended and ended <= {"etl", "postgres", *parts.BROKERS}, ended
+    mesh.wait_healthy(*mesh.services)
+
+
 def spans_reach_the_collector(mesh: Mesh) -> None:
     """Profile tracing without Jaeger, which cannot be had here: the collector counts what comes in, in its log."""
     traced = {**mesh.environment, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-collector:4317"}
@@ -194,6 +211,7 @@ ALL = [
     a_killed_broker_is_started_again,
     a_paused_broker_does_no_harm,
     a_broker_cut_off_the_network_does_no_harm,
+    chaos_hurts_it_and_verifies,
     spans_reach_the_collector,
     the_choice_of_a_stack_says_why,
     down_keeps_the_data,

@@ -7,6 +7,7 @@ pub mod poison;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -88,6 +89,42 @@ impl Stack {
     /// Runs `scripts/stack` and gives what it did, whatever that was.
     pub fn attempt(&self, arguments: &[&str]) -> Result<Output> {
         Ok(self.command(arguments).output()?)
+    }
+
+    /// Runs `scripts/stack` on a terminal, where somebody types `answer`; its output has what the terminal shows.
+    pub fn on_terminal(&self, arguments: &[&str], answer: &str) -> Result<Output> {
+        let usual = self.command(arguments);
+        let words = std::iter::once(usual.get_program()).chain(usual.get_args());
+        let words: Vec<String> = words
+            .map(|word| format!("'{}'", word.to_string_lossy()))
+            .collect();
+        let mut command = Command::new("script");
+        command
+            .args([
+                "--quiet",
+                "--return",
+                "--command",
+                &words.join(" "),
+                "/dev/null",
+            ])
+            .current_dir(&self.root);
+        for (name, value) in usual.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut keyboard = child.stdin.take().context("it is piped")?;
+        keyboard.write_all(answer.as_bytes())?;
+        // The keyboard stays: its end would be an answer, too.
+        let output = child.wait_with_output()?;
+        drop(keyboard);
+        Ok(output)
     }
 
     /// Runs `scripts/stack`, which must succeed, and gives its standard output.

@@ -1,6 +1,7 @@
 //! What a client keeps between its requests: connections, and who leads what.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use anyhow::{Context, ensure};
 use wire::messages::MetadataRequest;
@@ -50,10 +51,7 @@ impl<N: Network> Session<N> {
         request: R,
         version: i16,
     ) -> anyhow::Result<R::Response> {
-        let mut client = match self.open.remove(&broker) {
-            Some(client) => client,
-            None => Client::connect(&self.network, broker).await?,
-        };
+        let mut client = self.client(broker).await?;
         let answer = client.call(request, version).await?;
         self.open.insert(broker, client);
         Ok(answer)
@@ -66,10 +64,7 @@ impl<N: Network> Session<N> {
         request: R,
         version: i16,
     ) -> anyhow::Result<()> {
-        let mut client = match self.open.remove(&broker) {
-            Some(client) => client,
-            None => Client::connect(&broker_name(broker), PORT).await?,
-        };
+        let mut client = self.client(broker).await?;
         client.tell(request, version).await?;
         self.open.insert(broker, client);
         Ok(())
@@ -83,15 +78,20 @@ impl<N: Network> Session<N> {
         version: i16,
     ) -> anyhow::Result<Vec<anyhow::Result<R::Response>>> {
         let wanted = requests.len();
-        let mut client = match self.open.remove(&broker) {
-            Some(client) => client,
-            None => Client::connect(&self.network, broker).await?,
-        };
+        let mut client = self.client(broker).await?;
         let answers = client.burst(requests, version).await;
         if answers.len() == wanted && answers.iter().all(Result::is_ok) {
             self.open.insert(broker, client);
         }
         Ok(answers)
+    }
+
+    /// The connection to a broker; whoever has used it without a failure puts it back.
+    async fn client(&mut self, broker: i32) -> io::Result<Client<N::Stream>> {
+        match self.open.remove(&broker) {
+            Some(client) => Ok(client),
+            None => Client::connect(&self.network, broker).await,
+        }
     }
 
     /// The next broker in turn.

@@ -1,7 +1,6 @@
 //! Faults carried out, and the waits until everything is well again.
 
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -9,14 +8,13 @@ use pipeline::KafkaOptions;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
+use super::deed::{Deed, STORM, deed};
+use super::guard::{Guard, Recipe};
+use super::machine::Machine;
 use super::plan::{Fault, Kind};
 use super::stack::Stack;
 use crate::cluster::View;
 
-/// Longer than the session after which a silent broker is fenced (`broker.session.timeout.ms`, 9 s).
-const PAUSE: Duration = Duration::from_secs(12);
-/// How long a store is away.
-const OUTAGE: Duration = Duration::from_secs(8);
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(500);
 /// The mesh is left alone for so long between two faults.
@@ -25,6 +23,7 @@ const CALM: Duration = Duration::from_secs(3);
 /// The mesh, and how patient one is with it.
 pub struct Field {
     pub stack: Stack,
+    pub machine: Machine,
     pub kafka: KafkaOptions,
     pub within: Duration,
 }
@@ -32,21 +31,19 @@ pub struct Field {
 impl Field {
     /// Hurts one part and waits until everything is well again, whatever comes between.
     pub async fn hurt(&self, fault: &Fault, interrupt: &mut Interrupt) -> anyhow::Result<()> {
-        let part = fault.part.as_str();
-        match fault.kind {
-            Kind::KillBroker | Kind::KillEtl | Kind::KillArchiver => self.end(part, "KILL").await?,
-            Kind::CrashPostgres => self.end(part, "QUIT").await?,
-            Kind::PauseBroker => self.pause(part, interrupt).await?,
-            Kind::OutageOpensearch | Kind::OutageS3 => {
-                let stopped = self.stack.run(&["down", "--only", part]);
-                interrupt.or(OUTAGE).await;
-                self.stack.run(&["up", "--only", part])?;
-                stopped?;
-            }
+        let name = fault.part.as_str();
+        let part = self.stack.part(name)?;
+        match deed(fault, &part, &self.stack, &self.machine)? {
+            Deed::Signal(signal) => self.end(name, signal).await?,
+            Deed::Storm => self.storm(name).await?,
+            Deed::Held(recipe) => self
+                .hold(fault, &recipe, interrupt)
+                .await
+                .with_context(|| fault.to_string())?,
         }
         if fault.kind == Kind::CrashPostgres {
             // It waits until the store answers, and starts nothing that runs.
-            self.stack.run(&["up", "--only", part])?;
+            self.stack.run(&["up", "--only", name])?;
         }
         let began = Instant::now();
         self.wait_well()
@@ -63,31 +60,58 @@ impl Field {
     /// A signal that ends the process; its supervisor starts another.
     async fn end(&self, name: &str, signal: &str) -> anyhow::Result<()> {
         let before = self.pid(name)?;
-        shell("kill -s \"$0\" \"$1\"", &[signal, &before.to_string()])?;
-        let another = format!("another process of {name}");
-        self.until(&another, async || {
+        send(signal, before)?;
+        self.another(name, Some(before)).await
+    }
+
+    /// Waits until a part runs as another process.
+    async fn another(&self, name: &str, before: Option<u64>) -> anyhow::Result<()> {
+        let what = format!("another process of {name}");
+        self.until(&what, async || {
             let part = self.stack.part(name)?;
             ensure!(part.state == "running", "it is {}", part.state);
-            ensure!(part.pid != Some(before), "it has not ended");
+            ensure!(part.pid != before, "it has not ended");
             Ok(())
         })
         .await
     }
 
-    /// SIGSTOP and, by a process of its own that nothing done to us hinders, SIGCONT.
-    async fn pause(&self, name: &str, interrupt: &mut Interrupt) -> anyhow::Result<()> {
-        let pid = self.pid(name)?.to_string();
-        let mut guard = Command::new("sh")
-            .arg("-c")
-            .arg("kill -s STOP \"$0\"; sleep \"$1\"; kill -s CONT \"$0\"")
-            .args([&pid, &PAUSE.as_secs().to_string()])
-            .process_group(0)
-            .stdin(Stdio::null())
-            .spawn()?;
-        interrupt.or(PAUSE).await;
-        shell("kill -s CONT \"$0\"", &[&pid])?;
-        tokio::task::block_in_place(|| guard.wait())?;
-        Ok(())
+    /// kill -9 of each process that the supervisor starts, as soon as it is there.
+    async fn storm(&self, name: &str) -> anyhow::Result<()> {
+        let mut before = None;
+        for _ in 0..STORM {
+            let what = format!("process of {name} to kill");
+            self.until(&what, async || {
+                let pid = self.pid(name)?;
+                ensure!(Some(pid) != before, "it has not been started again");
+                Ok(())
+            })
+            .await?;
+            let pid = self.pid(name)?;
+            send("KILL", pid)?;
+            before = Some(pid);
+        }
+        self.another(name, before).await
+    }
+
+    /// A fault that a guard begins, and ends after its time or when somebody wants the end.
+    async fn hold(
+        &self,
+        fault: &Fault,
+        recipe: &Recipe,
+        interrupt: &mut Interrupt,
+    ) -> anyhow::Result<()> {
+        let guard = tokio::task::block_in_place(|| Guard::hold(recipe))?;
+        interrupt.or(recipe.lasts).await;
+        let during = self.stack.part(&fault.part)?.pid;
+        for line in tokio::task::block_in_place(|| guard.release())? {
+            eprintln!("       {line}");
+        }
+        match fault.kind {
+            // It is started once more, with the configuration that it had.
+            Kind::FullDisk => self.another(&fault.part, during).await,
+            _ => Ok(()),
+        }
     }
 
     fn pid(&self, name: &str) -> anyhow::Result<u64> {
@@ -155,14 +179,12 @@ impl Field {
     }
 }
 
-/// The shell's own kill: a minimal system has no other.
-fn shell(script: &str, arguments: &[&str]) -> anyhow::Result<()> {
+fn send(signal: &str, pid: u64) -> anyhow::Result<()> {
+    // The shell's own kill: a minimal system has no other.
     let done = Command::new("sh")
-        .arg("-c")
-        .arg(script)
-        .args(arguments)
+        .args(["-c", "kill -s \"$0\" \"$1\"", signal, &pid.to_string()])
         .status()?;
-    ensure!(done.success(), "{script} {}: {done}", arguments.join(" "));
+    ensure!(done.success(), "kill -s {signal} {pid}: {done}");
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! `millrace chaos`: a running mesh is hurt a little, one part after the other, and then verified.
 
 mod act;
+mod deed;
+mod guard;
+mod machine;
 mod plan;
 mod stack;
 
@@ -14,28 +17,47 @@ use pipeline::KafkaOptions;
 
 use crate::verify::{self, duration};
 use act::{Field, Interrupt};
-use plan::{Fault, Kind, plan};
+use machine::Machine;
+use plan::{Fault, Kind, choose, plan};
 use stack::Stack;
 
 /// Hurt the mesh that `make up` runs, gently, and prove that nothing was lost
 ///
 /// One part after the other is hurt while records flow, never two at once, and the next only when all is well again:
 ///
-///   kill-broker        a broker is killed (kill -9), and its supervisor starts it again
+///   kill-broker        a broker is killed (kill -9), and started again
+///   stop-broker        a broker is stopped in order (SIGTERM), and started again
 ///   pause-broker       a broker stands still for 12 seconds, longer than its session, and goes on
+///   storm-broker       a broker is killed four times, each time before it is back
+///   partition-broker   a broker is cut off from everyone for 12 seconds: packets vanish in both directions
+///   oneway-broker      the same in one direction: it hears, and nobody hears it
+///   resets-broker      each connection to a broker is reset, again and again
+///   memory-broker      a broker gets hardly any more memory; it may be killed for that
+///   full-disk          a broker takes its disk for full (log.min.free.bytes), for which it is restarted twice
+///   unreadable-disk    a broker's log directory cannot be entered
+///   slow-disk          a broker's reads and writes are throttled
 ///   kill-etl           the ETL is killed
 ///   kill-archiver      the archiver is killed
 ///   crash-postgres     PostgreSQL's immediate shutdown: it recovers from its log
 ///   outage-opensearch  OpenSearch is away for some seconds
 ///   outage-s3          the S3 store is away for some seconds
 ///
+/// What this machine does not allow is left out, with a line that says why: partition, oneway, resets, memory and slow-disk
+/// need root and the kernel's and iproute2's means for them, unreadable-disk a user who is not root; in containers there are
+/// kill, stop, pause, storm and partition, the services and the stores.
+///
 /// Then `millrace verify` compares each record with each sink, waiting for what lags. Data stays, and records are not lost
 /// by it; who uses the mesh meanwhile sees pauses of seconds, and a store that is away. What is about to be done is shown,
 /// and a question asked first; --yes answers it for scripts, --dry-run only shows it. Ctrl-C ends it when the part that is
-/// being hurt is well again.
+/// being hurt is well again. What lasts is ended by a process of its own, whatever becomes of this one.
 ///
-/// It works on the processes of a native stack, and is called through the stack. Exits 0 when verify finds each record
-/// once in each sink, 1 when it does not or a part does not come back, 2 on wrong usage.
+/// Not done to a mesh that somebody uses, though `make chaos` does it to brokers of its own: a disk that is really full and
+/// latency (they would be the whole machine's: brokers share its disk and its loopback interface), connections that fall
+/// silent (brokers would have to be given other addresses), and more than one broker at once (records would wait).
+///
+/// It is called through the stack, native or in containers. Exits 0 when verify finds each record once in each sink, or when
+/// the answer is no; 1 when verify does not, a part does not come back, or --only names what cannot be done here; 2 on
+/// wrong usage.
 ///
 /// Examples:
 ///   scripts/stack millrace chaos
@@ -43,7 +65,7 @@ use stack::Stack;
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
 pub struct Options {
-    /// What may happen [default: all of it]
+    /// What may happen [default: all of it that can be done here]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FAULT")]
     only: Vec<Kind>,
 
@@ -86,14 +108,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         );
     }
     let seed = options.seed.unwrap_or_else(pipeline::random_u64);
-    let faults = plan(seed, options.rounds, &options.only);
-    show(&stack, seed, &faults)?;
+    let machine = Machine::new(stack.containers, &stack.data);
+    let choice = choose(&options.only, |kind| machine.lacks(kind))?;
+    let faults = plan(seed, options.rounds, &choice.kinds);
+    show(&stack, seed, &faults, &choice.left_out)?;
     if options.dry_run || !(options.yes || consent()?) {
         return Ok(());
     }
     let mut interrupt = Interrupt::listen()?;
     let field = Field {
         stack,
+        machine,
         kafka: options.kafka.clone(),
         within: options.within,
     };
@@ -113,15 +138,23 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// What is about to be done.
-fn show(stack: &Stack, seed: u64, faults: &[Fault]) -> anyhow::Result<()> {
+fn show(
+    stack: &Stack,
+    seed: u64,
+    faults: &[Fault],
+    left_out: &[(Kind, String)],
+) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     writeln!(
         out,
         "The mesh in {} is going to be hurt (seed {seed}):",
-        stack.data
+        stack.data.display()
     )?;
     for (number, fault) in faults.iter().enumerate() {
         writeln!(out, "{:>4}  {fault}", number + 1)?;
+    }
+    for (kind, lack) in left_out {
+        writeln!(out, "Left out: {} ({lack}).", kind.name())?;
     }
     writeln!(
         out,

@@ -1,10 +1,6 @@
-//! The kinds of faults, and which of them a run of a given length must have seen.
+//! The kinds of faults, each of which must have occurred in a run that counts.
 
 use std::fmt;
-use std::time::Duration;
-
-/// A run that is shorter than this takes [`Kind::SHORT`] only: every fault costs what it lasts and the time to heal.
-pub const LONG: Duration = Duration::from_secs(5 * 60);
 
 /// One way to hurt a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,18 +49,6 @@ impl Kind {
         Kind::SlowDisk,
         Kind::Memory,
     ];
-
-    /// One of each family: process, machine, network, disk.
-    pub const SHORT: [Kind; 4] = [Kind::Kill, Kind::Pause, Kind::Partition, Kind::FullDisk];
-
-    /// The kinds that must all have occurred in a run of this length.
-    pub fn wanted_in(duration: Duration) -> &'static [Kind] {
-        if duration < LONG {
-            &Kind::SHORT
-        } else {
-            &Kind::ALL
-        }
-    }
 
     pub fn name(self) -> &'static str {
         match self {

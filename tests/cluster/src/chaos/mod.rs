@@ -13,6 +13,7 @@ mod histories;
 mod history;
 mod java;
 mod kind;
+mod length;
 mod looks;
 mod pace;
 mod packet_filter;
@@ -31,6 +32,7 @@ mod workload;
 
 pub use field::Field;
 pub use kind::Kind;
+pub use length::{Length, Next};
 pub use pace::Pace;
 pub use progress::Progress;
 pub use report::Summary;

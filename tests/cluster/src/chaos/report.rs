@@ -60,13 +60,7 @@ impl Summary {
     }
 
     /// Takes down what the checker and the clients say, and what the run lacks.
-    pub fn conclude(
-        &mut self,
-        histories: &Histories,
-        evidence: &Evidence,
-        losses: &[Loss],
-        kinds: &[Kind],
-    ) {
+    pub fn conclude(&mut self, histories: &Histories, evidence: &Evidence, losses: &[Loss]) {
         let summary = self;
         let by_kind = evidence.report.by_kind();
         let count = |kind| by_kind.get(&kind).copied().unwrap_or(0);
@@ -95,15 +89,19 @@ impl Summary {
             let text = format!("only {} records acknowledged, of {least}", summary.acked);
             summary.lacking.push(text);
         }
-        for kind in kinds
-            .iter()
-            .filter(|kind| !summary.faults.contains_key(kind))
-        {
+        for kind in summary.lacking_kinds() {
             summary.lacking.push(format!("no {kind}"));
         }
         for id in (1..=BROKERS).filter(|id| !summary.led.contains_key(id)) {
             summary.lacking.push(format!("broker {id} never led"));
         }
+    }
+
+    /// Kinds of faults that have not occurred so far.
+    pub fn lacking_kinds(&self) -> Vec<Kind> {
+        let mut kinds = Kind::ALL.to_vec();
+        kinds.retain(|kind| !self.faults.contains_key(kind));
+        kinds
     }
 
     /// No promise was broken.

@@ -9,11 +9,12 @@ use super::faults;
 use super::field::{BROKERS, Field};
 use super::java::Java;
 use super::kind::Kind;
+use super::length::{Length, Next};
 use super::pace::Pace;
 use super::progress::Progress;
 use super::raw::Raw;
 use super::report::{Loss, Summary};
-use super::schedule::{Churn, Schedule, Step};
+use super::schedule::{Churn, Schedule, Step, Tempo};
 use super::verdict::judge;
 use super::watch::{Broker, Watch};
 use super::workload::{CONSUMERS, GROUPS, Workload};
@@ -23,6 +24,9 @@ use crate::topics::LATEST;
 
 /// How long the load may take to go on after a fault, and groups to read to the end.
 const GOES_ON: Duration = Duration::from_secs(120);
+/// How much longer than asked a run may go on until each kind of fault has occurred: a slow machine has them all within
+/// two minutes, too.
+const EXTRA: Duration = Duration::from_secs(60);
 
 /// Runs until the time is over, or `pace` is stopped.
 pub fn run(span: &Span, pace: Pace) -> Result<Summary> {
@@ -76,8 +80,7 @@ impl Run {
         let watch = Watch::start(nodes().map(broker).collect());
         let addresses = nodes().map(|node| (node.id, node.address));
         let raw = Raw::start(addresses.collect(), span.seed);
-        let kinds = Kind::wanted_in(span.duration);
-        let hurt = self.hurt(span, kinds, &mut load);
+        let hurt = self.hurt(span, &mut load);
         self.summary.seconds = self.progress.elapsed().as_secs();
         self.summary.count(&load.histories);
         if self.field.pace.is_stopped() {
@@ -98,19 +101,26 @@ impl Run {
         seen.extend(sight.events);
         let evidence = judge(&mut self.field, &load.histories, seen)?;
         self.summary
-            .conclude(&load.histories, &evidence, &self.losses, kinds);
+            .conclude(&load.histories, &evidence, &self.losses);
         Ok(())
     }
 
     /// One fault after the other, until the time is over or something is wrong.
-    fn hurt(&mut self, span: &Span, kinds: &[Kind], load: &mut Workload) -> Result<()> {
+    fn hurt(&mut self, span: &Span, load: &mut Workload) -> Result<()> {
         self.goes_on(load)?;
         self.progress.begin();
-        for step in Schedule::new(span.seed, kinds, BROKERS, CONSUMERS) {
-            if self.progress.elapsed() >= span.duration || self.field.pace.is_stopped() {
-                break;
+        let length = Length {
+            asked: span.duration,
+            extra: EXTRA,
+        };
+        for step in Schedule::new(span.seed, Tempo::of(span.duration), BROKERS, CONSUMERS) {
+            let elapsed = self.progress.elapsed();
+            match length.next(elapsed, &self.summary.lacking_kinds(), &step.kinds()) {
+                _ if self.field.pace.is_stopped() => break,
+                Next::Strike => self.step(&step, load)?,
+                Next::Skip => {}
+                Next::End => break,
             }
-            self.step(&step, load)?;
         }
         Ok(())
     }
@@ -160,20 +170,17 @@ impl Run {
             self.losses.push(Loss { at_ns, places });
         }
         let mut amid = step.amid.as_ref().map(faults::make);
-        self.field.pace.pause(step.lasting / 2);
-        if let (Some(amid), Some(blow)) = (&mut amid, &step.amid) {
+        self.field.pace.pause(step.lead);
+        if let Some(amid) = &mut amid {
             self.progress.say(&format!("  amid it: {}", amid.story()));
             amid.strike(&mut self.field)?;
-            *self.summary.faults.entry(blow.kind).or_default() += 1;
         }
-        self.field.pace.pause(step.lasting / 2);
-        if let Some(amid) = &mut amid {
+        self.field.pace.pause(step.lasting);
+        if let (Some(amid), Some(blow)) = (&mut amid, &step.amid) {
+            self.count(blow.kind, amid.has_bitten(&self.field)?);
             amid.heal(&mut self.field)?;
         }
-        match fault.has_bitten(&self.field)? {
-            true => *self.summary.faults.entry(step.blow.kind).or_default() += 1,
-            false => self.progress.say("  which nobody has felt"),
-        }
+        self.count(step.blow.kind, fault.has_bitten(&self.field)?);
         fault.heal(&mut self.field)?;
         if let Some(who) = churned {
             load.restart_consumer(who, &self.field.pace)?;
@@ -200,6 +207,13 @@ impl Run {
         ));
         self.field.pace.pause(step.calm);
         Ok(())
+    }
+
+    fn count(&mut self, kind: Kind, has_bitten: bool) {
+        match has_bitten {
+            true => *self.summary.faults.entry(kind).or_default() += 1,
+            false => self.progress.say(&format!("  {kind}: nobody has felt it")),
+        }
     }
 
     fn churn(&mut self, churn: Option<Churn>, load: &mut Workload) -> Result<Option<usize>> {

@@ -1,6 +1,6 @@
-//! A minute of real chaos: `make chaos` as CI runs it.
+//! A minute of real chaos, and as much more as it takes until each kind of fault has occurred: `make chaos` as CI runs it.
 
-use cluster::chaos::Field;
+use cluster::chaos::{Field, Kind};
 
 use crate::closing;
 
@@ -14,6 +14,12 @@ fn a_minute_of_chaos_breaks_no_promise() {
         return;
     }
     let (closing, story) = closing("chaos", &["--duration", "60s", "--seed", "7"]);
+    let faults = closing["faults"].as_object();
+    assert_eq!(
+        faults.map(|kinds| kinds.len()),
+        Some(Kind::ALL.len()),
+        "{story}"
+    );
     assert!(closing["acknowledged"].as_u64() >= Some(LEAST), "{story}");
     assert!(closing["polled"].as_u64() >= Some(LEAST), "{story}");
     assert!(closing["committed"].as_u64() > Some(0), "{story}");

@@ -1,10 +1,6 @@
-//! The kinds of faults, and which of them a run of a given length must have seen.
+//! The kinds of faults, each of which must have occurred in a run that counts.
 
 use std::fmt;
-use std::time::Duration;
-
-/// A run that is shorter than this takes [`Kind::SHORT`] only: stores take their time to start.
-pub const LONG: Duration = Duration::from_secs(5 * 60);
 
 /// One way to hurt the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,16 +47,6 @@ impl Kind {
         Kind::Poison,
     ];
 
-    /// One of each family: service, broker, store, network, group.
-    pub const SHORT: [Kind; 6] = [
-        Kind::KillEtl,
-        Kind::KillArchiver,
-        Kind::KillBroker,
-        Kind::PostgresCrash,
-        Kind::S3Storm,
-        Kind::Rebalance,
-    ];
-
     /// What may come amid a fault that lasts.
     pub const AMID: [Kind; 4] = [
         Kind::KillEtl,
@@ -68,15 +54,6 @@ impl Kind {
         Kind::KillBroker,
         Kind::Rebalance,
     ];
-
-    /// The kinds that must all have occurred in a run of this length.
-    pub fn wanted_in(duration: Duration) -> &'static [Kind] {
-        if duration < LONG {
-            &Kind::SHORT
-        } else {
-            &Kind::ALL
-        }
-    }
 
     pub fn name(self) -> &'static str {
         match self {

@@ -39,7 +39,7 @@ pub struct Summary {
 
 impl Summary {
     /// Takes down what the run lacks.
-    pub fn conclude(&mut self, kinds: &[Kind]) {
+    pub fn conclude(&mut self) {
         let least = LEAST_PER_SECOND * self.seconds;
         let acknowledged = self.sight.acknowledged;
         if acknowledged < least {
@@ -52,7 +52,7 @@ impl Summary {
                 format!("{acknowledged} records were acknowledged, and the log has {records}");
             self.others.push(text);
         }
-        for kind in kinds.iter().filter(|kind| !self.faults.contains_key(kind)) {
+        for kind in self.lacking_kinds() {
             self.lacking.push(format!("no {kind}"));
         }
         for sink in ["postgres", "opensearch", "s3"] {
@@ -60,6 +60,13 @@ impl Summary {
                 self.lacking.push(format!("{sink}: no rebalance"));
             }
         }
+    }
+
+    /// Kinds of faults that have not occurred so far.
+    pub fn lacking_kinds(&self) -> Vec<Kind> {
+        let mut kinds = Kind::ALL.to_vec();
+        kinds.retain(|kind| !self.faults.contains_key(kind));
+        kinds
     }
 
     /// No promise was broken.
@@ -209,14 +216,14 @@ mod tests {
     fn records_that_were_acknowledged_and_are_not_in_the_log_are_an_anomaly() {
         let mut summary = full();
         summary.sight.acknowledged += 1;
-        summary.conclude(&Kind::ALL);
+        summary.conclude();
         assert!(!summary.is_clean(), "{summary}");
     }
 
     #[test]
     fn a_run_in_which_everything_happened_counts() {
         let mut summary = full();
-        summary.conclude(&Kind::ALL);
+        summary.conclude();
         assert!(summary.is_good(), "{summary}");
     }
 
@@ -226,7 +233,7 @@ mod tests {
         summary.faults.remove(&Kind::S3Storm);
         summary.sight.acknowledged -= 1;
         summary.sight.rebalances.remove("s3");
-        summary.conclude(&Kind::ALL);
+        summary.conclude();
         assert!(!summary.is_good() && summary.is_clean());
         let text = summary.to_string();
         for words in ["no s3-storm", "only 399 records", "s3: no rebalance"] {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use cluster::chaos::{Pace, Progress};
+use cluster::chaos::{Length, Next, Pace, Progress};
 use cluster::command::Span;
 
 use super::faults;
@@ -19,7 +19,7 @@ use super::watch::Watch;
 const GOES_ON: Duration = Duration::from_secs(180);
 /// Records that show that it does.
 const MORE: u64 = 100;
-/// How much longer than asked a run may go on until each kind of fault has occurred.
+/// How much longer than asked a run may go on until each kind of fault has occurred: a machine may be busy, and a run short.
 const EXTRA: Duration = Duration::from_secs(10 * 60);
 /// How long the sinks may take in the end to have everything: the machine may be busy with other things.
 const DRAIN: Duration = Duration::from_secs(15 * 60);
@@ -68,8 +68,7 @@ struct Run {
 
 impl Run {
     fn whole(&mut self, span: &Span) -> Result<()> {
-        let kinds = Kind::wanted_in(span.duration);
-        let hurt = self.hurt(span, kinds);
+        let hurt = self.hurt(span);
         self.summary.seconds = self.progress.elapsed().as_secs();
         self.field.ways.calm();
         if self.field.pace.is_stopped() {
@@ -86,33 +85,32 @@ impl Run {
         let stopped = self.stop_services();
         self.note(stopped);
         self.summary.others.extend(self.field.panics()?);
-        self.summary.conclude(kinds);
+        self.summary.conclude();
         Ok(())
     }
 
     /// One fault after the other, until the time is over or something is wrong.
-    fn hurt(&mut self, span: &Span, kinds: &[Kind]) -> Result<()> {
+    fn hurt(&mut self, span: &Span) -> Result<()> {
         self.goes_on()?;
         let sinks = ["postgres", "opensearch", "s3"];
         self.wait(GOES_ON, "every sink reads", |sight| {
             sinks.iter().all(|sink| sight.behind.contains_key(*sink))
         })?;
         self.progress.begin();
-        for step in Schedule::new(span.seed, kinds) {
-            if self.is_over(span, kinds) || self.field.pace.is_stopped() {
-                break;
+        let length = Length {
+            asked: span.duration,
+            extra: EXTRA,
+        };
+        for step in Schedule::new(span.seed) {
+            let elapsed = self.progress.elapsed();
+            match length.next(elapsed, &self.summary.lacking_kinds(), &step.kinds()) {
+                _ if self.field.pace.is_stopped() => break,
+                Next::Strike => self.step(&step)?,
+                Next::Skip => {}
+                Next::End => break,
             }
-            self.step(&step)?;
         }
         Ok(())
-    }
-
-    /// A busy machine is given more time than was asked for, as a run without some kind of fault would not count.
-    fn is_over(&self, span: &Span, kinds: &[Kind]) -> bool {
-        let faults = &self.summary.faults;
-        let is_full = kinds.iter().all(|kind| faults.contains_key(kind));
-        let elapsed = self.progress.elapsed();
-        elapsed >= span.duration && (is_full || elapsed >= span.duration + EXTRA)
     }
 
     fn step(&mut self, step: &Step) -> Result<()> {

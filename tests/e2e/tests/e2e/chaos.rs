@@ -1,5 +1,7 @@
 //! `millrace chaos` on the mesh: it asks first, hurts only one that is well, and verifies in the end.
 
+use std::process::Output;
+
 use anyhow::{Result, ensure};
 
 use crate::mesh::{GENERATORS, Mesh};
@@ -37,10 +39,17 @@ pub fn asks_first_hurts_and_verifies(mesh: &Mesh) -> Result<()> {
     let unasked = chaos(mesh, &[])?;
     ensure!(unasked.status == Some(2), "{}", unasked.errors);
     ensure!(unasked.errors.contains("--yes"), "{}", unasked.errors);
+    let refused = told(mesh.stack.on_terminal(&FAULTS, "n\n")?)?;
+    ensure!(refused.status == Some(0), "{}", refused.output);
+    ensure!(
+        refused.output.contains("nothing was done"),
+        "{}",
+        refused.output
+    );
     ensure!(pids(mesh)? == before, "something was hurt");
 
     // Then each part is hurt, comes back, and each record is found
-    let hurt = chaos(mesh, &["--yes"])?;
+    let hurt = told(mesh.stack.on_terminal(&FAULTS, "y\n")?)?;
     ensure!(hurt.status == Some(0), "{}\n{}", hurt.output, hurt.errors);
     let after = pids(mesh)?;
     let changed = before.iter().zip(&after).filter(|(was, is)| was != is);
@@ -49,7 +58,10 @@ pub fn asks_first_hurts_and_verifies(mesh: &Mesh) -> Result<()> {
 }
 
 fn chaos(mesh: &Mesh, further: &[&str]) -> Result<Told> {
-    let output = mesh.stack.attempt(&[&FAULTS[..], further].concat())?;
+    told(mesh.stack.attempt(&[&FAULTS[..], further].concat())?)
+}
+
+fn told(output: Output) -> Result<Told> {
     Ok(Told {
         status: output.status.code(),
         output: String::from_utf8(output.stdout)?,

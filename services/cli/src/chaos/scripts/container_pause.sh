@@ -1,0 +1,2 @@
+strike() { docker pause "$CONTAINER" >/dev/null; }
+undo() { docker unpause "$CONTAINER" >/dev/null; }

@@ -1,0 +1,2 @@
+strike() { docker stop "$CONTAINER" >/dev/null; }
+undo() { docker start "$CONTAINER" >/dev/null; }

@@ -1,0 +1,2 @@
+strike() { chmod 000 "$DIRECTORY"; }
+undo() { chmod "$MODE" "$DIRECTORY"; }
