@@ -87,7 +87,8 @@ impl Story {
         };
         let scene = Scene::new(&plan);
         let dice = StdRng::seed_from_u64(number.into());
-        let producer = produce::Producer::new(&scene, number, idempotent, dice).await?;
+        let producer =
+            produce::Producer::new(&scene, number, (!idempotent).then_some(1), dice).await?;
         let running = tokio::task::spawn_local(producer.run());
         sleep(lasts).await;
         match idempotent {
