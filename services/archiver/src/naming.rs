@@ -61,12 +61,9 @@ impl Place {
             .into_iter()
             .find(|extension| name.ends_with(extension))?;
         let digits = &name[..name.len() - extension.len()];
-        let all_digits = digits.len() >= 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if all_digits {
-            Some((digits.parse().ok()?, extension))
-        } else {
-            None
-        }
+        let start: i64 = digits.parse().ok().filter(|start| *start >= 0)?;
+        // Another way to write the number is another object.
+        (format!("{start:010}") == digits).then_some((start, extension))
     }
 }
 
@@ -102,6 +99,14 @@ mod tests {
         );
         assert_eq!(place.parse(&place.marker()), None);
         assert_eq!(place.parse("topics/t/partition=1/t+1+7.json"), None);
+        assert_eq!(
+            place.parse("topics/t/partition=1/t+1+00000000007.json"),
+            None
+        );
+        assert_eq!(
+            place.parse("topics/t/partition=1/t+1+-000000007.json"),
+            None
+        );
         assert_eq!(
             place.parse("topics/t/partition=1/t+1+0000000007.avro"),
             None

@@ -72,7 +72,9 @@ impl FromStr for Ranges {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let first: i64 = first.parse().map_err(|_| malformed())?;
             let last: i64 = last.parse().map_err(|_| malformed())?;
-            if first > last || ranges.last().is_some_and(|(_, before)| *before >= first) {
+            let follows = ranges.last().is_none_or(|(_, before)| *before < first);
+            // No record has the largest offset, for then there were none to go on at.
+            if first > last || !follows || last == i64::MAX {
                 return Err(malformed());
             }
             ranges.push((first, last));
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["a", "5-3", "3,2", "1-2,2", "-"] {
+        for text in ["a", "5-3", "3,2", "1-2,2", "-", "0-9223372036854775807"] {
             assert!(text.parse::<Ranges>().is_err(), "{text}");
         }
     }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use anyhow::anyhow;
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use pipeline::{Error, Record, Rejection};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -107,6 +108,9 @@ fn objects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::E
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(DateTime<Utc>);
 
+/// Those that RFC 3339 can write.
+const YEARS: RangeInclusive<i32> = 0..=9999;
+
 impl Moment {
     pub fn utc(self) -> DateTime<Utc> {
         self.0
@@ -115,7 +119,9 @@ impl Moment {
 
 impl From<DateTime<Utc>> for Moment {
     fn from(time: DateTime<Utc>) -> Moment {
-        Moment(time.trunc_subsecs(6))
+        // A leap second is the first of the next minute, as PostgreSQL has it; OpenSearch knows none.
+        let known = DateTime::from_timestamp_micros(time.timestamp_micros());
+        Moment(known.expect("a time that was read is within chrono's years"))
     }
 }
 
@@ -143,7 +149,14 @@ impl<'de> Deserialize<'de> for Moment {
         let time = DateTime::parse_from_rfc3339(&text).map_err(|error| {
             serde::de::Error::custom(format!("{text:?} is not a time in RFC 3339: {error}"))
         })?;
-        Ok(time.with_timezone(&Utc).into())
+        let moment = Moment::from(time.with_timezone(&Utc));
+        // A time at the edge may be beyond it in UTC, where RFC 3339 has no way to write it.
+        match YEARS.contains(&moment.0.year()) {
+            true => Ok(moment),
+            false => Err(serde::de::Error::custom(format!(
+                "{text:?} is not in the years 0 to 9999 in UTC"
+            ))),
+        }
     }
 }
 
@@ -270,6 +283,9 @@ mod tests {
             r#"["203.0.113.7","2026-01-01T12:00:00.000Z","GET","/",200,"x"]"#,
             &more(r#""url":"/twice""#),
             &LINE.replace("200", "-0"),
+            &LINE.replace("200", "3000000000"),
+            &LINE.replace("2026-01-01T12:00:00.000Z", "0000-01-01T00:00:00+00:01"),
+            &LINE.replace("2026-01-01T12:00:00.000Z", "9999-12-31T23:59:60Z"),
         ] {
             assert_eq!(web_log(refused), Err("WrongShape".to_owned()), "{refused}");
         }
@@ -287,6 +303,15 @@ mod tests {
             with(r#"{"product":"p","quantity":1,"unit_price":195,"x":1e999}"#),
             Ok(())
         );
+        assert_eq!(
+            with(r#"{"product":"p","quantity":3000000000,"unit_price":195}"#),
+            Err("WrongShape".to_owned())
+        );
+        let leap = LINE.replace("12:00:00.000", "23:59:60.250");
+        let Ok(Parsed::WebLog(line)) = Parsed::of(Kind::WebLogs, &record(&leap)) else {
+            panic!("a log line")
+        };
+        assert_eq!(line.timestamp.to_string(), "2026-01-02T00:00:00.250Z");
     }
 
     #[test]

@@ -8,10 +8,15 @@ mod broker;
 pub mod corpus;
 pub mod memory;
 pub mod mutate;
+mod panics;
+mod programs;
 pub mod targets;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+// Where these modules look for one another.
+use programs::{connector, model, order, ranges};
 
 /// Where a target's inputs are: `corpus` (made by the program `corpus`) or `regressions` (found, named and kept).
 pub fn folder(kind: &str, target: &str) -> PathBuf {

@@ -27,17 +27,17 @@ const FORGOTTEN: &str = "forgotten";
 
 /// What a file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Named {
-    boot: String,
-    memory: Uuid,
+pub(super) struct Named {
+    pub boot: String,
+    pub memory: Uuid,
     /// How many directories the broker has.
-    directories: usize,
+    pub directories: usize,
     /// The disks are not those of the memory before, and the cluster may not know it yet.
-    new_disks: bool,
+    pub new_disks: bool,
 }
 
 impl Named {
-    fn encode(&self) -> String {
+    pub fn encode(&self) -> String {
         let disks = if self.new_disks { "disks=new\n" } else { "" };
         format!(
             "version=1\nboot.id={}\nmemory.id={}\ndirectories={}\n{disks}",
@@ -51,14 +51,14 @@ impl Named {
             let mut found = lines.filter(|(name, _)| *name == key);
             found.next().map(|(_, value)| value.to_string())
         };
-        Some(Named {
-            boot: value("version")
-                .filter(|version| version == "1")
-                .and_then(|_| value("boot.id"))?,
+        let named = Named {
+            boot: value("boot.id")?,
             memory: value("memory.id")?.parse().ok()?,
             directories: value("directories")?.parse().ok()?,
-            new_disks: value("disks").is_some_and(|disks| disks == "new"),
-        })
+            new_disks: value("disks").is_some(),
+        };
+        // What is not as it was written is damaged. Else a bit of `disks=new` were enough to say that they are the same.
+        (named.encode() == text).then_some(named)
     }
 }
 
@@ -87,7 +87,7 @@ pub(super) async fn named(
     .await
 }
 
-fn find_or_name(
+pub(super) fn find_or_name(
     disk: &dyn Disk,
     directories: &[PathBuf],
     fresh: Named,
@@ -135,7 +135,7 @@ fn read(disk: &dyn Disk, directory: &Path) -> Option<Named> {
     decode(&bytes.ok().flatten()?)
 }
 
-fn decode(bytes: &[u8]) -> Option<Named> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Named> {
     Named::decode(std::str::from_utf8(bytes).ok()?)
 }
 
@@ -308,5 +308,31 @@ mod tests {
         let damaged = "version=2\nboot.id=one\nmemory.id=x\n";
         disk::write_atomic(&disk, Path::new("/a/.memory"), damaged.as_bytes()).expect("written");
         assert_eq!(named(&disk, &["/a"], "one", 3), (3, false));
+    }
+
+    #[test]
+    fn a_file_that_is_not_as_it_was_written_is_damaged() {
+        let disk = MemoryDisk::new();
+        let path = Path::new("/a/.memory");
+        let text = || {
+            let content = disk::read_file(&disk, path).expect("read");
+            String::from_utf8(content.expect("it is there").to_vec()).expect("text")
+        };
+        // Given one that says that the disks are new, and one that the cluster has heard of
+        assert_eq!(started(&disk, &["/a"], ("one", 1), true, false), (1, false));
+        let told = text();
+        assert_eq!(named(&disk, &["/a"], "one", 2), (1, false));
+        let heard = text();
+        // Then with a bit flipped neither says that they are the same
+        for damaged in [
+            told.replace("disks=new", "disks=nev"),
+            told.replace("disks=new", "disjs=new"),
+            heard.replace("directories=1", "directories=+1"),
+            heard.replace("boot.id=one", "boot.id=one\r"),
+            heard.trim_end().to_owned(),
+        ] {
+            disk::write_atomic(&disk, path, damaged.as_bytes()).expect("written");
+            assert_eq!(named(&disk, &["/a"], "one", 3), (3, false), "{damaged}");
+        }
     }
 }

@@ -15,6 +15,7 @@ mod scrub;
 mod source;
 #[cfg(test)]
 mod tests;
+pub mod untrusted;
 mod upkeep;
 mod watch;
 

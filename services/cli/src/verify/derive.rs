@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use pipeline::Record;
 use serde_json::{Value, json};
 
@@ -98,11 +98,23 @@ fn integer(fields: &Fields, name: &str) -> Result<i64, String> {
         .ok_or_else(|| format!("{name} is not a whole number"))
 }
 
+/// One of 32 bits.
+fn small(fields: &Fields, name: &str) -> Result<i32, String> {
+    i32::try_from(integer(fields, name)?).map_err(|_| format!("{name} is too large a number"))
+}
+
 fn moment(fields: &Fields, name: &str, show: Time) -> Result<Value, String> {
     let value = text(fields, name)?;
     let time = DateTime::parse_from_rfc3339(value)
         .map_err(|error| format!("{name} {value:?}: {error}"))?;
-    Ok(show(time.timestamp_micros()))
+    let time_us = time.timestamp_micros();
+    let utc = DateTime::from_timestamp_micros(time_us);
+    if utc.is_none_or(|utc| !(0..=9999).contains(&utc.year())) {
+        return Err(format!(
+            "{name} {value:?} has no year in UTC that RFC 3339 can write"
+        ));
+    }
+    Ok(show(time_us))
 }
 
 fn web_log(value: &Fields, time: Time) -> Result<Fields, String> {
@@ -115,7 +127,7 @@ fn web_log(value: &Fields, time: Time) -> Result<Fields, String> {
         ("url".to_owned(), json!(text(value, "url")?)),
         (
             "status_code".to_owned(),
-            json!(integer(value, "status_code")?),
+            json!(small(value, "status_code")?),
         ),
         ("user_agent".to_owned(), json!(text(value, "user_agent")?)),
     ]))
@@ -128,7 +140,7 @@ fn order(value: &Fields, time: Time) -> Result<Fields, String> {
         .ok_or("items is not a list")?;
     let item = |item: &Value| -> Result<Value, String> {
         let item = item.as_object().ok_or("an item is not an object")?;
-        let (quantity, unit_price) = (integer(item, "quantity")?, integer(item, "unit_price")?);
+        let (quantity, unit_price) = (small(item, "quantity")?, integer(item, "unit_price")?);
         Ok(
             json!({"product": text(item, "product")?, "quantity": quantity, "unit_price": unit_price}),
         )
@@ -227,6 +239,9 @@ mod tests {
             r#"["203.0.113.7","2026-01-01T12:00:00.000Z","GET","/",200,"x"]"#,
             &more(r#""url":"/twice""#),
             &line.replace("200", "-0"),
+            &line.replace("200", "3000000000"),
+            &line.replace("2026-01-01T12:00:00.000Z", "0000-01-01T00:00:00+00:01"),
+            &line.replace("2026-01-01T12:00:00.000Z", "9999-12-31T23:59:60Z"),
         ] {
             assert!(!web_log(refused), "{refused}");
         }
@@ -240,6 +255,20 @@ mod tests {
         assert!(with(
             r#"{"product":"p","quantity":1,"unit_price":195,"x":1e999}"#
         ));
+        assert!(!with(
+            r#"{"product":"p","quantity":3000000000,"unit_price":195}"#
+        ));
+        let leap = line.replace("12:00:00.000", "23:59:60.250");
+        let value = Some(leap.into());
+        let record = Record {
+            value,
+            ..record(&Value::Null)
+        };
+        let fields = Content::WebLogs.fields(&record, as_text);
+        assert_eq!(
+            fields.expect("a web log")["timestamp"],
+            json!("2026-01-02T00:00:00.250Z")
+        );
     }
 
     #[test]

@@ -25,7 +25,18 @@ const VALUE_BYTES: usize = 200;
 #[derive(Clone, Debug, Default)]
 pub struct Waits(Vec<Duration>);
 
+impl FromIterator<Duration> for Waits {
+    fn from_iter<T: IntoIterator<Item = Duration>>(waits: T) -> Waits {
+        Waits(waits.into_iter().collect())
+    }
+}
+
 impl Waits {
+    /// All of them together.
+    pub fn pooled<'a>(all: impl Iterator<Item = &'a Waits>) -> Waits {
+        all.flat_map(|waits| waits.0.iter().copied()).collect()
+    }
+
     pub fn count(&self) -> usize {
         self.0.len()
     }

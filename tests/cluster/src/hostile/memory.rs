@@ -27,6 +27,8 @@ const CONNECTION: u64 = 40 * KIB;
 /// The controller listener's own: twice its largest frame for requests, a frame more that goes on where there is no
 /// room, and one for answers; and its connections.
 const CONTROLLER: u64 = (2 + 1 + 1) * 64 * MIB + 4096 * CONNECTION;
+/// The HTTP port's connections, each with what it has read of a head or with a page of this cluster's metrics.
+const HTTP: u64 = 64 * MIB;
 /// What another node may send of a snapshot.
 const SNAPSHOT: u64 = 256 * MIB;
 
@@ -51,7 +53,7 @@ impl Limits {
         let requests = REQUESTS + FRAME + 64 * KIB;
         let reads = READS * FETCH;
         let connections = self.connections * CONNECTION;
-        at_rest + requests + ANSWERS + CACHE + reads + connections + CONTROLLER + SNAPSHOT
+        at_rest + requests + ANSWERS + CACHE + reads + connections + CONTROLLER + HTTP + SNAPSHOT
     }
 }
 

@@ -2,12 +2,13 @@
 //! storms of connections, and beside them a client that behaves; see docs/hostile-input.md.
 //!
 //! - [`run`]: the phases; [`report`]: what a run has come to.
-//! - [`honest`]: the client that behaves, and how long it waits.
+//! - [`honest`]: the client that behaves, and how long it waits; [`latency`]: how long it may.
 //! - [`crowd`]: those who do not, in a process of their own; one file for each kind of them.
 //! - [`memory`]: what the brokers use, and what they may.
 
 mod crowd;
 mod honest;
+mod latency;
 mod memory;
 mod report;
 mod requests;

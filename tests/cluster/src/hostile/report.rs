@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::honest::{Seen, Waits};
+use super::latency::{Comparison, FLOOR_MS, LIMITS, Stage, breaches, compare};
 
 const MIB: f64 = 1048576.0;
 
@@ -12,6 +13,7 @@ const MIB: f64 = 1048576.0;
 #[derive(Debug)]
 pub struct Phase {
     pub name: &'static str,
+    pub stage: Stage,
     pub seconds: f64,
     pub seen: Seen,
     /// The most memory of any broker, and the connections of the one that is attacked, at the end.
@@ -20,6 +22,8 @@ pub struct Phase {
     pub connections: u64,
     pub terms: usize,
     pub fencings: usize,
+    /// Of /healthz, with an answer in time and without.
+    pub probes: (usize, usize),
 }
 
 /// All phases, and what is wrong with them.
@@ -32,6 +36,7 @@ pub struct Summary {
     pub(super) crowds: Vec<(String, Value)>,
     pub(super) sent: u64,
     pub(super) consumed: u64,
+    pub(super) latency: Vec<Comparison>,
     pub(super) breaches: Vec<String>,
 }
 
@@ -50,6 +55,14 @@ fn quantiles(waits: &Waits, quiet: &Waits) -> Value {
 impl Summary {
     pub fn is_good(&self) -> bool {
         self.breaches.is_empty()
+    }
+
+    /// After the last phase: how long the client that behaves has waited under attack, beside how long in the calm.
+    pub(super) fn judge_latency(&mut self) {
+        let phases = self.phases.iter();
+        let observed: Vec<_> = phases.map(|p| (p.name, p.stage, &p.seen)).collect();
+        self.latency = compare(&observed);
+        self.breaches.extend(breaches(&self.latency));
     }
 
     fn quiet(&self) -> Seen {
@@ -74,6 +87,8 @@ impl Summary {
                 "errors": phase.seen.errors,
                 "new_terms": phase.terms,
                 "fencings": phase.fencings,
+                "probes_answered": phase.probes.0,
+                "probes_failed": phase.probes.1,
             })
         };
         json!({
@@ -82,10 +97,40 @@ impl Summary {
             "bytes_per_idle_connection": self.per_idle_bytes,
             "phases": self.phases.iter().map(phase).collect::<Vec<_>>(),
             "crowds": self.crowds.iter().map(|(name, counts)| json!({"name": name, "counts": counts})).collect::<Vec<_>>(),
+            "latency": {
+                "floor_ms": FLOOR_MS,
+                "comparisons": self.latency.iter().map(Comparison::json).collect::<Vec<_>>(),
+            },
             "sent": self.sent,
             "consumed": self.consumed,
             "breaches": self.breaches,
         })
+    }
+}
+
+impl Summary {
+    fn show_latency(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = LIMITS.map(|(part, limit)| format!("p{:.0} x{limit}", part * 100.0));
+        writeln!(
+            f,
+            "under attack, beside the calm before and after it (at most {} of the calm one, or of {FLOOR_MS} ms where that is less):",
+            limits.join(", ")
+        )?;
+        // Both quantiles of a kind of wait are one line.
+        for pair in self.latency.chunks(LIMITS.len()) {
+            let Some(first) = pair.first() else { continue };
+            let text: Vec<String> = pair
+                .iter()
+                .map(|one| {
+                    let (percent, calm, attack) = (one.percent(), one.calm.1, one.attack.1);
+                    let ratio = one.ratio();
+                    format!("p{percent} {calm:.1} -> {attack:.1} ms x{ratio:.1}")
+                })
+                .collect();
+            let (phase, what) = (first.phase, first.what);
+            writeln!(f, "  {phase:<20}{what:<12}{}", text.join(";  "))?;
+        }
+        Ok(())
     }
 }
 
@@ -101,7 +146,7 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "{:<22}{:>6}{:>7}{:>7}  {:>21}  {:>21}  {:>21}{:>7}{:>6}{:>7}",
+            "{:<22}{:>6}{:>7}{:>7}  {:>21}  {:>21}  {:>21}{:>7}{:>6}{:>7}{:>8}",
             "phase",
             "conns",
             "RSS",
@@ -111,7 +156,8 @@ impl fmt::Display for Summary {
             "connect",
             "errors",
             "terms",
-            "fenced"
+            "fenced",
+            "probes"
         )?;
         let quiet = self.quiet();
         for phase in &self.phases {
@@ -124,7 +170,7 @@ impl fmt::Display for Summary {
             let seen = &phase.seen;
             writeln!(
                 f,
-                "{:<22}{:>6}{:>7.0}{:>7.0}  {:>21}  {:>21}  {:>21}{:>7}{:>6}{:>7}",
+                "{:<22}{:>6}{:>7.0}{:>7.0}  {:>21}  {:>21}  {:>21}{:>7}{:>6}{:>7}{:>8}",
                 phase.name,
                 phase.connections,
                 mib(phase.rss_bytes),
@@ -134,9 +180,11 @@ impl fmt::Display for Summary {
                 pair(&seen.connects, &quiet.connects),
                 seen.errors.len(),
                 phase.terms,
-                phase.fencings
+                phase.fencings,
+                format!("{}/{}", phase.probes.0, phase.probes.0 + phase.probes.1)
             )?;
         }
+        self.show_latency(f)?;
         for (name, counts) in &self.crowds {
             writeln!(f, "{name}: {counts}")?;
         }

@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use super::crowd::{Kind, Target};
 use super::honest::{Honest, Seen};
+use super::latency::Stage;
 use super::memory::{self, Limits};
 use super::report::{Phase, Summary};
 use super::requests;
 use crate::client::Connection;
-use crate::{Cluster, Settings, until};
+use crate::{Cluster, Settings, http, until};
 
 /// What can be chosen.
 #[derive(Clone, Debug)]
@@ -37,6 +38,10 @@ const FULL_BYTES: usize = 24 << 20;
 const RECORD_BYTES: usize = 500_000;
 /// Beside those of the crowds: the other brokers', the client's, and those that are just ending.
 const MORE_CONNECTIONS: usize = 1_500;
+/// Between two probes of the HTTP port.
+const PROBES: Duration = Duration::from_millis(200);
+/// Whoever has no room at the HTTP port comes again at once: more of them than this would be a storm.
+const PAGES: usize = 200;
 /// A crowd ends when it is told to.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -119,7 +124,13 @@ struct Run<'a> {
     cluster: Cluster,
     honest: Honest,
     limits: Limits,
+    /// Terms and fencings up to the last phase.
+    told: (usize, usize),
     summary: Summary,
+}
+
+fn told(cluster: &Cluster) -> (usize, usize) {
+    (cluster.terms().len(), cluster.fencings().len())
 }
 
 pub fn run(options: &Options) -> Result<Summary> {
@@ -140,6 +151,7 @@ pub fn run(options: &Options) -> Result<Summary> {
     let honest = Honest::start(broker, TOPIC);
     let mut run = Run {
         options,
+        told: told(&cluster),
         cluster,
         honest,
         limits,
@@ -182,19 +194,24 @@ impl Run<'_> {
             frame_max: 64 << 20,
             ..target.clone()
         };
+        let http = Target {
+            broker: self.cluster.node(1).http,
+            ..target.clone()
+        };
         // Connections, logs and caches are there that a broker has in any case.
         let mut seen = Seen::default();
         until(PATIENCE, "the client that behaves has begun", || {
             seen.add(self.honest.take());
             Ok(seen.has_come_on())
         })?;
-        self.phase("quiet")?;
+        self.phase("quiet", Stage::Quiet)?;
         let (before, _) = self.cluster.node(1).memory()?;
         self.summary.at_rest_bytes = before;
         self.summary.bound_bytes = self.limits.bound(before);
 
+        // The idle ones stay to the end.
         let idle_crowd = Crowd::start(Kind::Idle, idle, &target, "at the broker")?;
-        self.phase("idle")?;
+        self.phase("idle", Stage::Calm)?;
         let there = self.cluster.node(1).sockets()?;
         ensure!(
             there >= idle as u64,
@@ -203,68 +220,66 @@ impl Run<'_> {
         let (with_idle, _) = self.cluster.node(1).memory()?;
         let grown = with_idle as i64 - before as i64;
         self.summary.per_idle_bytes = grown / idle.max(1) as i64;
-        // The idle ones stay to the end.
-        let hurt = |run: &mut Self, name, crowds: &[(Kind, usize, &Target, &str)]| -> Result<()> {
-            let crowds = crowds
-                .iter()
-                .map(|(kind, count, target, what)| Crowd::start(*kind, *count, target, what));
-            let crowds = crowds.collect::<Result<Vec<Crowd>>>()?;
-            run.phase(name)?;
-            for crowd in crowds {
-                // The others do not read what they are answered.
-                let reads = matches!(crowd.kind, Kind::Busy);
-                let (what, counts) = crowd.end()?;
-                if reads && counts["answers"] == 0 {
-                    let text = format!("{name}: {what}: nothing was answered: {counts}");
-                    run.summary.breaches.push(text);
-                }
-                run.summary.crowds.push((what, counts));
-            }
-            Ok(())
-        };
+
         let at = "at the broker";
-        hurt(self, "busy", &[(Kind::Busy, busy, &target, at)])?;
-        hurt(
-            self,
-            "slow readers",
-            &[(Kind::SlowReaders, slow, &target, at)],
-        )?;
-        hurt(
-            self,
-            "slow writers",
-            &[(Kind::SlowWriters, slow, &target, at)],
-        )?;
-        hurt(self, "giant prefixes", &[(Kind::Giants, slow, &target, at)])?;
-        hurt(self, "storm", &[(Kind::Storm, STORM, &target, at)])?;
+        let busy = (Kind::Busy, busy, &target, at);
+        let readers = (Kind::SlowReaders, slow, &target, at);
+        let writers = (Kind::SlowWriters, slow, &target, at);
+        let giants = (Kind::Giants, slow, &target, at);
+        let storm = (Kind::Storm, STORM, &target, at);
+        self.attack("busy", &[busy])?;
+        self.attack("slow readers", &[readers])?;
+        self.attack("slow writers", &[writers])?;
+        self.attack("giant prefixes", &[giants])?;
+        self.attack("storm", &[storm])?;
         let at = "at the controller";
-        let attack = [
+        let quorum = [
             (Kind::Giants, slow, &controller, at),
             (Kind::Idle, slow, &controller, at),
             (Kind::Storm, STORM, &controller, at),
         ];
-        hurt(self, "controller", &attack)?;
-        let at = "at the broker";
-        let all = [
-            (Kind::Busy, busy, &target, at),
-            (Kind::SlowReaders, slow, &target, at),
-            (Kind::SlowWriters, slow, &target, at),
-            (Kind::Giants, slow, &target, at),
-            (Kind::Storm, STORM, &target, at),
+        self.attack("controller", &quorum)?;
+        let (at, few) = ("at the HTTP port", slow.min(PAGES));
+        let pages = [
+            (Kind::Giants, few, &http, at),
+            (Kind::Idle, few, &http, at),
+            (Kind::Storm, STORM, &http, at),
         ];
-        hurt(self, "all at once", &all)?;
+        self.attack("http", &pages)?;
+        self.attack("all at once", &[busy, readers, writers, giants, storm])?;
         self.summary.crowds.insert(0, idle_crowd.end()?);
-        self.phase("quiet again")
+        self.phase("quiet again", Stage::Quiet)?;
+        self.summary.judge_latency();
+        Ok(())
+    }
+
+    /// Crowds for as long as a phase lasts, and then calm as long.
+    fn attack(&mut self, name: &'static str, crowds: &[Attack]) -> Result<()> {
+        let crowds = crowds
+            .iter()
+            .map(|(kind, count, target, what)| Crowd::start(*kind, *count, target, what));
+        let crowds = crowds.collect::<Result<Vec<Crowd>>>()?;
+        self.phase(name, Stage::Attack)?;
+        for crowd in crowds {
+            let kind = crowd.kind;
+            let (what, counts) = crowd.end()?;
+            if let Some(lacking) = kind.lacking(&counts) {
+                let text = format!("{name}: {what}: {lacking}: {counts}");
+                self.summary.breaches.push(text);
+            }
+            self.summary.crowds.push((what, counts));
+        }
+        self.phase("calm", Stage::Calm)
     }
 
     /// Looks on for as long as a phase lasts.
-    fn phase(&mut self, name: &'static str) -> Result<()> {
+    fn phase(&mut self, name: &'static str, stage: Stage) -> Result<()> {
         eprintln!("{name}");
-        self.cluster.nodes.iter().for_each(memory::forget_peak);
-        let (terms, fencings) = (self.cluster.terms().len(), self.cluster.fencings().len());
-        self.honest.take();
+        let errors = self.settle(stage);
         let began = Instant::now();
-        thread::sleep(self.options.lasting);
+        let probes = self.probe();
         let mut seen = self.honest.take();
+        seen.errors.extend(errors);
         // On a machine that does other things too a phase may take longer, not for ever.
         // Where it does not, the phase is judged by that.
         let _ = until(PATIENCE, "the client that behaves goes on", || {
@@ -281,19 +296,57 @@ impl Run<'_> {
             peak_bytes = peak_bytes.max(node.memory()?.1);
         }
         let (rss_bytes, _) = self.cluster.node(1).memory()?;
+        // From here on, for what comes is under way before its phase begins.
+        self.cluster.nodes.iter().for_each(memory::forget_peak);
+        let before = self.told;
+        self.told = told(&self.cluster);
         let phase = Phase {
             name,
+            stage,
             seconds,
             peak_bytes,
             rss_bytes,
             connections: self.cluster.node(1).sockets()?,
-            terms: self.cluster.terms().len() - terms,
-            fencings: self.cluster.fencings().len() - fencings,
+            terms: self.told.0 - before.0,
+            fencings: self.told.1 - before.1,
+            probes,
             seen,
         };
         self.summary.judge(&phase);
         self.summary.phases.push(phase);
         Ok(())
+    }
+
+    /// Begins anew with what the client sees, but for errors, which it gives. What was under way when an attack ended is
+    /// none of the calm's.
+    fn settle(&self, stage: Stage) -> Vec<String> {
+        let mut before = self.honest.take();
+        if stage == Stage::Attack {
+            return before.errors;
+        }
+        let mut since = Seen::default();
+        // Where it does not come on, the phase is judged by that.
+        let _ = until(PATIENCE, "the client that behaves goes on", || {
+            since.add(self.honest.take());
+            Ok(since.has_come_on())
+        });
+        before.errors.append(&mut since.errors);
+        before.errors
+    }
+
+    /// Probes the HTTP port while the phase lasts; gives how many had an answer, and how many had none.
+    fn probe(&mut self) -> (usize, usize) {
+        let began = Instant::now();
+        let (mut answered, mut failed) = (0, 0);
+        while began.elapsed() < self.options.lasting {
+            match http::get(self.cluster.node(1).http, "/healthz") {
+                Ok(_) => answered += 1,
+                Err(_) => failed += 1,
+            }
+            let left = self.options.lasting.saturating_sub(began.elapsed());
+            thread::sleep(PROBES.min(left));
+        }
+        (answered, failed)
     }
 
     fn conclude(self) -> Result<Summary> {
@@ -306,6 +359,9 @@ impl Run<'_> {
         Ok(summary)
     }
 }
+
+/// What a crowd is, how many, whom they bother, and where that is.
+type Attack<'a> = (Kind, usize, &'a Target, &'a str);
 
 /// Connections that are opened and closed at a time.
 const STORM: usize = 64;
@@ -328,6 +384,13 @@ impl Summary {
         }
         if !phase.seen.has_come_on() {
             breach("the client that behaves got nowhere".to_owned());
+        }
+        let (answered, failed) = phase.probes;
+        if failed >= answered {
+            breach(format!(
+                "of {} probes of the HTTP port {answered} were answered",
+                answered + failed
+            ));
         }
         if phase.fencings > 0 {
             breach(format!(

@@ -23,13 +23,20 @@ pub struct Host {
     network: Network,
     random: Arc<Mutex<StdRng>>,
     began: Arc<Mutex<Option<Instant>>>,
+    boot: &'static str,
 }
 
 impl Host {
     /// A host with an empty disk.
     pub fn new(seed: u64) -> Host {
+        Host::with_disk(seed, MemoryDisk::new(), "boot")
+    }
+
+    /// A host on which a broker may have lived, perhaps on another boot.
+    pub fn with_disk(seed: u64, disk: MemoryDisk, boot: &'static str) -> Host {
         Host {
-            disk: MemoryDisk::new(),
+            disk,
+            boot,
             network: Network::default(),
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
             began: Arc::default(),
@@ -72,6 +79,10 @@ impl Outside for Host {
 
     fn disk(&self) -> Arc<dyn storage::Disk> {
         Arc::new(self.disk.clone())
+    }
+
+    fn boot_id(&self) -> Option<String> {
+        Some(self.boot.to_owned())
     }
 
     fn run_blocking(&self, _pool: Pool, work: Box<dyn FnOnce() + Send>) {

@@ -9,7 +9,7 @@ use broker::server::Server;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use wire::messages::create_topics_request::CreatableTopic;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -21,11 +21,14 @@ use wire::record::BatchBuilder;
 use wire::{EncodeError, Message, Reader, Records, Request, Writer};
 
 use super::{Host, files};
+use crate::panics;
 
 /// The port of clients.
 pub const PORT: u16 = 9092;
 /// The port of the metadata quorum.
 pub const QUORUM_PORT: u16 = 9093;
+/// The port of /metrics, /healthz and /readyz.
+pub const HTTP_PORT: u16 = 9404;
 /// A topic that is there.
 pub const TOPIC: &str = "t";
 /// Nobody hostile knows its name.
@@ -34,6 +37,11 @@ const OWN_TOPIC: &str = "what-must-go-on";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a hostile peer waits for answers after its last word, simulated.
 const LINGER: Duration = Duration::from_millis(500);
+/// Tries of a client that waits for a leader, and the time between them.
+const TRIES: usize = 100;
+const PAUSE: Duration = Duration::from_millis(200);
+/// A start comes to an end within this, simulated.
+const STARTING: Duration = Duration::from_secs(3600);
 
 /// A broker that serves.
 pub struct Life {
@@ -41,31 +49,55 @@ pub struct Life {
     host: Host,
     server: Option<Server>,
     offset: i64,
+    /// Of this thread, before it began.
+    panics: usize,
 }
 
 impl Life {
     /// A single node on an empty disk, with a topic.
     pub fn begin() -> Life {
+        Life::begin_on(Host::new(7))
+    }
+
+    /// The same on a host of the caller's.
+    pub fn begin_on(host: Host) -> Life {
+        let mut life = Life::start(host).expect("the broker starts");
+        life.create(TOPIC);
+        life.create(OWN_TOPIC);
+        life
+    }
+
+    /// A single node on whatever is on the host's disk.
+    ///
+    /// # Panics
+    /// If it neither starts nor says why not.
+    pub fn start(host: Host) -> anyhow::Result<Life> {
+        let panics = panics::seen();
         let runtime = Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .expect("a runtime");
-        let host = Host::new(7);
         let server = runtime.block_on(async {
             let (config, _) = Config::from_map(properties()).expect("a configuration");
-            let server = Server::start(host.env(), config).await;
-            server.expect("the broker starts")
+            let server = timeout(STARTING, Server::start(host.env(), config)).await;
+            server.expect("a start comes to an end")
         });
-        let mut life = Life {
+        assert_eq!(panics::seen(), panics, "something has panicked");
+        Ok(Life {
+            server: Some(server?),
             runtime,
             host,
-            server: Some(server),
             offset: 0,
-        };
-        life.create(TOPIC);
-        life.create(OWN_TOPIC);
-        life
+            panics,
+        })
+    }
+
+    /// It stops in order.
+    pub fn end(mut self) {
+        let server = self.server.take().expect("it runs until it ends");
+        self.runtime.block_on(server.stop(std::future::pending()));
+        self.must_be_whole();
     }
 
     /// A peer says all of `bytes`, `chunk` at a time, closes its half and listens for a while.
@@ -80,19 +112,78 @@ impl Life {
     /// # Panics
     /// If not.
     pub fn must_go_on(&mut self) {
-        let offered = self.call(ApiVersionsRequest::default(), 0);
-        assert!(offered.api_keys.len() > 20);
+        self.must_answer();
         let batch = record();
         self.offset = self.produce(batch.clone());
         let read = self.fetch(self.offset);
         assert_eq!(read.slice(16..), batch.slice(16..), "it is what was sent");
         files::are_sound(self.host.disk(), Path::new("/data"));
+        self.must_be_whole();
+    }
+
+    /// Whoever comes is told what is offered.
+    pub fn must_answer(&mut self) {
+        let offered = self.call(ApiVersionsRequest::default(), 0);
+        assert!(offered.api_keys.len() > 20);
+        self.must_be_whole();
+    }
+
+    /// An honest client adds a record as soon as that is possible, and gives its offset.
+    pub fn add_one(&mut self) -> i64 {
+        // A broker that has just come back leads again in a moment.
+        for _ in 0..TRIES {
+            if let Ok(offset) = self.try_produce(record()) {
+                self.must_be_whole();
+                return offset;
+            }
+            self.runtime.block_on(sleep(PAUSE));
+        }
+        panic!("nothing is acknowledged");
     }
 
     /// The metadata quorum answers whoever comes next.
     pub fn quorum_must_go_on(&mut self) {
         let stream = self.host.network().connect(QUORUM_PORT);
         stream.expect("the controller listener accepts");
+        self.must_be_whole();
+    }
+
+    /// Whoever probes or scrapes is answered.
+    pub fn http_must_go_on(&mut self) {
+        assert_eq!(self.get("/healthz"), "ok\n");
+        let metrics = self.get("/metrics");
+        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+        for line in samples {
+            let value = line
+                .rsplit_once(' ')
+                .and_then(|(_, value)| value.parse().ok());
+            assert!(value.is_some_and(|value: f64| !value.is_nan()), "{line}");
+        }
+        assert!(metrics.contains("millrace_ready"), "{metrics}");
+        self.must_be_whole();
+    }
+
+    /// The body of a page.
+    fn get(&mut self, path: &str) -> String {
+        let stream = self.host.network().connect(HTTP_PORT);
+        let mut stream = stream.expect("the HTTP port accepts");
+        let question = format!("GET {path} HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        let talk = async {
+            stream.write_all(question.as_bytes()).await?;
+            stream.read_to_string(&mut answer).await
+        };
+        let asked = async { timeout(PATIENCE, talk).await };
+        let read = self.runtime.block_on(asked);
+        read.expect("an answer in time").expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
+        body.to_owned()
+    }
+
+    /// No task has panicked, which would be caught where it was started.
+    fn must_be_whole(&self) {
+        assert_eq!(panics::seen(), self.panics, "something has panicked");
     }
 
     fn create(&mut self, name: &'static str) {
@@ -112,6 +203,12 @@ impl Life {
     }
 
     fn produce(&mut self, batch: Bytes) -> i64 {
+        let acknowledged = self.try_produce(batch);
+        acknowledged.unwrap_or_else(|code| panic!("produce: error {code}"))
+    }
+
+    /// The offset, or the error code.
+    fn try_produce(&mut self, batch: Bytes) -> Result<i64, i16> {
         let partition = PartitionProduceData {
             index: 0,
             records: Some(Records::from(batch)),
@@ -129,8 +226,10 @@ impl Life {
         };
         let answer = self.call(request, 9);
         let partition = &answer.responses[0].partition_responses[0];
-        assert_eq!(partition.error_code, 0, "{partition:?}");
-        partition.base_offset
+        match partition.error_code {
+            0 => Ok(partition.base_offset),
+            code => Err(code),
+        }
     }
 
     fn fetch(&mut self, offset: i64) -> Bytes {
@@ -237,7 +336,7 @@ fn properties() -> BTreeMap<String, String> {
         ),
         ("advertised.listeners", "PLAINTEXT://localhost:9092"),
         ("log.dirs", "/data"),
-        ("http.listen", ""),
+        ("http.listen", "0.0.0.0:9404"),
         ("probe.interval.ms", "0"),
         ("log.min.free.bytes", "0"),
         ("metadata.log.reserve.bytes", "0"),

@@ -6,4 +6,4 @@ mod lives;
 mod network;
 
 pub use host::Host;
-pub use lives::{Life, PORT, QUORUM_PORT, TOPIC, frame};
+pub use lives::{HTTP_PORT, Life, PORT, QUORUM_PORT, TOPIC, frame};

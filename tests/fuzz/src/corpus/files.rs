@@ -1,8 +1,9 @@
 //! Files of a log as one is left behind, and the small files beside it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use broker::logs::untrusted;
 use storage::disk::read_file;
 use storage::memory::MemoryDisk;
 use storage::{CacheBudget, Disk, Log, LogConfig, OpenState, checkpoint};
@@ -11,7 +12,9 @@ use wire::batch::Batch;
 use wire::record::BatchBuilder;
 
 use super::{Inputs, chunk};
+use crate::targets::log_directory;
 use crate::targets::log_files::{BESIDE, EXTENSIONS as KINDS};
+use crate::targets::memory_files::{BOOT, DIRECTORIES, FILE, NONE};
 
 const DIR: &str = "/logs/topic-0";
 const EXTENSIONS: [&str; 4] = ["log", "index", "timeindex", "snapshot"];
@@ -144,5 +147,67 @@ pub fn checkpoints() -> Inputs {
     };
     checkpoint::write_clean_shutdown(&disk, path, mark).expect("writes");
     all.push(("clean-shutdown".into(), take(4)));
+    all
+}
+
+/// The names of the memory as processes leave them in two directories.
+pub fn memories() -> Inputs {
+    let disk = MemoryDisk::new();
+    let paths: Vec<PathBuf> = DIRECTORIES.iter().map(PathBuf::from).collect();
+    for path in &paths {
+        disk.create_dir_all(path).expect("creates");
+    }
+    let packed = || {
+        let mut out = Vec::new();
+        for path in &paths {
+            match read_file(&disk, &path.join(FILE)).expect("reads") {
+                Some(content) => chunk(&content, &mut out),
+                None => out.extend_from_slice(&NONE.to_be_bytes()),
+            }
+        }
+        out
+    };
+    let start = |boot| untrusted::start(&disk, &paths, boot, Uuid([7; 16])).expect("no faults");
+    let mut all = vec![("none".to_owned(), packed())];
+    start(BOOT);
+    all.push(("new".into(), packed()));
+    untrusted::confirm(&disk, &paths);
+    all.push(("confirmed".into(), packed()));
+    untrusted::forget(&disk, &paths);
+    all.push(("forgotten".into(), packed()));
+    start("earlier");
+    all.push(("earlier-boot".into(), packed()));
+    untrusted::lose(&disk, &paths[1], "earlier").expect("no faults");
+    all.push(("lost".into(), packed()));
+    all
+}
+
+/// A broker's directory as it was left, and with each of its files empty, cut, and gone.
+pub fn directories() -> Inputs {
+    let mut all = Inputs::new();
+    for (name, how) in [
+        ("closed", 0),
+        ("killed", 1),
+        ("closed-booted", 2),
+        ("killed-booted", 3),
+    ] {
+        all.push((name.to_owned(), vec![how]));
+    }
+    let files = log_directory::files(true);
+    for (at, (path, content)) in files.iter().enumerate() {
+        let name = path.to_string_lossy().replace(['/', '.'], "_");
+        let half = (content.len() / 2) as u16;
+        for (what, kind, place) in [("gone", 0, 0), ("empty", 1, 0), ("cut", 2, half)] {
+            let mut input = vec![0, at as u8, kind];
+            input.extend_from_slice(&place.to_be_bytes());
+            chunk(&[], &mut input);
+            all.push((format!("{what}{name}"), input));
+        }
+    }
+    for name in ["t-0-stray", "t-99", "-0", "t-x", "t-1.0123-delete"] {
+        let mut input = vec![0, 0, 5, 0, 0];
+        chunk(name.as_bytes(), &mut input);
+        all.push((format!("beside-{name}"), input));
+    }
     all
 }

@@ -3,6 +3,7 @@
 mod files;
 mod protocol;
 mod quorum;
+mod services;
 mod texts;
 
 use rand::rngs::StdRng;
@@ -26,7 +27,15 @@ pub fn all() -> Vec<(&'static str, Inputs)> {
         "log_files" => files::logs(),
         "checkpoints" => files::checkpoints(),
         "configuration" => texts::configurations(),
+        "memory_files" => files::memories(),
+        "log_directory" => files::directories(),
         "connector" => texts::connectors(),
+        "records" => services::records(),
+        "record_headers" => services::headers(),
+        "archive" => services::archives(),
+        "bulk_answers" => services::bulk_answers(),
+        "lines" => texts::lines(),
+        "http" => texts::pages(),
         "group_records" => texts::group_records(),
         "quorum_frames" => quorum::frames(),
         "quorum_layouts" => quorum::layouts(),

@@ -20,10 +20,15 @@ pub fn configurations() -> Inputs {
     let limits = "max.connections=5\nmax.connections.per.ip=2\nqueued.max.request.bytes=1\n\
                   num.network.threads=1\nnum.partitions=0\nmin.insync.replicas=3\nlog.cleanup.policy=compact\n\
                   offsets.retention.minutes=307445734561825861\nlog.dirs=,\n";
+    let settings = "log.retention.hours=2\n---\nKAFKA_LOG_SEGMENT_BYTES=1048576\n---\nretention.ms=-1\n\
+                    retention.bytes=9223372036854775807\nsegment.bytes=+14\ncleanup.policy=compact, delete\n\
+                    min.cleanable.dirty.ratio=5e-1\nmin.insync.replicas= 2 \nmax.message.bytes=2147483647\n\
+                    unclean.leader.election.enable=TRUE\nmessage.timestamp.type=LogAppendTime\n";
     [
         ("three", three),
         ("variables", variables),
         ("limits", limits),
+        ("settings", settings),
     ]
     .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
     .into()
@@ -97,4 +102,70 @@ pub fn group_records() -> Inputs {
         }
     }
     vec![("groups".into(), all)]
+}
+
+pub fn lines() -> Inputs {
+    let keyed = "parse.key=true\nkey.separator=||\nnull.marker=NULL\n---\nk||v||w\nNULL||NULL\nno separator\n||\n";
+    let headed =
+        "parse.key=true\nparse.headers=true\nignore.error=true\n---\nh:1,g:2\tk\tv\nh\tk\nv\n\n";
+    let equal = "headers.separator=:\n---\nv\n";
+    [("keyed", keyed), ("headed", headed), ("equal", equal)]
+        .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
+        .into()
+}
+
+/// What is said to the HTTP port, behind how many bytes at a time.
+pub fn pages() -> Inputs {
+    let head = |line: &str, more: &str| format!("{line}\r\nHost: broker\r\n{more}\r\n");
+    let three = [
+        head("GET /healthz HTTP/1.1", ""),
+        head(
+            "HEAD /metrics?a=%00&b=%zz HTTP/1.1",
+            "Accept: text/plain\r\n",
+        ),
+        head("GET /readyz HTTP/1.1", "Connection: close\r\n"),
+    ];
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let body = "5\r\nhello\r\nffffffffffffffff\r\n";
+    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    let inputs = [
+        ("three", 0, three.concat()),
+        ("slow", 3, head("GET /metrics HTTP/1.1", "")),
+        ("chunked", 0, head("POST /metrics HTTP/1.1", chunked) + body),
+        (
+            "length",
+            0,
+            head(
+                "PUT /readyz HTTP/1.1",
+                "Content-Length: 18446744073709551615\r\n",
+            ),
+        ),
+        (
+            "two-lengths",
+            0,
+            head(
+                "POST / HTTP/1.1",
+                "Content-Length: 1\r\nContent-Length: 2\r\n",
+            ),
+        ),
+        (
+            "upgrade",
+            0,
+            head("GET / HTTP/1.1", "Connection: Upgrade\r\nUpgrade: h2c\r\n"),
+        ),
+        (
+            "http2",
+            0,
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_owned(),
+        ),
+        ("many-headers", 64, head("GET /metrics HTTP/1.1", &many)),
+        ("proxy", 0, head("CONNECT broker:9092 HTTP/1.1", "")),
+        ("old", 0, "GET /metrics HTTP/1.0\r\n\r\n".to_owned()),
+    ];
+    inputs
+        .map(|(name, chunk, text)| {
+            let input = [&[chunk][..], text.as_bytes()].concat();
+            (name.to_owned(), input)
+        })
+        .into()
 }

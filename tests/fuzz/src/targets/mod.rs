@@ -1,7 +1,9 @@
 //! What is fuzzed. Each target takes any bytes, and panics where something is wrong.
 
 mod admin;
+pub mod archive;
 mod batches;
+mod bulk_answers;
 mod checkpoints;
 mod compressed;
 mod configuration;
@@ -10,10 +12,16 @@ mod connector;
 mod conversation;
 mod frames;
 mod group_records;
+mod http;
+mod lines;
+pub mod log_directory;
 pub mod log_files;
+pub mod memory_files;
 mod messages;
 mod metadata_log;
 mod quorum;
+pub mod record_headers;
+mod records;
 mod take;
 mod words;
 
@@ -36,13 +44,21 @@ pub const TARGETS: &[Target] = &[
     target("compressed", 8 << 10, compressed::compressed),
     target("log_files", 8 << 10, log_files::log_files),
     target("checkpoints", 2 << 10, checkpoints::checkpoints),
+    target("memory_files", 2 << 10, memory_files::memory_files),
+    target("log_directory", 4 << 10, log_directory::log_directory),
     target("configuration", 2 << 10, configuration::configuration),
     target("connector", 2 << 10, connector::connector),
+    target("records", 4 << 10, records::records),
+    target("record_headers", 2 << 10, record_headers::record_headers),
+    target("archive", 2 << 10, archive::archive),
+    target("bulk_answers", 2 << 10, bulk_answers::bulk_answers),
+    target("lines", 2 << 10, lines::lines),
     target("group_records", 4 << 10, group_records::group_records),
     target("quorum_frames", 8 << 10, quorum::frames),
     target("quorum_layouts", 8 << 10, quorum::layouts),
     target("metadata_log", 8 << 10, metadata_log::metadata_log),
     target("connection", 8 << 10, connection::connection),
+    target("http", 8 << 10, http::http),
     target("conversation", 4 << 10, conversation::conversation),
 ];
 

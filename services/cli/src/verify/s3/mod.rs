@@ -1,6 +1,7 @@
 //! The archiver's objects, as they are laid out: derived here anew from the documented layout, not shared with the
 //! archiver, so that a mistake in it cannot hide.
 
+mod layout;
 mod objects;
 
 use std::collections::VecDeque;
@@ -11,8 +12,9 @@ use serde_json::json;
 
 use super::source::{Range, Topic};
 use super::store::{Answer, Below, Fields, Gap, Loaded, Store, check_identity};
+use layout::{Object, line};
 pub use objects::Options;
-use objects::{Fetched, Object, Objects};
+use objects::{Fetched, Objects};
 
 /// Metadata requests under way at a time.
 const CONCURRENT: usize = 16;
@@ -163,13 +165,8 @@ impl Store for S3 {
     }
 
     fn expect(&self, _: &Topic, _: i32, record: &Record) -> Result<Fields, String> {
-        let value = record.value.as_deref().ok_or("it has no value")?;
-        let text = std::str::from_utf8(value).map_err(|error| error.to_string())?;
-        serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| error.to_string())?;
-        Ok(Fields::from_iter([(
-            "line".to_owned(),
-            json!(one_line(text)),
-        )]))
+        let line = line(record.value.as_deref())?;
+        Ok(Fields::from_iter([("line".to_owned(), json!(line))]))
     }
 
     fn load<'a>(
@@ -274,30 +271,6 @@ impl Store for S3 {
             Ok(below)
         })
     }
-}
-
-/// A JSON text without white space between its tokens.
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            ' ' | '\t' | '\r' | '\n' => continue,
-            '"' => {
-                line.push(c);
-                while let Some(inner) = rest.next() {
-                    line.push(inner);
-                    match inner {
-                        '\\' => line.extend(rest.next()),
-                        '"' => break,
-                        _ => {}
-                    }
-                }
-            }
-            _ => line.push(c),
-        }
-    }
-    line
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Reading the archiver's objects: their names, their metadata, their lines.
+//! Listing and reading the archiver's objects.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -13,6 +13,8 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 use clap::Args;
 use futures::StreamExt;
 use pipeline::unfinished;
+
+use super::layout::{Metadata, Object, key, metadata, named};
 
 /// Largest content of an object that is read: 64 MiB and one record, unpacked.
 const MAX_OBJECT_BYTES: u64 = 96 << 20;
@@ -46,28 +48,11 @@ pub struct Options {
     s3_topics_dir: String,
 }
 
-/// One object, by what its name says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Object {
-    pub start: i64,
-    pub is_gzip: bool,
-}
-
 /// An object as it was read, or why it could not be.
 pub struct Fetched {
     pub key: String,
     pub object: Object,
     pub content: anyhow::Result<(Metadata, Vec<u8>)>,
-}
-
-#[derive(Debug)]
-pub struct Metadata {
-    pub next: i64,
-    pub count: usize,
-    pub offsets: Vec<(i64, i64)>,
-    pub gap: Vec<(i64, i64)>,
-    pub cluster_id: String,
-    pub topic_id: String,
 }
 
 /// The objects of one archive.
@@ -239,42 +224,6 @@ impl Objects {
     }
 }
 
-fn metadata(key: &str, fields: &HashMap<String, String>) -> anyhow::Result<Metadata> {
-    let field = |name: &str| {
-        let value = fields.get(name).map(String::as_str);
-        value.with_context(|| {
-            format!("object {key} has no metadata {name}: the archiver did not write it")
-        })
-    };
-    let bad = |name: &str| format!("object {key} has a broken metadata {name}");
-    Ok(Metadata {
-        next: field("millrace-next-offset")?
-            .parse()
-            .with_context(|| bad("next-offset"))?,
-        count: field("millrace-record-count")?
-            .parse()
-            .with_context(|| bad("record-count"))?,
-        offsets: ranges(field("millrace-offset-ranges")?).with_context(|| bad("offset-ranges"))?,
-        gap: ranges(
-            fields
-                .get("millrace-retention-gap")
-                .map_or("", String::as_str),
-        )
-        .with_context(|| bad("retention-gap"))?,
-        cluster_id: field("millrace-cluster-id")?.to_owned(),
-        topic_id: field("millrace-topic-id")?.to_owned(),
-    })
-}
-
-fn ranges(text: &str) -> anyhow::Result<Vec<(i64, i64)>> {
-    let parts = text.split(',').filter(|part| !part.is_empty());
-    let one = |part: &str| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        anyhow::Ok((first.parse()?, last.parse()?))
-    };
-    parts.map(one).collect()
-}
-
 fn readable<E, R>(
     operation: &str,
     key: &str,
@@ -285,49 +234,4 @@ where
     R: std::fmt::Debug,
 {
     anyhow::anyhow!("S3 {operation} {key}: {}", DisplayErrorContext(error))
-}
-
-fn key(prefix: &str, object: Object) -> String {
-    let extension = if object.is_gzip { ".json.gz" } else { ".json" };
-    format!("{prefix}{:010}{extension}", object.start)
-}
-
-/// The object of this name, where it is one that the archiver gives.
-fn named(prefix: &str, name: &str) -> Option<Object> {
-    let rest = name.strip_prefix(prefix)?;
-    let is_gzip = rest.ends_with(".gz");
-    let digits = rest.strip_suffix(".gz").unwrap_or(rest);
-    let start = digits.strip_suffix(".json")?.parse().ok()?;
-    let object = Object { start, is_gzip };
-    (key(prefix, object) == name).then_some(object)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_that_the_archiver_gives_are_objects() {
-        let object = Object {
-            start: 42,
-            is_gzip: true,
-        };
-        assert_eq!(named("t+0+", "t+0+0000000042.json.gz"), Some(object));
-        assert_eq!(key("t+0+", object), "t+0+0000000042.json.gz");
-        for other in [
-            "t+0+42.json",
-            "t+0+0000000042.avro",
-            "t+1+0000000042.json",
-            "t+0+0000000042.json-08d2a685-1b83-425a-943f-e8df8b96eaa7",
-        ] {
-            assert_eq!(named("t+0+", other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn ranges_are_read() {
-        assert_eq!(ranges("0-4,7").expect("ranges"), [(0, 4), (7, 7)]);
-        assert_eq!(ranges("").expect("no ranges"), []);
-        assert!(ranges("x").is_err());
-    }
 }

@@ -125,12 +125,3 @@ async fn an_object_that_is_not_there_is_missing() {
     assert_eq!(loaded.problems, [missing]);
     assert_eq!(loaded.stored.len(), 30);
 }
-
-#[test]
-fn a_line_is_the_value_without_white_space_between_tokens() {
-    assert_eq!(
-        one_line("{ \"a b\" : [ 1.10, \"x \\\" y\" ] }\r\n"),
-        "{\"a b\":[1.10,\"x \\\" y\"]}"
-    );
-    assert_eq!(one_line(r#"{"a":"\\"}"#), r#"{"a":"\\"}"#);
-}

@@ -52,6 +52,19 @@ impl Kind {
         let name = NAMES.iter().find(|(kind, _)| *kind == self);
         name.map_or("", |(_, name)| name)
     }
+
+    /// What such a crowd must have done, where it has not: nobody has stood an attack that did not take place.
+    pub fn lacking(self, counts: &Value) -> Option<&'static str> {
+        let some = |count: &str| counts[count].as_u64() > Some(0);
+        match self {
+            // The others do not read what they are answered.
+            Kind::Busy => (!some("answers")).then_some("nothing was answered"),
+            Kind::Giants => (!some("requests") || !some("ended"))
+                .then_some("no length was announced, or none was refused"),
+            Kind::SlowReaders | Kind::Storm => (!some("requests")).then_some("nothing was said"),
+            Kind::Idle | Kind::SlowWriters => (!some("opened")).then_some("nobody was there"),
+        }
+    }
 }
 
 impl FromStr for Kind {
@@ -186,5 +199,27 @@ impl Member {
     async fn on_ended(&self) {
         one(&self.counts.ended);
         sleep(REST).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_that_did_nothing_is_found() {
+        let nothing = Counts::default().json();
+        let all = Counts {
+            opened: 1.into(),
+            ended: 1.into(),
+            requests: 1.into(),
+            answers: 1.into(),
+        };
+        for (kind, name) in NAMES {
+            assert!(kind.lacking(&nothing).is_some(), "{name}");
+            assert_eq!(kind.lacking(&all.json()), None, "{name}");
+        }
+        let believed = json!({"opened": 5, "ended": 0, "requests": 5, "answers": 0});
+        assert!(Kind::Giants.lacking(&believed).is_some());
     }
 }

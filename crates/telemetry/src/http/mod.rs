@@ -2,6 +2,8 @@
 //!
 //! [`router`] has no socket and [`serve`] takes any listener, so that a simulated network can carry it too.
 
+mod limited;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::Readiness;
 use crate::metrics::{ReadySource, Registry};
+use limited::Limited;
 
 /// How long [`HttpServer::stop`] waits for answers under way.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,7 +46,7 @@ pub fn router(registry: Registry, readiness: Readiness) -> Router {
         })
 }
 
-/// Serves `router` on any listener until `stop` ends.
+/// Serves `router` on any listener until `stop` ends, to 64 connections at a time: when one more comes, the oldest goes.
 ///
 /// # Errors
 /// What the listener's accept loop ends with.
@@ -56,7 +59,7 @@ where
     L: Listener,
     L::Addr: std::fmt::Debug,
 {
-    axum::serve(listener, router)
+    axum::serve(Limited::new(listener), router)
         .with_graceful_shutdown(stop)
         .await
 }
@@ -137,6 +140,9 @@ mod tests {
     use crate::metrics::Family;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    const WAIT: Duration = Duration::from_secs(30);
 
     async fn get(addr: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(addr).await.expect("the server listens");
@@ -183,5 +189,33 @@ mod tests {
 
         server.stop().await;
         assert!(TcpStream::connect(addr).await.is_err());
+    }
+    #[tokio::test]
+    async fn a_crowd_that_stays_locks_nobody_out() {
+        let server = serve_http("127.0.0.1:0", Registry::new(), Readiness::default())
+            .await
+            .expect("a free port");
+        let addr = server.local_addr();
+        let mut crowd = Vec::new();
+        for _ in 0..3 * limited::MAX_CONNECTIONS {
+            let mut stream = TcpStream::connect(addr).await.expect("it accepts");
+            let sent = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost:").await;
+            sent.expect("the first bytes of a request");
+            crowd.push(stream);
+        }
+
+        assert!(get(addr, "/healthz").await.starts_with("HTTP/1.1 200"));
+        // The oldest are gone, and the youngest are still there.
+        let mut byte = [0];
+        let closed = timeout(WAIT, crowd[0].read(&mut byte)).await;
+        assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+        let last = crowd.last_mut().expect("a crowd");
+        last.write_all(b" test\r\nConnection: close\r\n\r\n")
+            .await
+            .expect("the rest of a request");
+        let mut answer = String::new();
+        let read = timeout(WAIT, last.read_to_string(&mut answer)).await;
+        read.expect("in time").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
