@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tracing::warn;
 use wire::Uuid;
 
 use super::utf8;
@@ -81,6 +82,12 @@ pub fn read_clean_shutdown(disk: &dyn Disk, path: &Path) -> Result<Option<CleanS
         Some(rest[..end].trim())
     };
     let broker_epoch = digits("brokerEpoch").and_then(|digits| digits.parse().ok());
+    if broker_epoch.is_none() {
+        warn!(
+            path = %path.display(),
+            "the mark of an orderly stop does not tell the broker epoch: to the cluster it counts as none"
+        );
+    }
     Ok(Some(CleanShutdown {
         broker_epoch: broker_epoch.unwrap_or(-1),
         directories: digits("logDirs").and_then(|digits| digits.parse().ok()),
