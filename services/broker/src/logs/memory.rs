@@ -22,6 +22,8 @@ use wire::Uuid;
 use crate::env::{Env, Pool};
 
 const FILE: &str = ".memory";
+/// Before the checksum of the lines above: a changed digit reads well, and says what is not so.
+const CHECKSUM: &str = "crc32c=";
 /// In the place of a boot's id: nothing in memory is to be relied upon.
 const FORGOTTEN: &str = "forgotten";
 
@@ -39,27 +41,40 @@ struct Named {
 impl Named {
     fn encode(&self) -> String {
         let disks = if self.new_disks { "disks=new\n" } else { "" };
-        format!(
-            "version=1\nboot.id={}\nmemory.id={}\ndirectories={}\n{disks}",
+        let text = format!(
+            "version=2\nboot.id={}\nmemory.id={}\ndirectories={}\n{disks}",
             self.boot, self.memory, self.directories
-        )
+        );
+        let sum = checksum(&text);
+        format!("{text}{CHECKSUM}{sum}\n")
     }
 
+    /// The version before has no checksum.
     fn decode(text: &str) -> Option<Named> {
         let value = |key: &str| {
             let lines = text.lines().filter_map(|line| line.split_once('='));
             let mut found = lines.filter(|(name, _)| *name == key);
             found.next().map(|(_, value)| value.to_string())
         };
+        let is_known = match value("version")?.as_str() {
+            "1" => true,
+            "2" => text
+                .rsplit_once(CHECKSUM)
+                .is_some_and(|(before, sum)| sum.trim_end() == checksum(before)),
+            _ => false,
+        };
+        is_known.then_some(())?;
         Some(Named {
-            boot: value("version")
-                .filter(|version| version == "1")
-                .and_then(|_| value("boot.id"))?,
+            boot: value("boot.id")?,
             memory: value("memory.id")?.parse().ok()?,
             directories: value("directories")?.parse().ok()?,
             new_disks: value("disks").is_some_and(|disks| disks == "new"),
         })
     }
+}
+
+fn checksum(text: &str) -> String {
+    format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }
 
 /// The memory that this process writes into, and whether it is that of the process before; none if it cannot be told. Where
@@ -93,7 +108,7 @@ fn find_or_name(
     fresh: Named,
     whole: bool,
 ) -> Option<(Memory, bool)> {
-    let found: Vec<_> = directories.iter().map(|d| read(disk, d)).collect();
+    let found: Vec<_> = directories.iter().map(|d| look(disk, d)).collect();
     // Which boot it was may differ where the writing of the files was interrupted.
     let is_of = |known: &Named, other: &Option<Named>| {
         other
@@ -133,6 +148,19 @@ fn find_or_name(
 fn read(disk: &dyn Disk, directory: &Path) -> Option<Named> {
     let bytes = disk::read_file(disk, &directory.join(FILE));
     decode(&bytes.ok().flatten()?)
+}
+
+/// Reads, and tells if what is there is of no use.
+fn look(disk: &dyn Disk, directory: &Path) -> Option<Named> {
+    let named = read(disk, directory);
+    let path = directory.join(FILE);
+    if named.is_none() && disk.exists(&path) {
+        warn!(
+            path = %path.display(),
+            "the name of the memory cannot be read: what was only in memory counts as lost, and the disks as new"
+        );
+    }
+    named
 }
 
 fn decode(bytes: &[u8]) -> Option<Named> {
@@ -308,5 +336,36 @@ mod tests {
         let damaged = "version=2\nboot.id=one\nmemory.id=x\n";
         disk::write_atomic(&disk, Path::new("/a/.memory"), damaged.as_bytes()).expect("written");
         assert_eq!(named(&disk, &["/a"], "one", 3), (3, false));
+    }
+
+    #[test]
+    fn a_file_of_the_version_before_is_read() {
+        let disk = MemoryDisk::new();
+        named(&disk, &["/a"], "one", 1);
+        let id = Uuid::from(1u128);
+        let old = format!("version=1\nboot.id=one\nmemory.id={id}\ndirectories=1\n");
+        disk::write_atomic(&disk, Path::new("/a/.memory"), old.as_bytes()).expect("written");
+        assert_eq!(named(&disk, &["/a"], "one", 2), (1, true));
+    }
+
+    #[test]
+    fn what_the_disk_has_changed_is_not_taken_for_another_word() {
+        let named = Named {
+            boot: "one".into(),
+            memory: Uuid::from(1u128),
+            directories: 1,
+            new_disks: true,
+        };
+        let text = named.encode();
+        for at in 0..text.len() {
+            for flip in [1, 2, 4, 0x20, 0x80, 0xff] {
+                let mut changed = text.clone().into_bytes();
+                changed[at] ^= flip;
+                let read = decode(&changed);
+                assert!(read.is_none_or(|read| read == named), "byte {at} ^ {flip}");
+            }
+            let read = decode(&text.as_bytes()[..at]);
+            assert!(read.is_none_or(|read| read == named), "cut at {at}");
+        }
     }
 }
