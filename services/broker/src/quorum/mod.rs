@@ -10,8 +10,8 @@
 //!   come over it; [`guard`]: what strangers may do to it.
 //! - [`controller`]: the active controller's watch over brokers; [`absence`]: who is gone; [`succession`]: how the
 //!   office passes on; [`canvass`]: who would follow whom; [`farewell`]: how a broker stops.
-//! - [`membership`]: who votes; [`aside`]: what becomes of a directory that the disk has changed; [`observer`]: brokers that do not; [`liveness`]: a broker's registration and
-//!   heartbeats.
+//! - [`membership`]: who votes; [`aside`]: what becomes of a directory that the disk has changed; [`observer`]: brokers
+//!   that do not vote; [`liveness`]: a broker's registration and heartbeats.
 
 mod absence;
 mod aside;
