@@ -16,3 +16,10 @@ mod readiness;
 pub mod replication;
 pub mod server;
 pub mod spans;
+
+#[cfg(test)]
+#[path = "../../../crates/storage/tests/log/recovery/image.rs"]
+mod image;
+#[cfg(test)]
+#[path = "../../../crates/storage/tests/log/recovery/lines.rs"]
+mod lines;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tracing::warn;
 use wire::Uuid;
 
 use super::utf8;
@@ -19,12 +20,27 @@ pub struct MetaProperties {
     pub directory_id: Uuid,
 }
 
-/// Reads `meta.properties`, if it is there.
+/// Before the checksum of `meta.properties`, in a comment: Kafka's file has none, and a changed letter reads well.
+const CHECKSUM: &str = "# crc32c: ";
+
+/// Reads `meta.properties`, if it is there. Kafka's, which has no checksum, is read too.
 pub fn read_meta_properties(disk: &dyn Disk, path: &Path) -> Result<Option<MetaProperties>, Error> {
     let Some(bytes) = disk::read_file(disk, path)? else {
         return Ok(None);
     };
-    let text = utf8(path, &bytes)?;
+    let meta = std::str::from_utf8(&bytes)
+        .map_err(|_| "not UTF-8".to_string())
+        .and_then(parse_meta);
+    // Whose a directory is nobody but a person can know, if it does not say so.
+    meta.map(Some).map_err(|why| {
+        let reason = format!(
+            "{why}. Remove the file if the directory is this broker's: it is written anew. Else move the directory away"
+        );
+        Error::corrupt(path, reason)
+    })
+}
+
+fn parse_meta(text: &str) -> Result<MetaProperties, String> {
     let value = |key: &str| {
         let line = |line: &str| {
             let (name, value) = line.trim().split_once('=')?;
@@ -32,19 +48,36 @@ pub fn read_meta_properties(disk: &dyn Disk, path: &Path) -> Result<Option<MetaP
         };
         let comment = |line: &&str| !line.trim_start().starts_with('#');
         let found = text.lines().filter(comment).find_map(line);
-        found.ok_or_else(|| Error::corrupt(path, format!("no {key}")))
+        found.ok_or_else(|| format!("no {key}"))
     };
     if value("version")? != "1" {
-        return Err(Error::corrupt(path, "not of version 1"));
+        return Err("not of version 1".into());
     }
-    let invalid = |key: &str| Error::corrupt(path, format!("{key} is not valid"));
-    Ok(Some(MetaProperties {
+    let invalid = |key: &str| format!("{key} is not valid");
+    let meta = MetaProperties {
         cluster_id: value("cluster.id")?,
         node_id: value("node.id")?.parse().map_err(|_| invalid("node.id"))?,
         directory_id: value("directory.id")?
             .parse()
             .map_err(|_| invalid("directory.id"))?,
-    }))
+    };
+    let sum = text.lines().find_map(|line| line.strip_prefix(CHECKSUM));
+    match sum.is_some_and(|sum| sum != checksum(&meta)) {
+        true => Err("the checksum does not match".into()),
+        false => Ok(meta),
+    }
+}
+
+/// Kafka's lines.
+fn properties(meta: &MetaProperties) -> String {
+    format!(
+        "cluster.id={}\ndirectory.id={}\nnode.id={}\nversion=1\n",
+        meta.cluster_id, meta.directory_id, meta.node_id
+    )
+}
+
+fn checksum(meta: &MetaProperties) -> String {
+    format!("{:08x}", crc32c::crc32c(properties(meta).as_bytes()))
 }
 
 /// Replaces `meta.properties`, durably.
@@ -53,10 +86,7 @@ pub fn write_meta_properties(
     path: &Path,
     meta: &MetaProperties,
 ) -> Result<(), Error> {
-    let text = format!(
-        "cluster.id={}\ndirectory.id={}\nnode.id={}\nversion=1\n",
-        meta.cluster_id, meta.directory_id, meta.node_id
-    );
+    let text = format!("{}{CHECKSUM}{}\n", properties(meta), checksum(meta));
     disk::write_atomic(disk, path, text.as_bytes())
 }
 
@@ -81,6 +111,12 @@ pub fn read_clean_shutdown(disk: &dyn Disk, path: &Path) -> Result<Option<CleanS
         Some(rest[..end].trim())
     };
     let broker_epoch = digits("brokerEpoch").and_then(|digits| digits.parse().ok());
+    if broker_epoch.is_none() {
+        warn!(
+            path = %path.display(),
+            "the mark of an orderly stop does not tell the broker epoch: to the cluster it counts as none"
+        );
+    }
     Ok(Some(CleanShutdown {
         broker_epoch: broker_epoch.unwrap_or(-1),
         directories: digits("logDirs").and_then(|digits| digits.parse().ok()),
@@ -136,6 +172,30 @@ mod tests {
             };
             write_clean_shutdown(&disk, path, mark).unwrap();
             assert_eq!(read_clean_shutdown(&disk, path).unwrap(), Some(mark));
+        }
+    }
+
+    #[test]
+    fn whose_a_directory_is_must_be_as_it_was_written() {
+        let disk = MemoryDisk::new();
+        let path = Path::new("/meta.properties");
+        let kafka =
+            "#\n#Mon\nnode.id=2\ncluster.id=c\nversion=1\ndirectory.id=BwcHBwcHBwcHBwcHBwcHBw\n";
+        disk::write_atomic(&disk, path, kafka.as_bytes()).unwrap();
+        let meta = read_meta_properties(&disk, path).unwrap().unwrap();
+        assert_eq!((&*meta.cluster_id, meta.node_id), ("c", 2));
+        write_meta_properties(&disk, path, &meta).unwrap();
+        let written = disk::read_file(&disk, path).unwrap().unwrap();
+        for at in 0..written.len() {
+            for flip in [1, 2, 0x80, 0xff] {
+                let mut changed = written.to_vec();
+                changed[at] ^= flip;
+                disk::write_atomic(&disk, path, &changed).unwrap();
+                match read_meta_properties(&disk, path) {
+                    Ok(read) => assert_eq!(read.as_ref(), Some(&meta), "byte {at} ^ {flip}"),
+                    Err(error) => assert!(error.to_string().contains("Remove the file"), "{error}"),
+                }
+            }
         }
     }
 

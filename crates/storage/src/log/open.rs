@@ -13,8 +13,8 @@ use super::opening::Opening;
 use super::truncation::Truncation;
 use crate::cache::CacheBudget;
 use crate::config::LogConfig;
-use crate::disk::{Disk, read_file, remove_if_there};
-use crate::producers::{self, ProducerEntry, ProducerTable};
+use crate::disk::{Disk, remove_if_there};
+use crate::producers::{ProducerEntry, ProducerTable};
 use crate::segment::walk::{Damage, Step, Walk};
 use crate::segment::{SNAPSHOT, file_path};
 use crate::{Error, Poison, Space, checkpoint, swap};
@@ -109,9 +109,11 @@ impl Log {
             config,
             start,
             cut: None,
+            remade: BTreeMap::new(),
         };
         opening.list()?;
         let (segments, next_offset, scanned_from) = opening.segments()?;
+        opening.tell_remade();
         let cut = opening.cut.clone();
         let mut log = opening.log(segments, next_offset, budget)?;
         if log.log_start > log.next_offset {
@@ -155,11 +157,12 @@ impl Log {
         }
         let known = !epochs.is_empty();
         self.epochs = epochs;
-        let (snapshot, entries) = self.newest_snapshot(opening, trusted)?;
-        self.producers = ProducerTable::from_entries(entries);
         let first = self.segments[0].base_offset;
+        let snapshot = self.newest_snapshot(opening, trusted)?;
+        let (producers_from, entries) = snapshot.unwrap_or((first, Vec::new()));
+        self.producers = ProducerTable::from_entries(entries);
         let epochs_from = if known { trusted } else { first };
-        self.replay(snapshot.unwrap_or(first), epochs_from)?;
+        self.replay(producers_from, epochs_from)?;
         self.trim_epochs();
         self.prune_snapshots(&opening.snapshots)
     }
@@ -193,26 +196,18 @@ impl Log {
             .map(|(wrong, _)| *wrong)
     }
 
+    /// The newest snapshot that can be trusted; those that were made later, of what has to be read anew, go.
     fn newest_snapshot(
         &self,
         opening: &Opening,
         trusted: i64,
-    ) -> Result<(Option<i64>, Vec<ProducerEntry>), Error> {
-        // Between an older one and the first segment there was more, of which it does not tell: who has written then would be
-        // called out of order for ever.
-        let first = self.segments[0].base_offset;
-        for offset in opening.snapshots.iter().rev().filter(|s| **s >= first) {
-            let path = file_path(&self.dir, *offset, SNAPSHOT);
-            let content = match *offset <= trusted {
-                true => read_file(&*self.disk, &path)?,
-                false => None,
-            };
-            match content.and_then(producers::decode) {
-                Some(entries) => return Ok((Some(*offset), entries)),
-                None => remove_if_there(&*self.disk, &path)?,
-            }
+    ) -> Result<Option<(i64, Vec<ProducerEntry>)>, Error> {
+        let (known, later): (Vec<i64>, Vec<i64>) =
+            opening.snapshots.iter().partition(|s| **s <= trusted);
+        for offset in later {
+            remove_if_there(&*self.disk, &file_path(&self.dir, offset, SNAPSHOT))?;
         }
-        Ok((None, Vec::new()))
+        self.read_snapshot(&known)
     }
 
     /// Reads the headers from the lower of both offsets on.

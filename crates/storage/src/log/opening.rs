@@ -31,6 +31,8 @@ pub(super) struct Opening {
     pub start: OpenState,
     pub cut: Option<Cut>,
     pub truncation: Truncation,
+    /// Base offset → an index of a segment that was to be trusted, and that had to be made anew.
+    pub remade: BTreeMap<i64, PathBuf>,
 }
 
 /// A segment as it was read.
@@ -178,8 +180,22 @@ impl Opening {
     fn open_or_index(&mut self, base: i64, following: Option<i64>) -> Result<Segment, Error> {
         let sizes = self.files[&base];
         match Segment::existing(&self.dir, base, sizes, self.start.now_ms) {
-            Some(segment) => Ok(segment),
-            None => self.check(base, following).map(|(segment, _)| segment),
+            Ok(segment) => Ok(segment),
+            Err(index) => {
+                self.remade.insert(base, index);
+                self.check(base, following).map(|(segment, _)| segment)
+            }
+        }
+    }
+
+    /// One line, however many there were.
+    pub fn tell_remade(&self) {
+        if let Some(first) = self.remade.values().next() {
+            let segments = self.remade.len();
+            warn!(
+                index = %first.display(), segments,
+                "an index was missing or not whole: those of its segment were made anew from the batches"
+            );
         }
     }
 

@@ -7,7 +7,7 @@
 use tracing::warn;
 
 use super::Log;
-use crate::producers::{self, ProducerTable};
+use crate::producers::{self, ProducerEntry, ProducerTable};
 use crate::segment::{SNAPSHOT, file_path};
 use crate::{Error, disk};
 
@@ -39,20 +39,46 @@ impl Log {
     }
 
     fn read_producers(&mut self) -> Result<(), Error> {
-        let mut from = self.segments[0].base_offset;
-        let mut entries = Vec::new();
-        let first = from;
-        // As at a start: an older one says nothing of what was between it and the first segment.
-        for offset in self.snapshots()?.into_iter().rev().filter(|s| *s >= first) {
-            let path = file_path(&self.dir, offset, SNAPSHOT);
-            let content = disk::read_file(&*self.disk, &path)?;
-            if let Some(decoded) = content.and_then(producers::decode) {
-                (from, entries) = (offset, decoded);
-                break;
-            }
-        }
+        let first = self.segments[0].base_offset;
+        let snapshot = self.read_snapshot(&self.snapshots()?)?;
+        let (from, entries) = snapshot.unwrap_or((first, Vec::new()));
         self.producers = ProducerTable::from_entries(entries);
         self.replay(from, self.next_offset)
+    }
+
+    /// The newest of these snapshots, offsets ascending, that is whole, and where it stands. What is not whole goes: with
+    /// one line, however many there are.
+    pub(super) fn read_snapshot(
+        &self,
+        offsets: &[i64],
+    ) -> Result<Option<(i64, Vec<ProducerEntry>)>, Error> {
+        // Between an older one and the first segment there was more, of which it does not tell: who has written then would be
+        // called out of order for ever.
+        let first = self.segments[0].base_offset;
+        let (mut found, mut unfit) = (None, Vec::new());
+        for offset in offsets.iter().rev().filter(|s| **s >= first) {
+            let path = file_path(&self.dir, *offset, SNAPSHOT);
+            let content = disk::read_file(&*self.disk, &path)?;
+            match content.map(producers::decode) {
+                Some(Some(entries)) => {
+                    found = Some((*offset, entries));
+                    break;
+                }
+                Some(None) => unfit.push(path),
+                None => {}
+            }
+        }
+        if let Some(newest) = unfit.first() {
+            let snapshots = unfit.len();
+            warn!(
+                snapshot = %newest.display(), snapshots,
+                "a snapshot of producers is not whole: who has written is read off an older one and the batches"
+            );
+        }
+        for path in &unfit {
+            disk::remove_if_there(&*self.disk, path)?;
+        }
+        Ok(found)
     }
 
     /// What was damaged may be whole now.

@@ -9,6 +9,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use crate::Error;
 use crate::disk::{Disk, read_file, remove_if_there, write_atomic};
 
@@ -34,14 +36,20 @@ pub(super) struct NewStart {
 impl Truncation {
     /// Reads the file; what cannot be understood takes back the whole promise.
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Truncation, Error> {
-        let bytes = read_file(disk, &path(dir))?;
-        let unknown = Cut {
-            offset: 0,
-            start: None,
+        let Some(bytes) = read_file(disk, &path(dir))? else {
+            return Ok(Truncation(None));
         };
-        Ok(Truncation(
-            bytes.map(|bytes| parse(&bytes).unwrap_or(unknown)),
-        ))
+        let cut = parse(&bytes).unwrap_or_else(|| {
+            warn!(
+                path = %path(dir).display(),
+                "the mark of a cut cannot be read: nothing that checkpoints say of this log is relied upon"
+            );
+            Cut {
+                offset: 0,
+                start: None,
+            }
+        });
+        Ok(Truncation(Some(cut)))
     }
 
     /// The part of what a checkpoint promises that holds.

@@ -124,16 +124,23 @@ impl<E: Entry> Index<E> {
         })
     }
 
-    /// Of a sealed segment: the file of `len` bytes is opened when it is needed. `None` if it cannot be an index.
-    pub fn existing(path: PathBuf, base_offset: i64, len: u64) -> Option<Index<E>> {
-        let whole = len.is_multiple_of(E::SIZE as u64);
-        whole.then_some(Index {
-            path,
-            base_offset,
-            file: OnceLock::new(),
-            persisted: len as usize / E::SIZE,
-            pending: Vec::new(),
-        })
+    /// Of a sealed segment: the file of `len` bytes is opened when it is needed. Gives the path back if there is none, or
+    /// it cannot be an index.
+    pub fn existing(
+        path: PathBuf,
+        base_offset: i64,
+        len: Option<u64>,
+    ) -> Result<Index<E>, PathBuf> {
+        match len.filter(|len| len.is_multiple_of(E::SIZE as u64)) {
+            Some(len) => Ok(Index {
+                path,
+                base_offset,
+                file: OnceLock::new(),
+                persisted: len as usize / E::SIZE,
+                pending: Vec::new(),
+            }),
+            None => Err(path),
+        }
     }
 
     pub fn path(&self) -> &Path {

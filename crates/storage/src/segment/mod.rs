@@ -113,11 +113,16 @@ impl Segment {
             .moved_to(file_path(dir, self.base_offset, TIMEINDEX));
     }
 
-    /// A segment that is there. `None` if an index is missing or cannot be one: then it must be rebuilt.
-    pub fn existing(dir: &Path, base: i64, sizes: FileSizes, now_ms: u64) -> Option<Segment> {
-        let index = Index::existing(file_path(dir, base, INDEX), base, sizes.index?)?;
-        let time = Index::existing(file_path(dir, base, TIMEINDEX), base, sizes.time_index?)?;
-        Some(Segment {
+    /// A segment that is there. If an index is missing or cannot be one, gives its path: then it must be rebuilt.
+    pub fn existing(
+        dir: &Path,
+        base: i64,
+        sizes: FileSizes,
+        now_ms: u64,
+    ) -> Result<Segment, PathBuf> {
+        let index = Index::existing(file_path(dir, base, INDEX), base, sizes.index)?;
+        let time = Index::existing(file_path(dir, base, TIMEINDEX), base, sizes.time_index)?;
+        Ok(Segment {
             base_offset: base,
             size: sizes.log,
             index,

@@ -40,7 +40,7 @@ impl Checkpoint {
         Checkpoint::RecoveryPoint,
     ];
 
-    fn file(self) -> &'static str {
+    pub(super) fn file(self) -> &'static str {
         match self {
             Checkpoint::RecoveryPoint => RECOVERY_POINT_FILE,
             Checkpoint::LogStart => LOG_START_FILE,

@@ -22,6 +22,8 @@ use wire::Uuid;
 use crate::env::{Env, Pool};
 
 const FILE: &str = ".memory";
+/// Before the checksum of the lines above: a changed digit reads well, and says what is not so.
+const CHECKSUM: &str = "crc32c=";
 /// In the place of a boot's id: nothing in memory is to be relied upon.
 const FORGOTTEN: &str = "forgotten";
 
@@ -38,9 +40,15 @@ pub(super) struct Named {
 
 impl Named {
     pub fn encode(&self) -> String {
+        let text = self.text(2);
+        let sum = checksum(&text);
+        format!("{text}{CHECKSUM}{sum}\n")
+    }
+
+    fn text(&self, version: u8) -> String {
         let disks = if self.new_disks { "disks=new\n" } else { "" };
         format!(
-            "version=1\nboot.id={}\nmemory.id={}\ndirectories={}\n{disks}",
+            "version={version}\nboot.id={}\nmemory.id={}\ndirectories={}\n{disks}",
             self.boot, self.memory, self.directories
         )
     }
@@ -57,9 +65,16 @@ impl Named {
             directories: value("directories")?.parse().ok()?,
             new_disks: value("disks").is_some(),
         };
-        // What is not as it was written is damaged. Else a bit of `disks=new` were enough to say that they are the same.
-        (named.encode() == text).then_some(named)
+        // What is not as it was written is damaged. The version before has no checksum.
+        [named.encode(), named.text(1)]
+            .iter()
+            .any(|written| written == text)
+            .then_some(named)
     }
+}
+
+fn checksum(text: &str) -> String {
+    format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }
 
 /// The memory that this process writes into, and whether it is that of the process before; none if it cannot be told. Where
@@ -93,7 +108,7 @@ pub(super) fn find_or_name(
     fresh: Named,
     whole: bool,
 ) -> Option<(Memory, bool)> {
-    let found: Vec<_> = directories.iter().map(|d| read(disk, d)).collect();
+    let found: Vec<_> = directories.iter().map(|d| look(disk, d)).collect();
     // Which boot it was may differ where the writing of the files was interrupted.
     let is_of = |known: &Named, other: &Option<Named>| {
         other
@@ -133,6 +148,19 @@ pub(super) fn find_or_name(
 fn read(disk: &dyn Disk, directory: &Path) -> Option<Named> {
     let bytes = disk::read_file(disk, &directory.join(FILE));
     decode(&bytes.ok().flatten()?)
+}
+
+/// Reads, and tells if what is there is of no use.
+fn look(disk: &dyn Disk, directory: &Path) -> Option<Named> {
+    let named = read(disk, directory);
+    let path = directory.join(FILE);
+    if named.is_none() && disk.exists(&path) {
+        warn!(
+            path = %path.display(),
+            "the name of the memory cannot be read: what was only in memory counts as lost, and the disks as new"
+        );
+    }
+    named
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Option<Named> {
@@ -311,28 +339,33 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_as_it_was_written_is_damaged() {
+    fn a_file_of_the_version_before_is_read() {
         let disk = MemoryDisk::new();
-        let path = Path::new("/a/.memory");
-        let text = || {
-            let content = disk::read_file(&disk, path).expect("read");
-            String::from_utf8(content.expect("it is there").to_vec()).expect("text")
+        named(&disk, &["/a"], "one", 1);
+        let id = Uuid::from(1u128);
+        let old = format!("version=1\nboot.id=one\nmemory.id={id}\ndirectories=1\n");
+        disk::write_atomic(&disk, Path::new("/a/.memory"), old.as_bytes()).expect("written");
+        assert_eq!(named(&disk, &["/a"], "one", 2), (1, true));
+    }
+
+    #[test]
+    fn what_the_disk_has_changed_is_not_taken_for_another_word() {
+        let named = Named {
+            boot: "one".into(),
+            memory: Uuid::from(1u128),
+            directories: 1,
+            new_disks: true,
         };
-        // Given one that says that the disks are new, and one that the cluster has heard of
-        assert_eq!(started(&disk, &["/a"], ("one", 1), true, false), (1, false));
-        let told = text();
-        assert_eq!(named(&disk, &["/a"], "one", 2), (1, false));
-        let heard = text();
-        // Then with a bit flipped neither says that they are the same
-        for damaged in [
-            told.replace("disks=new", "disks=nev"),
-            told.replace("disks=new", "disjs=new"),
-            heard.replace("directories=1", "directories=+1"),
-            heard.replace("boot.id=one", "boot.id=one\r"),
-            heard.trim_end().to_owned(),
-        ] {
-            disk::write_atomic(&disk, path, damaged.as_bytes()).expect("written");
-            assert_eq!(named(&disk, &["/a"], "one", 3), (3, false), "{damaged}");
+        let text = named.encode();
+        for at in 0..text.len() {
+            for flip in [1, 2, 4, 0x20, 0x80, 0xff] {
+                let mut changed = text.clone().into_bytes();
+                changed[at] ^= flip;
+                let read = decode(&changed);
+                assert_eq!(read, None, "byte {at} ^ {flip}");
+            }
+            let read = decode(&text.as_bytes()[..at]);
+            assert_eq!(read, None, "cut at {at}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The log directories on a disk in memory: stops and crashes, strangers, deleted topics, failing and full disks.
 
+mod files;
 mod losses;
 mod promises;
 mod scrub;
@@ -31,7 +32,7 @@ const NOW_MS: i64 = 1_800_000_000_000;
 const CLUSTER: &str = "a-cluster";
 
 /// A disk, a clock that stands still, and nothing else.
-struct DiskOnly(MemoryDisk, &'static str);
+struct DiskOnly(Arc<dyn Disk>, &'static str);
 
 impl Outside for DiskOnly {
     fn listen<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
@@ -55,7 +56,7 @@ impl Outside for DiskOnly {
     }
 
     fn disk(&self) -> Arc<dyn Disk> {
-        Arc::new(self.0.clone())
+        self.0.clone()
     }
 
     fn run_blocking(&self, _: Pool, work: Box<dyn FnOnce() + Send>) {
@@ -143,10 +144,15 @@ impl Machine {
     }
 
     fn env(&self) -> Env {
+        self.env_on(Arc::new(self.disk.clone()))
+    }
+
+    /// The same machine with another disk.
+    fn env_on(&self, disk: Arc<dyn Disk>) -> Env {
         Env::new(
             Handle::current(),
             Handle::current(),
-            Arc::new(DiskOnly(self.disk.clone(), self.boot)),
+            Arc::new(DiskOnly(disk, self.boot)),
         )
     }
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::codec::{self, Layout};
-use super::log::{read_checked, with_reserve, write_checked};
+use super::log::{read_checked, unreadable, with_reserve, write_checked};
 use super::types::{
     Applied, Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types,
 };
@@ -202,10 +202,8 @@ impl Machine {
             saved: Saved::default(),
         };
         if let Some(stored) = stored {
-            let image = decode_image(&stored.image).map_err(|error| {
-                let why = format!("{}: {error}", machine.path.display());
-                io::Error::new(io::ErrorKind::InvalidData, why)
-            })?;
+            let image = decode_image(&stored.image);
+            let image = image.map_err(|error| unreadable(&machine.path, &error))?;
             machine.take_over(&stored.meta, image);
             machine.saved = Arc::new(Mutex::new(machine.applied));
         }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
@@ -16,7 +17,8 @@ use super::message::{Answer, Identity, Refusal, Reply, Request};
 use super::node::Node;
 use super::peer::Error;
 use super::types::{Member, Raft};
-use crate::env::Plane;
+use super::{DIRECTORY, aside};
+use crate::env::{Plane, Pool};
 
 /// Between two looks at the other voters.
 const LOOK: Duration = Duration::from_millis(50);
@@ -37,11 +39,15 @@ impl Node {
             let someone_has_data = others.iter().any(|o| !o.empty);
             if someone_has_data {
                 self.ask_to_rejoin().await;
-            } else if complete && others.iter().all(|o| self.id < o.node) {
+            } else if complete
+                && others.iter().all(|o| self.id < o.node)
+                && !self.is_rejoining.load(Ordering::Relaxed)
+            {
                 self.initialize(&raft, &others).await;
             }
             sleep(LOOK).await;
         }
+        self.end_rejoining().await;
         let voters = raft
             .metrics()
             .borrow()
@@ -51,6 +57,25 @@ impl Node {
         if voters == 1 {
             // Nobody else could be elected: not a moment is waited. An error means that the consensus has ended.
             let _ = raft.trigger().elect().await;
+        }
+    }
+
+    /// The mark of a directory that was made anew has done its part.
+    async fn end_rejoining(&self) {
+        if !self.is_rejoining.load(Ordering::Relaxed) {
+            return;
+        }
+        let (disk, dir) = (
+            self.env.disk(),
+            self.config.log.metadata_dir.join(DIRECTORY),
+        );
+        let end = move || aside::end_rejoining(&*disk, &dir);
+        match self.env.blocking(Pool::Control, end).await {
+            Ok(()) => self.is_rejoining.store(false, Ordering::Relaxed),
+            // It is harmless: the next start looks again.
+            Err(error) => {
+                tracing::warn!(%error, "the mark of a metadata directory that was made anew stays")
+            }
         }
     }
 

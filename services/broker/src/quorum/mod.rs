@@ -10,13 +10,16 @@
 //!   come over it; [`guard`]: what strangers may do to it.
 //! - [`controller`]: the active controller's watch over brokers; [`absence`]: who is gone; [`succession`]: how the
 //!   office passes on; [`canvass`]: who would follow whom; [`farewell`]: how a broker stops.
-//! - [`membership`]: who votes; [`observer`]: brokers that do not; [`liveness`]: a broker's registration and
-//!   heartbeats.
+//! - [`membership`]: who votes; [`aside`]: what becomes of a directory that the disk has changed; [`observer`]: brokers
+//!   that do not vote; [`liveness`]: a broker's registration and heartbeats.
 
 mod absence;
+mod aside;
 mod canvass;
 mod codec;
 mod controller;
+#[cfg(test)]
+mod damage_tests;
 mod describe;
 mod error;
 mod farewell;
@@ -137,6 +140,7 @@ impl Quorum {
         let node = Arc::new(Node {
             id: node_id(config.node_id),
             directory: opened.directory,
+            is_rejoining: AtomicBool::new(opened.is_rejoining),
             peers: peers.collect(),
             published,
             strangers,

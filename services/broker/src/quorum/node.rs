@@ -45,6 +45,8 @@ pub struct Node {
     pub config: Arc<Config>,
     pub id: u64,
     pub directory: [u8; 16],
+    /// Its directory is a new one because the disk had changed the one before.
+    pub is_rejoining: AtomicBool,
     pub published: Arc<Published>,
     pub strangers: Strangers,
     /// When voters have last answered this node's consensus.
@@ -219,7 +221,8 @@ impl Node {
     }
 
     fn identity(&self) -> Identity {
-        let empty = self.log.as_ref().is_none_or(Log::is_empty);
+        let is_new = !self.is_rejoining.load(Ordering::Relaxed);
+        let empty = is_new && self.log.as_ref().is_none_or(Log::is_empty);
         Identity {
             node: self.id,
             directory: self.directory,

@@ -9,18 +9,18 @@ use openraft::SnapshotPolicy;
 use serde::{Deserialize, Serialize};
 
 use super::describe::Contacts;
-use super::log::{self, Log};
+use super::log::{self, Log, is_damage};
 use super::machine::{Machine, Published};
 use super::network::{Network, Strangers};
 use super::node::node_id;
 use super::succession;
 use super::types::{Raft, SEED};
-use super::{Error, codec};
+use super::{Error, aside, codec};
 use crate::config::Config;
 use crate::env::{Env, Listener};
 
 /// Says whose the directory is.
-const IDENTITY_FILE: &str = "identity";
+pub(super) const IDENTITY_FILE: &str = "identity";
 /// A snapshot is made after so many entries.
 const SNAPSHOT_ENTRIES: u64 = 5_000;
 /// Entries that are kept although a snapshot has them, for followers that are a little behind.
@@ -41,6 +41,9 @@ pub struct Identity {
 
 codec::same_since_version_1! { Identity, "identity of the metadata directory"; }
 
+/// So many voters still have a majority when one of them is gone, and can let it in again.
+const VOTERS_TO_SPARE_ONE: usize = 3;
+
 /// What has to be read before the consensus can start.
 pub(super) struct Opening {
     pub env: Env,
@@ -52,6 +55,8 @@ pub(super) struct Opening {
 pub(super) struct Opened {
     /// The directory's id.
     pub directory: [u8; 16],
+    /// A voter that has given up what it had, and has not been let in again.
+    pub is_rejoining: bool,
     /// A voter's log and state machine.
     pub storage: Option<(Log, Machine)>,
 }
@@ -65,14 +70,54 @@ impl Opening {
         }
     }
 
+    fn can_spare_one(&self) -> bool {
+        self.config.quorum.voters.len() >= VOTERS_TO_SPARE_ONE
+    }
+
     /// Reads it, making what is not there yet. Blocks.
+    ///
+    /// # Errors
+    /// Where the files cannot be read, or the disk has changed them and there are too few voters to get them from.
     pub fn open(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
-        self.read(dir, is_voter).map_err(|e| with_advice(dir, e))
+        let opened = match self.read(dir, is_voter) {
+            Err(error) if is_damage(&error) => self.open_damaged(dir, is_voter, error),
+            opened => opened,
+        };
+        opened.map_err(|e| with_advice(dir, !is_voter || self.can_spare_one(), e))
+    }
+
+    /// What the disk has changed is fetched anew, where others have it.
+    fn open_damaged(&self, dir: &Path, is_voter: bool, error: io::Error) -> io::Result<Opened> {
+        let disk = self.env.disk();
+        // A disk may give once what is not on it.
+        for entry in disk.list(dir)?.into_iter().filter(|e| !e.is_dir) {
+            disk.open(&dir.join(&entry.name))?
+                .forget_cached(0, entry.len);
+        }
+        let error = match self.read(dir, is_voter) {
+            Err(again) if is_damage(&again) => again,
+            opened => {
+                tracing::warn!(%error, "the disk has given something else than what is on it");
+                return opened;
+            }
+        };
+        if is_voter && !self.can_spare_one() {
+            return Err(error);
+        }
+        aside::set_aside(&*disk, dir, is_voter)?;
+        let kept = dir.join(aside::ASIDE_DIR);
+        tracing::warn!(
+            %error, kept = %kept.display(),
+            "the metadata on this node's disk was damaged: it is fetched anew from the other voters, and this node does not \
+             vote until they let it"
+        );
+        self.read(dir, is_voter)
     }
 
     fn read(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
         let disk = self.env.disk();
         log::create_dir(&*disk, dir)?;
+        aside::finish(&*disk, dir)?;
         let path = dir.join(IDENTITY_FILE);
         let directory = match log::read_checked::<Identity>(&*disk, &path)? {
             Some(identity) if identity.node_id != self.config.node_id => {
@@ -97,13 +142,14 @@ impl Opening {
         if !is_voter {
             return Ok(Opened {
                 directory,
+                is_rejoining: false,
                 storage: None,
             });
         }
         let (log, recovered) = Log::open(&self.env, dir, self.limits())?;
-        if recovered.cut_bytes > 0 {
+        if let Some(cut) = recovered.cut {
             tracing::warn!(
-                bytes = recovered.cut_bytes,
+                file = %cut.path.display(), position = cut.position, bytes = cut.bytes,
                 "cut a torn tail off the metadata log"
             );
         }
@@ -112,20 +158,30 @@ impl Opening {
         log.check_vote()?;
         Ok(Opened {
             directory,
+            is_rejoining: aside::is_rejoining(&*disk, dir),
             storage: Some((log, machine)),
         })
     }
 }
 
-/// What was durable and is not there any more must not be forgotten in silence: others count on this voter's memory.
-fn with_advice(dir: &Path, error: io::Error) -> io::Error {
+/// What was durable and is not there any more must not be forgotten in silence: others count on this voter's memory. That
+/// of one among three or more is replaced without anybody's help: see [`aside`].
+fn with_advice(dir: &Path, can_spare_one: bool, error: io::Error) -> io::Error {
     if error.kind() != io::ErrorKind::InvalidData {
         return error;
     }
+    let advice = match can_spare_one {
+        true => {
+            "If most of the other voters are well, move that directory away and start again: this node gets the metadata \
+             from them, and votes again when they let it. If not, restore it from a backup"
+        }
+        false => {
+            "There are too few other voters to get it from: restore that directory from a backup. A start without it would \
+             begin another cluster, or none"
+        }
+    };
     let why = format!(
-        "{error}. The metadata in {} is not what was written there. If most of the other voters are well, move that \
-         directory away and start again: this node gets the metadata from them, and votes again when they let it. If \
-         not, restore it from a backup",
+        "{error}. The metadata in {} is not what was written there. {advice}",
         dir.display()
     );
     io::Error::new(error.kind(), why)

@@ -1,31 +1,25 @@
-//! The power fails at every operation of a metadata log's life; and every byte of its files is cut off or changed.
+//! The power fails at every operation of a metadata log's life: what was promised is there.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
 use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader, RaftSnapshotBuilder};
 use storage::Disk;
 use storage::memory::MemoryDisk;
 
-use self::image::Image;
-use super::log::{Limits, Log};
+use super::log::Log;
 use super::machine::{Machine, Published};
+use super::open::{Opened, Opening};
 use super::storage_tests::env_on;
 use super::types::{Entry, LogId, StorageError, Vote};
+use crate::config::Config;
+use crate::image::Image;
 use engine::metadata::Command;
 
-#[path = "../../../../crates/storage/tests/log/recovery/image.rs"]
-mod image;
-
-const DIR: &str = "/metadata";
-/// A file holds a few entries.
-const LIMITS: Limits = Limits {
-    segment_bytes: 200,
-    reserve_bytes: 0,
-};
+pub(super) const DIR: &str = "/metadata";
 
 fn entry(term: u64, index: u64) -> Entry {
     // Nothing in it looks like a page that was never written.
@@ -43,9 +37,9 @@ fn entry(term: u64, index: u64) -> Entry {
 
 /// What must be there, and what may be.
 #[derive(Clone, Default)]
-struct Facts {
+pub(super) struct Facts {
     /// Stored, and neither cut off nor purged.
-    stored: BTreeMap<u64, Entry>,
+    pub(super) stored: BTreeMap<u64, Entry>,
     /// A file goes when all of its entries do.
     purged: BTreeMap<u64, Entry>,
     /// On its way in or out.
@@ -54,24 +48,53 @@ struct Facts {
     applied: Vec<Option<LogId>>,
 }
 
-struct Life {
+pub(super) struct Life {
     log: Log,
     machine: Machine,
-    facts: Facts,
+    pub(super) facts: Facts,
 }
 
-/// As [`super::open`] does it.
-fn open(disk: &Arc<dyn Disk>) -> io::Result<(Log, Machine)> {
-    let env = env_on(disk.clone());
-    let (log, _) = Log::open(&env, Path::new(DIR), LIMITS)?;
-    let machine = Machine::open(&env, Path::new(DIR), Arc::new(Published::new()))?;
-    log.complete_purge(machine.applied())?;
-    log.check_vote()?;
-    Ok((log, machine))
+/// A voter's configuration; its log's files have at least so many bytes.
+pub(super) fn config(voters: &str, segment_bytes: u64) -> Arc<Config> {
+    let segment_bytes = segment_bytes.to_string();
+    let given = [
+        ("node.id", "1"),
+        ("log.dirs", "/data"),
+        ("controller.quorum.voters", voters),
+        ("metadata.log.reserve.bytes", "0"),
+        (
+            "metadata.log.max.record.bytes.between.snapshots",
+            &segment_bytes,
+        ),
+    ];
+    let given = given.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Arc::new(Config::from_map(given.into()).expect("valid").0)
+}
+
+/// The only voter, whose files hold a few entries each.
+pub(super) fn alone() -> Arc<Config> {
+    static ALONE: OnceLock<Arc<Config>> = OnceLock::new();
+    let config = || config("1@localhost:9093", 200);
+    ALONE.get_or_init(config).clone()
+}
+
+/// As [`super::Quorum::start`] does it.
+pub(super) fn open_as(config: &Arc<Config>, disk: &Arc<dyn Disk>) -> io::Result<Opened> {
+    let opening = Opening {
+        env: env_on(disk.clone()),
+        config: config.clone(),
+        published: Arc::new(Published::new()),
+    };
+    opening.open(Path::new(DIR), true)
+}
+
+pub(super) fn open(disk: &Arc<dyn Disk>) -> io::Result<(Log, Machine)> {
+    let opened = open_as(&alone(), disk)?;
+    Ok(opened.storage.expect("a voter has a log"))
 }
 
 impl Life {
-    async fn vote(&mut self, term: u64) -> Result<(), StorageError> {
+    pub(super) async fn vote(&mut self, term: u64) -> Result<(), StorageError> {
         let vote = Vote::new(term, 1);
         self.facts.votes.push(Some(vote));
         self.log.save_vote(&vote).await?;
@@ -79,7 +102,7 @@ impl Life {
         Ok(())
     }
 
-    async fn append(
+    pub(super) async fn append(
         &mut self,
         term: u64,
         indexes: std::ops::Range<u64>,
@@ -147,7 +170,7 @@ impl Life {
     }
 }
 
-async fn live(life: &mut Life) -> Result<(), StorageError> {
+pub(super) async fn live(life: &mut Life) -> Result<(), StorageError> {
     life.vote(1).await?;
     life.append(1, 0..3).await?;
     life.append(1, 3..4).await?;
@@ -171,7 +194,7 @@ async fn live(life: &mut Life) -> Result<(), StorageError> {
 }
 
 impl Facts {
-    async fn check(&self, log: &mut Log, machine: &Machine, what: &str) {
+    pub(super) async fn check(&self, log: &mut Log, machine: &Machine, what: &str) {
         let vote = log.read_vote().await.expect("readable");
         assert!(
             self.votes.contains(&vote),
@@ -201,8 +224,9 @@ impl Facts {
     }
 }
 
-fn begin(disk: &Arc<dyn Disk>) -> io::Result<Life> {
-    let (log, machine) = open(disk)?;
+pub(super) fn begin(config: &Arc<Config>, disk: &Arc<dyn Disk>) -> io::Result<Life> {
+    let opened = open_as(config, disk)?;
+    let (log, machine) = opened.storage.expect("a voter has a log");
     let facts = Facts {
         votes: vec![None],
         applied: vec![None],
@@ -221,7 +245,7 @@ async fn a_power_loss_at_any_operation_forgets_nothing_that_was_promised() {
         for operations in 0.. {
             let disk = MemoryDisk::new();
             disk.fail_power_after(operations);
-            let Ok(mut life) = begin(&(Arc::new(disk.clone()) as Arc<dyn Disk>)) else {
+            let Ok(mut life) = begin(&alone(), &(Arc::new(disk.clone()) as Arc<dyn Disk>)) else {
                 continue;
             };
             let ended = live(&mut life).await;
@@ -264,7 +288,7 @@ async fn a_power_loss_at_any_operation_forgets_nothing_that_was_promised() {
 async fn a_page_that_was_never_written_within_one_append_is_cut_with_what_is_behind() {
     let disk = MemoryDisk::new();
     let on: Arc<dyn Disk> = Arc::new(disk.clone());
-    let mut life = begin(&on).expect("opens");
+    let mut life = begin(&alone(), &on).expect("opens");
     life.vote(1).await.expect("voted");
     life.append(1, 0..1).await.expect("appended");
     let image = Image::of(&disk, Path::new(DIR));
@@ -284,76 +308,4 @@ async fn a_page_that_was_never_written_within_one_append_is_cut_with_what_is_beh
     image.file(&path)[before + 64..before + 128].fill(0);
     let refused = open(&image.disk()).err().map(|e| e.kind());
     assert_eq!(refused, Some(io::ErrorKind::InvalidData));
-}
-
-async fn lived() -> (Image, Facts) {
-    let disk = MemoryDisk::new();
-    let mut life = begin(&(Arc::new(disk.clone()) as Arc<dyn Disk>)).expect("opens");
-    live(&mut life).await.expect("lives");
-    life.append(5, 105..120).await.expect("lives");
-    life.append(5, 120..123).await.expect("lives");
-    life.append(5, 123..124).await.expect("lives");
-    (Image::of(&disk, Path::new(DIR)), life.facts)
-}
-
-/// Opens what is damaged: either all is there, or it is told what is wrong.
-async fn check(image: &Image, facts: &Facts, path: &Path, what: &str) {
-    match open(&image.disk()) {
-        Ok((mut log, machine)) => facts.check(&mut log, &machine, what).await,
-        Err(error) => {
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{what}: {error}");
-            let told = error.to_string();
-            assert!(
-                told.contains(DIR),
-                "{what}: {told} does not name {}",
-                path.display()
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_changed_byte_in_any_file_is_told_and_nothing_is_forgotten() {
-    let (image, facts) = lived().await;
-    let files: Vec<PathBuf> = image.0.keys().cloned().collect();
-    assert!(files.len() > 4, "{files:?}");
-    for path in files {
-        for at in 0..image.0[&path].len() {
-            for flip in [1, 0x40, 0x80, 0xff] {
-                let mut image = image.clone();
-                image.file(&path)[at] ^= flip;
-                let what = format!("{} byte {at} ^ {flip}", path.display());
-                check(&image, &facts, &path, &what).await;
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_is_cut_anywhere_loses_only_what_could_have_been_under_way() {
-    let (image, mut facts) = lived().await;
-    let newest = image
-        .0
-        .keys()
-        .rfind(|p| p.extension().is_some_and(|e| e == "raft"));
-    let newest = newest.expect("there is one").clone();
-    // A log that ends early is what an interrupted write leaves too.
-    let may_go = facts.stored.clone();
-    for path in image.0.keys() {
-        if *path == newest {
-            facts.underway = may_go.clone();
-            facts.stored.clear();
-        }
-        for at in 0..image.0[path].len() {
-            let mut image = image.clone();
-            image.file(path).truncate(at);
-            let what = format!("{} cut at {at}", path.display());
-            check(&image, &facts, path, &what).await;
-        }
-        let mut image = image.clone();
-        image.0.remove(path);
-        check(&image, &facts, path, &format!("{} removed", path.display())).await;
-        facts.stored = may_go.clone();
-        facts.underway.clear();
-    }
 }

@@ -216,10 +216,9 @@ async fn a_torn_tail_is_cut_at_the_last_whole_entry() {
             .expect("torn");
         let (mut log, recovered) =
             Log::open(&env(&disk), Path::new(DIR), LIMITS).expect("it opens");
-        assert_eq!(
-            (recovered.entries, recovered.cut_bytes),
-            (3, torn.len() as u64)
-        );
+        let cut = recovered.cut.expect("it says what it cut");
+        assert_eq!((cut.position, cut.bytes), (whole, torn.len() as u64));
+        assert_eq!((cut.path, recovered.entries), (path.clone(), 3));
         assert_eq!(indexes(&mut log).await, [0, 1, 2]);
         assert_eq!(file.len().expect("its length"), whole);
     }

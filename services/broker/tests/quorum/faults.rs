@@ -1,10 +1,12 @@
 //! What DESIGN.md's section 4 promises of voters that lose their directories, of disks that hang, of silence.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::ids::BrokerId;
 use engine::metadata::{Command, Rejection};
+use storage::Disk;
 use storage::memory::{Fault, MemoryDisk, Operation};
 use tokio::time::timeout;
 
@@ -37,6 +39,62 @@ fn a_voter_that_lost_its_directory_votes_again_once_the_others_let_it_in() {
     cluster.kill(lost[0]);
     let late = cluster.create(1, "late", &[1]);
     cluster.wait(1, "the late topic", |i| i.partition(late, 0).is_some());
+}
+
+/// Changes a byte of a file of a node's metadata directory.
+fn damage(cluster: &Cluster, id: i32, file: &str) {
+    let path = Path::new("/data/__cluster_metadata-0").join(file);
+    let flipped = cluster.disks[&id].flip(&path, 5, 1);
+    flipped.expect("it is there");
+}
+
+#[test]
+fn a_voter_whose_files_are_damaged_gets_them_from_the_others_and_votes_again() {
+    let mut cluster = Cluster::up(&[1, 2, 3], &[]);
+    let topic = cluster.create(1, "t", &[1, 2, 3]);
+    for (id, file) in [
+        (1, "vote"),
+        (2, "00000000000000000000.raft"),
+        (3, "identity"),
+    ] {
+        let before = cluster.directory(id);
+        cluster.kill(id);
+        damage(&cluster, id, file);
+        cluster.start(id);
+        cluster.join(id, false);
+        cluster.wait(id, "the topic", |i| i.partition(topic, 0).is_some());
+        let directory = cluster.directory(id);
+        assert_ne!(directory, before, "it votes in its old name");
+        cluster.wait_until("it votes", |c| {
+            let controller = c.controller();
+            let voters = c.live[&controller].quorum.voters();
+            voters.contains(&(BrokerId(id), directory))
+        });
+        // And is like every other from now on.
+        cluster.wait_until("the mark is gone", |c| {
+            let mark = Path::new("/data/__cluster_metadata-0/rejoining");
+            !c.disks[&id].exists(mark)
+        });
+        cluster.kill(id);
+        cluster.start(id);
+        cluster.join(id, false);
+        assert_eq!(cluster.directory(id), directory);
+    }
+}
+
+#[test]
+fn voters_whose_files_are_all_damaged_begin_no_other_cluster() {
+    let mut cluster = Cluster::up(&[1, 2, 3], &[]);
+    cluster.create(1, "t", &[1, 2, 3]);
+    for id in [1, 2, 3] {
+        cluster.kill(id);
+        damage(&cluster, id, "vote");
+    }
+    for id in [1, 2, 3] {
+        cluster.start(id);
+    }
+    let formed = cluster.formed_within(1, Duration::from_secs(3));
+    assert!(!formed, "a second quorum has been initialised");
 }
 
 #[test]

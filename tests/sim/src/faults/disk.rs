@@ -52,10 +52,12 @@ pub fn flip_reads(cluster: &mut Cluster<'_>, victim: i32, dice: &mut StdRng) {
 fn reads(cluster: &mut Cluster<'_>, victim: i32, operation: Operation, dice: &mut StdRng) {
     let place = place(dice, &[OFFSETS, METADATA]);
     let suffix = if place == METADATA { ".raft" } else { ".log" };
+    // What reads wrong twice at a start is damaged to a voter, which gives its metadata up: several of them would at once.
+    let lasting = (place, operation) != (METADATA, Operation::Flip);
     let fault = Fault {
         suffix: suffix.into(),
         after: dice.random_range(0..5),
-        times: dice.random_range(1..5),
+        times: if lasting { dice.random_range(1..5) } else { 1 },
         ..Fault::once(operation, place)
     };
     cluster.host(victim).disk().inject(fault);

@@ -1,11 +1,10 @@
 //! Every byte of the end of a log is cut off or changed, and what is found then is what can be found: all that was
 //! durable but for the batch that was hit, and of the rest all before it.
 
-use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 
 use storage::memory::MemoryDisk;
-use storage::{CacheBudget, Disk, Error, Log, LogConfig, OpenState, RealDisk, Recovery};
+use storage::{Disk, Error, Log, LogConfig, Recovery};
 use wire::batch::Batch;
 use wire::record::BatchBuilder;
 
@@ -250,7 +249,6 @@ fn a_log_with_a_changed_byte_anywhere_in_its_tail_loses_the_batch_that_has_it() 
 fn the_same_on_real_files() {
     let prepared = prepared();
     let home = tempfile::tempdir().expect("makes one");
-    let dir = home.path().join(DIR.trim_start_matches('/'));
     for (batch, at) in [
         (20, 5),
         (20, 100),
@@ -262,14 +260,8 @@ fn the_same_on_real_files() {
         let mut image = prepared.image.clone();
         let byte = prepared.positions[batch - prepared.first] + at;
         image.file(&prepared.path)[byte] ^= 0x10;
-        write(&image, home.path());
-        let start = OpenState {
-            recovery_point: DURABLE,
-            ..OpenState::default()
-        };
-        let budget = CacheBudget::new(0);
-        let disk = std::sync::Arc::new(RealDisk);
-        let (log, _) = Log::open(disk, &dir, config(), budget, start).expect("opens");
+        let opened = open(&image.real_disk(home.path()), config());
+        let (log, _) = opened.expect("opens");
         let batch = batch as i64;
         let (end, hit) = match batch < DURABLE {
             true => (BATCHES, batch..batch + 1),
@@ -277,19 +269,5 @@ fn the_same_on_real_files() {
         };
         assert_eq!(log.next_offset(), end);
         check(&log, &prepared.batches, hit);
-        drop(log);
-        RealDisk.remove_dir_all(&dir).expect("removes");
-    }
-}
-
-/// Writes the same below a real directory.
-fn write(image: &Image, home: &Path) {
-    for (path, content) in &image.0 {
-        let path = home.join(path.strip_prefix("/").expect("is absolute"));
-        let parent = path.parent().expect("has one");
-        RealDisk.create_dir_all(parent).expect("creates");
-        let file = RealDisk.create(&path).expect("creates");
-        let content = IoSlice::new(content);
-        file.append(&mut [content]).expect("writes");
     }
 }

@@ -5,16 +5,29 @@ use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::{DefaultGuard, set_default};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<String>>>);
 
-/// The lines that are written meanwhile.
-pub fn of(f: impl FnOnce()) -> Vec<String> {
-    let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), f);
-    std::mem::take(&mut lines.0.lock().expect("no panic under it"))
+/// The lines that this thread writes from now on.
+pub struct Listening {
+    lines: Lines,
+    _guard: DefaultGuard,
+}
+
+impl Listening {
+    pub fn begin() -> Listening {
+        let lines = Lines::default();
+        let _guard = set_default(lines.clone());
+        Listening { lines, _guard }
+    }
+
+    /// The lines so far.
+    pub fn heard(&self) -> Vec<String> {
+        std::mem::take(&mut self.lines.0.lock().expect("no panic under it"))
+    }
 }
 
 struct Text(String);

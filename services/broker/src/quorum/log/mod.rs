@@ -4,6 +4,7 @@
 //! written on a blocking pool and fsynced before openraft hears of it. An append that fails poisons the log: openraft
 //! stops, and the process with it, because what is on disk is then unknown.
 
+mod damage;
 pub(super) mod entry;
 pub(super) mod segment;
 mod small;
@@ -25,8 +26,10 @@ use super::codec;
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{Env, Pool};
 use crate::metrics::families::own::FSYNC_BOUNDS;
-use segment::{Segment, next_index};
-pub(super) use small::{create_dir, read_checked, with_reserve, write_checked};
+use damage::damaged;
+pub(super) use damage::{is_damage, unreadable};
+use segment::{Cut, Segment, next_index};
+pub(super) use small::{RESERVE_FILE, create_dir, read_checked, with_reserve, write_checked};
 
 /// Entries handed to a follower at once stop at so many bytes.
 const READ_BYTES: usize = 1 << 20;
@@ -80,12 +83,12 @@ pub struct Limits {
 }
 
 /// What [`Log::open`] found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Entries read.
     pub entries: usize,
-    /// Bytes of a torn tail that were cut.
-    pub cut_bytes: u64,
+    /// The torn tail that was cut.
+    pub cut: Option<Cut>,
 }
 
 impl Log {
@@ -125,11 +128,8 @@ impl Log {
         let purged = self.shared.memory.lock().purged;
         if purged > applied {
             let upto = next_index(purged.as_ref());
-            let why = format!(
-                "{}: the entries before {upto} are missing, and in no snapshot",
-                self.shared.dir.display()
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            let why = format!("the entries before {upto} are missing, and in no snapshot");
+            return Err(damaged(&self.shared.dir, why));
         }
         let superseded = std::mem::take(&mut self.shared.files.lock().superseded);
         if superseded.is_empty() {
@@ -147,8 +147,7 @@ impl Log {
         let has_voted = self.last().is_some_and(|last| last.index > 0);
         if has_voted && self.shared.memory.lock().vote.is_none() {
             let path = self.shared.dir.join(VOTE_FILE);
-            let why = format!("{}: the vote is missing", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            return Err(damaged(&path, "the vote is missing"));
         }
         Ok(())
     }
@@ -180,7 +179,7 @@ impl Log {
     /// Puts the reserve in place if it is not there and there is room. Blocks.
     pub fn fill_reserve(&self) -> io::Result<()> {
         let shared = &self.shared;
-        let path = shared.dir.join(small::RESERVE_FILE);
+        let path = shared.dir.join(RESERVE_FILE);
         let there = shared.disk.open(&path).and_then(|f| f.len()).unwrap_or(0);
         let room = shared.disk.free_bytes(&shared.dir)?;
         if there >= shared.limits.reserve_bytes || room < 4 * shared.limits.reserve_bytes {
@@ -218,21 +217,23 @@ fn open_segments(
     memory: &mut Memory,
     recovered: &mut Recovered,
 ) -> io::Result<Files> {
-    let mut names: Vec<String> = disk.list(dir)?.into_iter().map(|e| e.name).collect();
-    names.retain(|n| n.ends_with(".raft"));
-    names.sort();
+    let mut listed = disk.list(dir)?;
+    listed.retain(|entry| entry.name.ends_with(".raft"));
+    listed.sort();
     let (mut segments, mut superseded): (Vec<Segment>, Vec<Segment>) = Default::default();
-    let damaged = |path: &Path, why: &str| {
-        let why = format!("{}: {why}", path.display());
-        io::Error::new(io::ErrorKind::InvalidData, why)
-    };
-    for (at, name) in names.iter().enumerate() {
-        let path = dir.join(name);
-        let is_last = at + 1 == names.len();
+    for (at, entry) in listed.iter().enumerate() {
+        let path = dir.join(&entry.name);
+        let is_last = at + 1 == listed.len();
         let Some(opened) = segment::Segment::open(disk, &path, is_last)? else {
             // A file that was being created when the machine stopped.
             if is_last {
                 disk.remove_file(&path)?;
+                let bytes = entry.len;
+                recovered.cut = Some(Cut {
+                    path,
+                    position: 0,
+                    bytes,
+                });
                 continue;
             }
             return Err(damaged(&path, "no head"));
@@ -251,7 +252,7 @@ fn open_segments(
             memory.purged = opened.segment.before;
         }
         recovered.entries += opened.entries.len();
-        recovered.cut_bytes += opened.cut;
+        recovered.cut = opened.cut;
         memory
             .entries
             .extend(opened.entries.into_iter().map(|e| (e.log_id.index, e)));

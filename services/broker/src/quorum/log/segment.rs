@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use storage::{Disk, File};
 
+use super::damage::{damaged, unreadable};
 use crate::quorum::codec::{self, Layout};
 use crate::quorum::types::{Entry, LogId};
 
@@ -56,15 +57,17 @@ pub struct Opened {
     pub segment: Segment,
     /// Its entries.
     pub entries: Vec<Entry>,
-    /// How many bytes of a torn tail were cut.
-    pub cut: u64,
+    /// The torn tail that was cut.
+    pub cut: Option<Cut>,
 }
 
-fn invalid(path: &Path, why: impl std::fmt::Display) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("{}: {why}", path.display()),
-    )
+/// What an interrupted write had left at the end of a file, and what was taken off it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    pub path: PathBuf,
+    /// Where the file ends now; it is gone if it had not even a head.
+    pub position: u64,
+    pub bytes: u64,
 }
 
 /// The index of the entry after `before`.
@@ -124,8 +127,7 @@ fn is_torn(path: &Path, bytes: &[u8], at: usize) -> bool {
     };
     let [len, crc] = [&head[..4], &head[4..]]
         .map(|word| u32::from_be_bytes(word.try_into().expect("a half of the head is four bytes")));
-    if crc32c::crc32c(body) == crc && !body.is_empty() {
-        // Only the length has changed.
+    if has_other_length(body, crc) {
         return false;
     }
     let last_sector = bytes.len().saturating_sub(1) / SECTOR_BYTES * SECTOR_BYTES;
@@ -134,8 +136,24 @@ fn is_torn(path: &Path, bytes: &[u8], at: usize) -> bool {
     body.len() < len as usize || zeros_at_end || rest.windows(SECTOR_BYTES).any(zeros)
 }
 
+/// Whether a frame, of which this is all that is behind its head, is whole but for its length: the CRC is that of what ends
+/// where another whole frame begins, or the file ends.
+fn has_other_length(rest: &[u8], crc: u32) -> bool {
+    let (mut sum, mut summed) = (0, 0);
+    for end in 1..=rest.len() {
+        if end == rest.len() || body(&rest[end..]).is_some() {
+            sum = crc32c::crc32c_append(sum, &rest[summed..end]);
+            summed = end;
+            if sum == crc {
+                return true;
+            }
+        }
+    }
+    false
+}
+
 fn decode<T: Layout>(path: &Path, body: &[u8]) -> io::Result<T> {
-    codec::decode(body).map_err(|e| invalid(path, e))
+    codec::decode(body).map_err(|e| unreadable(path, &e))
 }
 
 /// The name of the file whose first entry has this index.
@@ -172,11 +190,11 @@ impl Segment {
     pub fn open(disk: &dyn Disk, path: &Path, is_newest: bool) -> io::Result<Option<Opened>> {
         let file = disk.open(path)?;
         let len = file.len()?;
-        let size = usize::try_from(len).map_err(|e| invalid(path, e))?;
+        let size = usize::try_from(len).map_err(|e| damaged(path, e))?;
         let bytes = storage::disk::read(&*file, 0, size)?;
         let check_torn = |at: usize| match is_newest && is_torn(path, &bytes, at) {
             true => Ok(()),
-            false => Err(invalid(
+            false => Err(damaged(
                 path,
                 format!("what is at position {at} was changed"),
             )),
@@ -190,7 +208,7 @@ impl Segment {
         while let Some(found) = body(&bytes[at..]) {
             let (entry, _) = entry(path, found)?;
             if entry.log_id.index != first + starts.len() as u64 {
-                return Err(invalid(
+                return Err(damaged(
                     path,
                     format!("entry {} is out of order", entry.log_id.index),
                 ));
@@ -199,10 +217,15 @@ impl Segment {
             entries.push(entry);
             at += FRAME_HEAD + found.len();
         }
-        let cut = len - at as u64;
-        if cut > 0 {
+        let position = at as u64;
+        let cut = (len > position).then(|| Cut {
+            path: path.into(),
+            position,
+            bytes: len - position,
+        });
+        if cut.is_some() {
             check_torn(at)?;
-            file.truncate(at as u64)?;
+            file.truncate(position)?;
             file.sync_data()?;
         }
         let segment = Segment {
@@ -211,7 +234,7 @@ impl Segment {
             before,
             first,
             starts,
-            len: at as u64,
+            len: position,
             last_append_bytes: 0,
         };
         Ok(Some(Opened {

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use storage::Disk;
 
+use super::damage::{damaged, unreadable};
 use crate::quorum::codec::{self, Layout};
 
 /// A file of zeros that is given up to make room on a full disk.
-pub(super) const RESERVE_FILE: &str = "reserve";
+pub(in crate::quorum) const RESERVE_FILE: &str = "reserve";
 
 /// Makes a directory and those above it, durably.
 pub(in crate::quorum) fn create_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
@@ -23,15 +24,14 @@ pub(in crate::quorum) fn create_dir(disk: &dyn Disk, dir: &Path) -> io::Result<(
 }
 
 /// Reads the body of a small file: its CRC, then an encoded value.
-fn checked<T: Layout>(bytes: &[u8]) -> io::Result<T> {
-    let bad = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+fn checked<T: Layout>(path: &Path, bytes: &[u8]) -> io::Result<T> {
     let (crc, body) = bytes
         .split_first_chunk::<4>()
-        .ok_or_else(|| bad("too short".into()))?;
+        .ok_or_else(|| damaged(path, "it is too short"))?;
     if u32::from_be_bytes(*crc) != crc32c::crc32c(body) {
-        return Err(bad("the checksum is wrong".into()));
+        return Err(damaged(path, "the checksum is wrong"));
     }
-    codec::decode(body).map_err(|e| bad(e.to_string()))
+    codec::decode(body).map_err(|e| unreadable(path, &e))
 }
 
 /// Replaces a small file, durably: the CRC, then the encoded value.
@@ -51,8 +51,7 @@ pub(in crate::quorum) fn read_checked<T: Layout>(
     path: &Path,
 ) -> io::Result<Option<T>> {
     let bytes = storage::disk::read_file(disk, path).map_err(into_io)?;
-    let value = bytes.map(|b| checked(&b)).transpose();
-    value.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    bytes.map(|b| checked(path, &b)).transpose()
 }
 
 fn into_io(error: storage::Error) -> io::Error {
