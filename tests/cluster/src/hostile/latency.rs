@@ -122,8 +122,11 @@ pub fn breaches(comparisons: &[Comparison]) -> Vec<String> {
     all
 }
 
+/// What is waited for, and where that is among what was seen.
+type Kind = (&'static str, fn(&Seen) -> &Waits);
+
 fn quantiles(phase: &'static str, calm: &[&Seen], attack: &[&Seen]) -> Vec<Comparison> {
-    let kinds: [(&str, fn(&Seen) -> &Waits); 3] = [
+    let kinds: [Kind; 3] = [
         ("ack", |seen| &seen.acks),
         ("end-to-end", |seen| &seen.ends),
         ("connect", |seen| &seen.connects),

@@ -103,7 +103,7 @@ impl Lane {
             .map(|n| RecordId { producer, n })
             .collect();
         for record in &records {
-            let key = self.is_keyed.then(|| record.n % KEYS);
+            let key = self.is_keyed.then_some(record.n % KEYS);
             let name = key.map(|key| format!("key-{key}"));
             let name = name.as_ref().map(String::as_bytes);
             builder.append(name, Some(record.to_string().as_bytes()));

@@ -76,8 +76,10 @@ async fn left() -> Left {
     left
 }
 
-/// The logs, and the records of the one that has small ones.
-fn found(logs: &Logs) -> (BTreeMap<String, (i64, i64, u64)>, Vec<u8>) {
+/// The start, the end and the size of each log, and the records of the one that has small ones.
+type Found = (BTreeMap<String, (i64, i64, u64)>, Vec<u8>);
+
+fn found(logs: &Logs) -> Found {
     let state = logs.state.lock();
     let place = |log: &storage::Log| (log.log_start(), log.next_offset(), log.size_bytes());
     let places = state.recovered.iter();
