@@ -58,8 +58,16 @@ impl Log {
         let (mut found, mut unfit) = (None, Vec::new());
         for offset in offsets.iter().rev().filter(|s| **s >= first) {
             let path = file_path(&self.dir, *offset, SNAPSHOT);
-            let content = disk::read_file(&*self.disk, &path)?;
-            match content.map(producers::decode) {
+            let read = || disk::read_file(&*self.disk, &path).map(|c| c.map(producers::decode));
+            let mut content = read()?;
+            if let Some(None) = content {
+                // A disk may give once what is not on it; what is removed is gone.
+                let file = self.disk.open(&path);
+                let forgotten = file.and_then(|file| Ok(file.forget_cached(0, file.len()?)));
+                forgotten.map_err(|e| Error::io("open", &path, e))?;
+                content = read()?;
+            }
+            match content {
                 Some(Some(entries)) => {
                     found = Some((*offset, entries));
                     break;

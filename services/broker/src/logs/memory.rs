@@ -209,22 +209,25 @@ pub(super) fn forget(disk: &dyn Disk, directories: &[PathBuf]) -> bool {
     for directory in directories {
         let path = directory.join(FILE);
         let known = match disk::read_file(disk, &path) {
-            Ok(content) => content.as_deref().and_then(decode),
+            Ok(content) => content.map(|content| decode(&content)),
             // What it says may be read again by the next process.
             Err(error) => {
                 warn!(path = %path.display(), %error, "cannot read the name of the memory");
                 continue;
             }
         };
-        let Some(known) = known else {
-            is_forgotten = true;
-            continue;
+        let done = match known {
+            None => Ok(()),
+            // The next process may read it well.
+            Some(None) => disk::remove_if_there(disk, &path),
+            Some(Some(known)) => {
+                let boot = FORGOTTEN.into();
+                let forgotten = Named { boot, ..known }.encode();
+                // A disk that takes nothing any more may still let a file go.
+                disk::write_atomic(disk, &path, forgotten.as_bytes())
+                    .or_else(|_| disk::remove_if_there(disk, &path))
+            }
         };
-        let boot = FORGOTTEN.into();
-        let forgotten = Named { boot, ..known }.encode();
-        // A disk that takes nothing any more may still let a file go.
-        let done = disk::write_atomic(disk, &path, forgotten.as_bytes())
-            .or_else(|_| disk::remove_if_there(disk, &path));
         match done {
             Ok(()) => is_forgotten = true,
             Err(error) => {

@@ -7,7 +7,7 @@
 //! would begin another cluster.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use storage::Disk;
 
@@ -24,34 +24,57 @@ pub(super) fn is_rejoining(disk: &dyn Disk, dir: &Path) -> bool {
     disk.exists(&dir.join(MARK_FILE))
 }
 
-/// Gives up what is in the directory. It can be read when this has ended.
-pub(super) fn set_aside(disk: &dyn Disk, dir: &Path, is_voter: bool) -> io::Result<()> {
-    let aside = dir.join(ASIDE_DIR);
-    if disk.exists(&aside) {
-        disk.remove_dir_all(&aside)?;
+/// The directories of what was set aside since this node last voted, and the next one.
+fn places(disk: &dyn Disk, dir: &Path) -> (Vec<PathBuf>, PathBuf) {
+    let name = |number: u32| match number {
+        1 => ASIDE_DIR.to_owned(),
+        number => format!("{ASIDE_DIR}-{number}"),
+    };
+    let mut all: Vec<PathBuf> = Vec::new();
+    loop {
+        let next = dir.join(name(all.len() as u32 + 1));
+        if !disk.exists(&next) {
+            return (all, next);
+        }
+        all.push(next);
     }
+}
+
+/// Gives up what is in the directory, and says where it is kept. It can be read when this has ended.
+pub(super) fn set_aside(disk: &dyn Disk, dir: &Path, is_voter: bool) -> io::Result<PathBuf> {
+    let (former, mut aside) = places(disk, dir);
+    for place in former.iter().rev() {
+        // What was set aside by one who has not been let in since may be the last that there is of it.
+        if is_rejoining(disk, dir) && !disk.list(place)?.is_empty() {
+            break;
+        }
+        disk.remove_dir_all(place)?;
+        aside.clone_from(place);
+    }
+    create_dir(disk, &aside)?;
     if is_voter {
         disk.create(&dir.join(MARK_FILE))?.sync_data()?;
     }
     disk.sync_dir(dir)?;
-    move_all(disk, dir)
+    move_all(disk, dir, &aside)?;
+    Ok(aside)
 }
 
 /// Ends what a process that has ended meanwhile had begun.
 pub(super) fn finish(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     if is_rejoining(disk, dir) && !disk.exists(&dir.join(IDENTITY_FILE)) {
-        move_all(disk, dir)?;
+        let (mut begun, next) = places(disk, dir);
+        move_all(disk, dir, &begun.pop().unwrap_or(next))?;
     }
     Ok(())
 }
 
 /// The identity goes first: with the next one, which is made when all the rest is gone, this has ended.
-fn move_all(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    let aside = dir.join(ASIDE_DIR);
-    create_dir(disk, &aside)?;
+fn move_all(disk: &dyn Disk, dir: &Path, aside: &Path) -> io::Result<()> {
+    create_dir(disk, aside)?;
     let moved = |name: &str| -> io::Result<()> {
         disk.rename(&dir.join(name), &aside.join(name))?;
-        disk.sync_dir(&aside)?;
+        disk.sync_dir(aside)?;
         disk.sync_dir(dir)
     };
     if disk.exists(&dir.join(IDENTITY_FILE)) {

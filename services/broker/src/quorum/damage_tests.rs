@@ -300,16 +300,66 @@ async fn a_power_loss_while_a_directory_is_given_up_leaves_nobody_who_passes_for
         let opened = opened.unwrap_or_else(|e| panic!("after {operations} operations: {e}"));
         assert!(opened.is_rejoining, "after {operations} operations");
         assert!(log_of(&opened).is_empty(), "after {operations} operations");
-        let kept = disk.list(&Path::new(DIR).join("damaged")).expect("lists");
-        let kept: Vec<&str> = kept.iter().map(|entry| &*entry.name).collect();
+        // Who has died amid it gives up the rest once more.
+        let places = ["damaged", "damaged-2"].map(|place| Path::new(DIR).join(place));
+        let kept = places
+            .iter()
+            .flat_map(|place| disk.list(place).unwrap_or_default());
+        let kept: Vec<String> = kept.map(|entry| entry.name).collect();
         // Of a file that goes from one directory to another this disk may lose both names, as no journal does.
         let all = ["00000000000000000000.raft", "identity", "vote"];
-        let is_kept = all.map(|name| kept.contains(&name));
+        let is_kept = all.map(|name| kept.iter().any(|kept| kept == name));
         let lacks = is_kept.iter().filter(|kept| !**kept).count();
         assert!(lacks <= 1, "after {operations} operations: {kept:?}");
         if is_done {
             assert!(operations > 15, "{operations} operations");
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_damaged_again_before_it_was_let_in_does_not_cost_what_was_kept() {
+    let disk = MemoryDisk::new();
+    let on: Arc<dyn Disk> = Arc::new(disk.clone());
+    let mut life = begin(&of_three(), &on).expect("opens");
+    life.vote(1).await.expect("voted");
+    life.append(1, 0..3).await.expect("appended");
+    drop(life);
+    let vote = Path::new(DIR).join("vote");
+    disk.flip(&vote, 5, 1).expect("it is there");
+    open_as(&of_three(), &on).expect("it is given up");
+    disk.flip(&Path::new(DIR).join("identity"), 5, 1)
+        .expect("it is there");
+    let opened = open_as(&of_three(), &on).expect("it is given up again");
+    assert!(opened.is_rejoining);
+    for (place, file) in [("damaged", "vote"), ("damaged-2", "identity")] {
+        let path = Path::new(DIR).join(place).join(file);
+        assert!(disk.exists(&path), "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn what_a_process_had_not_made_durable_is_when_the_next_one_relies_on_it() {
+    for seed in 0..8 {
+        let disk = MemoryDisk::new();
+        let on: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mut life = begin(&of_three(), &on).expect("opens");
+        life.vote(1).await.expect("voted");
+        life.append(1, 0..3).await.expect("appended");
+        // Written, and neither durable nor acknowledged when the process dies.
+        let fault = storage::memory::Fault::once(storage::memory::Operation::Sync, ".raft");
+        disk.inject(fault);
+        life.append(1, 3..5).await.expect_err("not durable");
+        drop(life);
+        disk.kill();
+        let last = || {
+            let opened = open_as(&of_three(), &on).expect("opens");
+            assert!(!opened.is_rejoining, "seed {seed}");
+            log_of(&opened).last()
+        };
+        let read = last();
+        disk.crash(seed);
+        assert_eq!(last(), read, "seed {seed}");
     }
 }

@@ -98,7 +98,7 @@ impl Published {
 
     fn count(&self, elections: Elections) {
         if elections.unclean > 0 {
-            tracing::warn!(
+            tracing::debug!(
                 partitions = elections.unclean,
                 "replicas that may lack committed records were elected"
             );

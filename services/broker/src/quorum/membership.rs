@@ -11,11 +11,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::message::{Answer, Identity, Refusal, Reply, Request};
 use super::node::Node;
 use super::peer::Error;
+use super::succession;
 use super::types::{Member, Raft};
 use super::{DIRECTORY, aside};
 use crate::env::{Plane, Pool};
@@ -26,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const IDENTIFY: Duration = Duration::from_secs(1);
 /// A learner that has not caught up by then stays a learner until it asks again.
 const CATCH_UP: Duration = Duration::from_secs(60);
+/// Who waits to be let in again for longer says so, and again after as long.
+const WAITING: Duration = Duration::from_secs(30);
 
 impl Node {
     /// Makes sure that this voter belongs to a quorum; returns when it does.
@@ -33,8 +36,11 @@ impl Node {
         let Some(raft) = self.raft.clone() else {
             return;
         };
+        let began = self.env.now();
+        let mut told = None;
         while !self.belongs(&raft) {
             let others = self.identify_others().await;
+            self.tell_waiting(began, &mut told, &others);
             let complete = others.len() + 1 == self.config.quorum.voters.len();
             let someone_has_data = others.iter().any(|o| !o.empty);
             if someone_has_data {
@@ -58,6 +64,23 @@ impl Node {
             // Nobody else could be elected: not a moment is waited. An error means that the consensus has ended.
             let _ = raft.trigger().elect().await;
         }
+    }
+
+    /// Now and then says what a voter waits for that has given up what it had.
+    fn tell_waiting(&self, began: Instant, told: &mut Option<Instant>, others: &[Identity]) {
+        let now = self.env.now();
+        let is_due = now.duration_since(told.unwrap_or(began)) > WAITING;
+        if !is_due || !self.is_rejoining.load(Ordering::Relaxed) {
+            return;
+        }
+        *told = Some(now);
+        let with_metadata = others.iter().filter(|other| !other.empty).count();
+        tracing::warn!(
+            voters = self.config.quorum.voters.len(),
+            answering = others.len(),
+            with_metadata,
+            "still waiting to be let in again: most of the voters have to be well for that. Where they cannot be, put back              the files that were set aside on one that lacks them, or restore its metadata from a backup"
+        );
     }
 
     /// The mark of a directory that was made anew has done its part.
@@ -177,15 +200,53 @@ impl Node {
                 "not in controller.quorum.voters".into(),
             ));
         }
+        if self.would_wait(node, member.directory) {
+            return Err(Refusal::Unavailable(
+                "most of the other voters have to be well first".into(),
+            ));
+        }
         self.readmit(node, member.directory);
         Ok(Reply::Done)
     }
 
+    /// Whether a voter that is in another directory now cannot be taken out for the time being. What is proposed is in force
+    /// here at once, whether or not it can be committed: then nothing could be, until just those come back whom it names.
+    fn would_wait(&self, node: u64, directory: [u8; 16]) -> bool {
+        let Some(raft) = &self.raft else {
+            return true;
+        };
+        let metrics = raft.metrics();
+        let m = metrics.borrow();
+        let membership = m.membership_config.membership();
+        let known = membership.get_node(&node).map(|member| member.directory);
+        if known == Some(directory) || !membership.voter_ids().any(|voter| voter == node) {
+            return false;
+        }
+        let now_ms = self.env.wall_ms();
+        let patience = 2 * succession::timing(&self.config.quorum).patience;
+        let (contacts, strangers) = (self.contacts.lock(), self.strangers.lock());
+        let is_well = |voter: u64| {
+            let heard_ms = contacts
+                .get(&voter)
+                .map_or(i64::MIN, |contact| contact.heard_ms);
+            let is_heard = now_ms.saturating_sub(heard_ms) <= patience.as_millis() as i64;
+            voter == self.id || (is_heard && !strangers.contains_key(&voter))
+        };
+        let others = membership.voter_ids().filter(|voter| *voter != node);
+        let (well, others) = others.fold((0, 0), |(well, all), voter| {
+            (well + usize::from(is_well(voter)), all + 1)
+        });
+        well <= others / 2
+    }
+
     /// Lets in the voters that calls have found in other directories.
     pub(super) fn readmit_strangers(self: &Arc<Self>) {
-        let strangers = std::mem::take(&mut *self.strangers.lock());
+        let strangers = self.strangers.lock().clone();
         for (node, directory) in strangers {
-            self.readmit(node, directory);
+            if !self.would_wait(node, directory) {
+                self.strangers.lock().remove(&node);
+                self.readmit(node, directory);
+            }
         }
     }
 

@@ -110,6 +110,7 @@ impl Link {
 impl Link {
     /// The target has answered; with everything up to `sent`, unless it says otherwise.
     fn note(&self, response: &AppendEntriesResponse<u64>, sent: Option<LogId>) {
+        self.strangers.lock().remove(&self.target);
         let now_ms = self.env.wall_ms();
         let has_all = matches!(response, AppendEntriesResponse::Success) && sent >= self.log.last();
         let mut contacts = self.contacts.lock();

@@ -96,16 +96,16 @@ impl Opening {
         }
         let error = match self.read(dir, is_voter) {
             Err(again) if is_damage(&again) => again,
-            opened => {
+            Ok(opened) => {
                 tracing::warn!(%error, "the disk has given something else than what is on it");
-                return opened;
+                return Ok(opened);
             }
+            Err(again) => return Err(again),
         };
         if is_voter && !self.can_spare_one() {
             return Err(error);
         }
-        aside::set_aside(&*disk, dir, is_voter)?;
-        let kept = dir.join(aside::ASIDE_DIR);
+        let kept = aside::set_aside(&*disk, dir, is_voter)?;
         tracing::warn!(
             %error, kept = %kept.display(),
             "the metadata on this node's disk was damaged: it is fetched anew from the other voters, and this node does not \
@@ -117,6 +117,8 @@ impl Opening {
     fn read(&self, dir: &Path, is_voter: bool) -> io::Result<Opened> {
         let disk = self.env.disk();
         log::create_dir(&*disk, dir)?;
+        // What is found here counts as durable: a name that the process before has given may not be, yet.
+        disk.sync_dir(dir)?;
         aside::finish(&*disk, dir)?;
         let path = dir.join(IDENTITY_FILE);
         let directory = match log::read_checked::<Identity>(&*disk, &path)? {

@@ -296,7 +296,8 @@ async fn a_page_that_was_never_written_within_one_append_is_cut_with_what_is_beh
     let before = image.0[&path].len();
     life.append(1, 1..12).await.expect("appended");
     let image = Image::of(&disk, Path::new(DIR));
-    for from in (before..image.0[&path].len() - 64).step_by(64) {
+    let first = before.next_multiple_of(64);
+    for from in (first..image.0[&path].len() - 64).step_by(64) {
         let mut image = image.clone();
         image.file(&path)[from..from + 64].fill(0);
         let (log, _) = open(&image.disk()).expect("a torn tail is cut");
@@ -305,7 +306,7 @@ async fn a_page_that_was_never_written_within_one_append_is_cut_with_what_is_beh
     // The same, but it was promised: something has been appended behind it.
     life.append(1, 12..13).await.expect("appended");
     let mut image = Image::of(&disk, Path::new(DIR));
-    image.file(&path)[before + 64..before + 128].fill(0);
+    image.file(&path)[first..first + 64].fill(0);
     let refused = open(&image.disk()).err().map(|e| e.kind());
     assert_eq!(refused, Some(io::ErrorKind::InvalidData));
 }

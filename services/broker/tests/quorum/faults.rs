@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use engine::ids::BrokerId;
@@ -95,6 +96,33 @@ fn voters_whose_files_are_all_damaged_begin_no_other_cluster() {
     }
     let formed = cluster.formed_within(1, Duration::from_secs(3));
     assert!(!formed, "a second quorum has been initialised");
+}
+
+#[test]
+fn a_voter_is_let_in_again_only_where_most_of_the_others_are_well() {
+    let mut cluster = Cluster::up(&[1, 2, 3], &[]);
+    let topic = cluster.create(1, "t", &[1, 2, 3]);
+    let controller = cluster.controller();
+    let [away, hurt] = others(&[1, 2, 3], controller)[..] else {
+        panic!("two others");
+    };
+    cluster.kill(away);
+    // The controller knows that it is away.
+    thread::sleep(Duration::from_secs(3));
+    cluster.kill(hurt);
+    let former = cluster.disks.insert(hurt, Arc::new(MemoryDisk::new()));
+    cluster.start(hurt);
+    let formed = cluster.formed_within(hurt, Duration::from_secs(2));
+    assert!(!formed, "it was let in by one of three");
+    // Had it been proposed to take it out, the one that is away would be needed now.
+    cluster.kill(hurt);
+    cluster
+        .disks
+        .insert(hurt, former.expect("it has run before"));
+    cluster.start(hurt);
+    cluster.join(hurt, false);
+    cluster.wait(hurt, "the topic", |i| i.partition(topic, 0).is_some());
+    cluster.create(hurt, "u", &[hurt]);
 }
 
 #[test]

@@ -22,6 +22,10 @@ const FRAME_HEAD: usize = 8;
 const CONTINUED: u8 = 0x80;
 /// A write that was interrupted leaves a file that is too short, or at least so many zeros.
 const SECTOR_BYTES: usize = 64;
+/// Set in the layout version of whatever has [`END`] behind it, which is none of its own.
+const ENDED: u8 = 0x40;
+/// The last byte of a frame: where a file ends with zeros, something is missing.
+const END: u8 = 0xff;
 /// No entry is larger: the frames of the controller listener are bounded below this.
 const MAX_FRAME: usize = 128 << 20;
 
@@ -78,9 +82,11 @@ pub fn next_index(before: Option<&LogId>) -> u64 {
 /// Puts a value into a frame; `continues` if it is written in one go with the one before.
 fn frame<T: Layout>(value: &T, continues: bool) -> io::Result<Vec<u8>> {
     let mut body = codec::encode(value).map_err(io::Error::other)?;
+    body[0] |= ENDED;
     if continues {
         body[0] |= CONTINUED;
     }
+    body.push(END);
     let len = u32::try_from(body.len())
         .ok()
         .filter(|l| *l as usize <= MAX_FRAME);
@@ -103,13 +109,8 @@ fn body(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Reads an entry, and whether it was written in one go with the one before it.
 fn entry(path: &Path, body: &[u8]) -> io::Result<(Entry, bool)> {
-    match body.split_first() {
-        Some((version, rest)) if version & CONTINUED > 0 => {
-            let plain = [&[version & !CONTINUED], rest].concat();
-            Ok((decode(path, &plain)?, true))
-        }
-        _ => Ok((decode(path, body)?, false)),
-    }
+    let is_continued = body.first().is_some_and(|version| version & CONTINUED > 0);
+    Ok((decode(path, body)?, is_continued))
 }
 
 /// Whether the end of a file from `at` on, where a frame is not whole, is what an interrupted write has left.
@@ -130,10 +131,9 @@ fn is_torn(path: &Path, bytes: &[u8], at: usize) -> bool {
     if has_other_length(body, crc) {
         return false;
     }
-    let last_sector = bytes.len().saturating_sub(1) / SECTOR_BYTES * SECTOR_BYTES;
-    let zeros_at_end = bytes[last_sector.max(at)..].iter().all(|b| *b == 0);
     let zeros = |run: &[u8]| run.iter().all(|b| *b == 0);
-    body.len() < len as usize || zeros_at_end || rest.windows(SECTOR_BYTES).any(zeros)
+    let first_sector = at / SECTOR_BYTES * SECTOR_BYTES;
+    body.len() < len as usize || bytes[first_sector..].chunks(SECTOR_BYTES).any(zeros)
 }
 
 /// Whether a frame, of which this is all that is behind its head, is whole but for its length: the CRC is that of what ends
@@ -152,8 +152,17 @@ fn has_other_length(rest: &[u8], crc: u32) -> bool {
     false
 }
 
+/// Reads the body of a frame; of former versions none has an end of its own.
 fn decode<T: Layout>(path: &Path, body: &[u8]) -> io::Result<T> {
-    codec::decode(body).map_err(|e| unreadable(path, &e))
+    let mut plain = body.to_vec();
+    if let Some(version) = plain.first_mut() {
+        let is_ended = *version & ENDED > 0;
+        *version &= !(CONTINUED | ENDED);
+        if is_ended && plain.pop() != Some(END) {
+            return Err(damaged(path, "a frame does not end as it was written"));
+        }
+    }
+    codec::decode(&plain).map_err(|e| unreadable(path, &e))
 }
 
 /// The name of the file whose first entry has this index.
@@ -190,14 +199,25 @@ impl Segment {
     pub fn open(disk: &dyn Disk, path: &Path, is_newest: bool) -> io::Result<Option<Opened>> {
         let file = disk.open(path)?;
         let len = file.len()?;
+        if is_newest {
+            // What is read here counts as durable from now on, and the process before may have died, or failed, before it
+            // was. After a failure the cache may have what the disk has not.
+            file.sync_data()?;
+            file.forget_cached(0, len);
+        }
         let size = usize::try_from(len).map_err(|e| damaged(path, e))?;
         let bytes = storage::disk::read(&*file, 0, size)?;
-        let check_torn = |at: usize| match is_newest && is_torn(path, &bytes, at) {
-            true => Ok(()),
-            false => Err(damaged(
-                path,
-                format!("what is at position {at} was changed"),
-            )),
+        let check_torn = |at: usize| -> io::Result<()> {
+            if !is_newest || !is_torn(path, &bytes, at) {
+                let why = format!("what is at position {at} was changed");
+                return Err(damaged(path, why));
+            }
+            // A disk may give once what is not on it; what is cut is gone.
+            file.forget_cached(0, len);
+            match storage::disk::read(&*file, 0, size)? == bytes {
+                true => Ok(()),
+                false => Err(damaged(path, "two reads of it differ")),
+            }
         };
         let Some(head) = body(&bytes) else {
             return check_torn(0).map(|()| None);
