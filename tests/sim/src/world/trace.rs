@@ -66,8 +66,8 @@ impl Subscriber for Trace {
         let target = metadata.target();
         let is_foreign = target.starts_with("openraft") || target.starts_with("turmoil");
         let level = match target {
-            // A mark of its own.
-            "broker::partition::append" => Level::DEBUG,
+            // They have marks of their own.
+            "broker::partition::append" | "broker::quorum::machine" => Level::DEBUG,
             _ if self.tells_all => Level::DEBUG,
             _ => Level::INFO,
         };
