@@ -84,7 +84,7 @@ chaos-mesh: ## The whole mesh hurt while records flow, and verified: DURATION=10
 	@target/debug/chaos-mesh --duration $(or $(DURATION),10m) --seed $(or $(SEED),7) --format $(or $(FORMAT),text)
 
 sim: ## Simulated lives: SEEDS=500 FIRST=1 JOBS=2; SEED=7 replays one, with TRACE=1 all of it
-	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q --config tests/sim/profile.toml -p sim
+	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
 
 .PHONY: sim-long
 sim-long: ## As many lives as wanted; an interrupted run goes on: SEEDS=10000 FIRST=1 RESULTS=target/sim-long.jsonl

@@ -5,12 +5,14 @@ packages, as each has other features.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROCESSES = {"cluster", "compat", "e2e"}
 # Packages that are a suite of their own. All others are the suite "unit".
 OWN = PROCESSES | {"fuzz"}
+# Its simulated lives have one thread each and take longest: they begin first, and other programs run beside them.
+LONGEST = "sim"
 # Suites that are Python packages under tests/, run by unittest.
 PYTHON = {"dashboards"}
 # Suites that are a program of their own, in the environment that scripts/stack has installed where it was needed.
@@ -45,6 +49,15 @@ def executables() -> list[tuple[str, str, Path]]:
     return found
 
 
+def captured(command: list[str], directory: Path, variables: dict[str, str]) -> tuple[str, int]:
+    """Runs a test program beside others, and gives its output and its status."""
+    environment = {**os.environ, **variables}
+    done = subprocess.run(
+        command, cwd=directory, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    return done.stdout, done.returncode
+
+
 def shown(command: list[str], directory: Path, variables: dict[str, str]) -> tuple[str, int]:
     """Runs a test program, showing its output, and gives that output and its status."""
     text = []
@@ -57,11 +70,6 @@ def shown(command: list[str], directory: Path, variables: dict[str, str]) -> tup
             sys.stdout.flush()
             text.append(line)
     return "".join(text), process.returncode
-
-
-def run(program: str, directory: Path, one_at_a_time: bool) -> tuple[str, int]:
-    command = [program, *(["--test-threads=1"] if one_at_a_time else [])]
-    return shown(command, directory, {"CARGO_MANIFEST_DIR": str(directory)})
 
 
 def run_python_suite(suite: str) -> tuple[str, bool]:
@@ -94,16 +102,35 @@ def closing(suite: str, counts: list[int], began: float, failed: bool) -> str:
 
 def run_suite(suite: str, programs: list[tuple[str, str, Path]]) -> tuple[str, bool]:
     began, counts, failed = time.monotonic(), [0, 0, 0], False
-    for package, program, directory in programs:
-        if suite != (package if package in OWN else "unit"):
-            continue
-        print(f"== {suite}: {package} ({Path(program).name})", flush=True)
-        text, status = run(program, directory, suite in PROCESSES)
+    mine = [program for program in programs if suite == (program[0] if program[0] in OWN else "unit")]
+    for text, status in outputs(suite, mine):
         result = RESULT.search(text)
         if result:
             counts = [count + int(found) for count, found in zip(counts, result.groups())]
         failed |= status != 0
     return closing(suite, counts, began, failed), failed
+
+
+def outputs(suite: str, programs: list[tuple[str, str, Path]]) -> Iterator[tuple[str, int]]:
+    """Runs the programs of a suite, several at a time where they are no real processes, and shows what each says."""
+    title = "== {}: {} ({})".format
+    if suite in PROCESSES:
+        for package, program, directory in programs:
+            print(title(suite, package, Path(program).name), flush=True)
+            command = [program, "--test-threads=1"]
+            yield shown(command, directory, {"CARGO_MANIFEST_DIR": str(directory)})
+        return
+    programs = sorted(programs, key=lambda program: program[0] != LONGEST)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        begun = {}
+        for package, program, directory in programs:
+            work = pool.submit(captured, [program], directory, {"CARGO_MANIFEST_DIR": str(directory)})
+            begun[work] = (package, program)
+        for work in concurrent.futures.as_completed(begun):
+            package, program = begun[work]
+            text, status = work.result()
+            print(title(suite, package, Path(program).name), text, sep="\n", flush=True)
+            yield text, status
 
 
 def compiled(suites: list[str]) -> list[tuple[str, str, Path]]:

@@ -28,8 +28,10 @@ DOCS = ROOT / "docs/seeded-bugs.md"
 WORK = ROOT / "target/sim-bugs"
 TREE = WORK / "tree"
 # How the copy is compiled, and where: soon, for what CI does, and so that many lives are lived, for the table.
-SOON = (ROOT / "tests/sim/profile.toml", ROOT / "target", WORK / "target")
-FAST = (ROOT / "tests/sim/long.toml", ROOT / "target/sim-long", WORK / "target-long")
+SOON = ([], ROOT / "target", WORK / "target")
+FAST = (["--config", str(ROOT / "tests/sim/long.toml")], ROOT / "target/sim-long", WORK / "target-long")
+# Settings for cargo, the target directory that lends what it has compiled, and the one of the copy.
+How = tuple[list[str], Path, Path]
 # What the table of the docs stands between.
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 # A bug that says nothing else must be found within so many seeds.
@@ -140,16 +142,16 @@ def lend_dependencies(source: Path, ours: Path) -> None:
             os.link(path, ours / "deps" / path.name)
 
 
-def cargo(how: tuple[Path, Path, Path], *arguments: str) -> subprocess.CompletedProcess:
+def cargo(how: How, *arguments: str) -> subprocess.CompletedProcess:
     """Compiles something of the copy."""
-    profile, lender, target = how
+    settings, lender, target = how
     lend_dependencies(lender / "debug", target / "debug")
-    command = ["cargo", *arguments, "--locked", "-q", "--config", str(profile)]
+    command = ["cargo", *arguments, "--locked", "-q", *settings]
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
     return subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
 
 
-def build(program: Path, how: tuple[Path, Path, Path]) -> str:
+def build(program: Path, how: How) -> str:
     """Compiles the copy, and says why it does not compile."""
     target = how[2]
     done = cargo(how, "build", "-p", "sim")
@@ -167,7 +169,7 @@ class Build:
     why_not: str
 
 
-def builds(wanted: list[Bug], how: tuple[Path, Path, Path]) -> Iterator[Build]:
+def builds(wanted: list[Bug], how: How) -> Iterator[Build]:
     """Programs with all of the bugs, in each as many as there is room for side by side, one to be switched on."""
     copy_tree()
     switch = TREE / "crates/wire/src/lib.rs"
@@ -214,7 +216,7 @@ def live(bug: Bug, program: Path) -> Found:
     return found
 
 
-def build_engine_lives(how: tuple[Path, Path, Path]) -> Path:
+def build_engine_lives(how: How) -> Path:
     done = cargo(how, "test", "--no-run", "-p", "engine", "--test", "replicas", "--message-format=json")
     artifacts = [json.loads(line) for line in done.stdout.splitlines()]
     programs = [Path(a["executable"]) for a in artifacts if a.get("executable")]

@@ -9,6 +9,9 @@ use sim::batch::{News, Outcome, Results, Workers};
 use sim::marks::Visits;
 use sim::seed_or;
 
+/// Lives that a run of all tests lives besides those of which it wants something.
+const LIVES: u64 = 200;
+
 fn outcomes(jobs: usize, seeds: Vec<u64>) -> Vec<Outcome> {
     let news = Workers::new(env!("CARGO_BIN_EXE_sim").into(), jobs, true).live(seeds.into_iter());
     let ended = news.into_iter().filter_map(|news| match news {
@@ -30,6 +33,23 @@ fn a_seed_is_the_same_life_in_every_worker_and_after_any_other() {
         assert_eq!(outcome.failure, None);
         assert!(outcome.acked > 0 && outcome.read > 0, "{outcome:?}");
     }
+}
+
+#[test]
+fn hundreds_of_lives_keep_every_promise() {
+    let first = seed_or(1000);
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let all = outcomes(cores, (first..first + LIVES).collect());
+    assert_eq!(all.len() as u64, LIVES);
+    let mut visits = Visits::default();
+    for outcome in &all {
+        if let Some(failure) = &outcome.failure {
+            panic!("{failure}");
+        }
+        assert!(outcome.acked > 0 && outcome.read > 0, "{outcome:?}");
+        visits.add(&outcome.visits);
+    }
+    println!("states that were visited\n{}", visits.table());
 }
 
 #[test]
