@@ -63,8 +63,9 @@ impl Log {
             if let Some(None) = content {
                 // A disk may give once what is not on it; what is removed is gone.
                 let file = self.disk.open(&path);
-                let forgotten = file.and_then(|file| Ok(file.forget_cached(0, file.len()?)));
-                forgotten.map_err(|e| Error::io("open", &path, e))?;
+                let opened = file.and_then(|file| Ok((file.len()?, file)));
+                let (len, file) = opened.map_err(|e| Error::io("open", &path, e))?;
+                file.forget_cached(0, len);
                 content = read()?;
             }
             match content {
