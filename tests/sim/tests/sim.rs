@@ -67,29 +67,34 @@ fn felt(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// A life in which each broker has this kind of fault once; whether one of them has felt it.
+fn is_felt(kind: Kind, seed: u64) -> bool {
+    let mut plan = Plan::of(seed);
+    for topic in &mut plan.topics {
+        topic.configs = vec![("flush.messages".into(), "1".into())];
+    }
+    // Every victim runs, and reads are of the disk.
+    plan.rolling = false;
+    plan.properties = vec![("record.cache.bytes".into(), "0".into())];
+    let harms = (1..=3).map(|id| Harm {
+        lasts_ms: 3_500,
+        ..harm(id as u64 * 4_000 - 4_000, kind, id)
+    });
+    let lines = traced(&plan.with_harms(harms.collect()));
+    let has = |wanted: &str| lines.iter().any(|line| line.contains(wanted));
+    let begun = format!("{kind:?} of broker");
+    assert!(has(&begun), "no {begun}");
+    let felt = felt(kind);
+    felt.is_empty() || felt.iter().any(|words| has(words))
+}
+
 #[test]
 fn each_kind_of_fault_is_survived_by_itself() {
     for (number, kind) in (0u64..).zip(Kind::ALL) {
-        let mut plan = Plan::of(seed_or(100) + number);
-        for topic in &mut plan.topics {
-            topic.configs = vec![("flush.messages".into(), "1".into())];
-        }
-        // Every victim runs, and reads are of the disk.
-        plan.rolling = false;
-        plan.properties = vec![("record.cache.bytes".into(), "0".into())];
-        let harms = (1..=3).map(|id| Harm {
-            lasts_ms: 3_500,
-            ..harm(id as u64 * 4_000 - 4_000, kind, id)
-        });
-        let lines = traced(&plan.with_harms(harms.collect()));
-        let begun = format!("{kind:?} of broker");
-        let has = |wanted: &str| lines.iter().any(|line| line.contains(wanted));
-        assert!(has(&begun), "no {begun}");
-        let felt = felt(kind);
-        assert!(
-            felt.is_empty() || felt.iter().any(|words| has(words)),
-            "{kind:?}: none of {felt:?}"
-        );
+        // Some come where nothing is written or read meanwhile.
+        let mut seeds = (0..8).map(|again| seed_or(100) + number + again * 100);
+        let is_felt = seeds.any(|seed| is_felt(kind, seed));
+        assert!(is_felt, "{kind:?}: nobody has said any of {:?}", felt(kind));
     }
 }
 
