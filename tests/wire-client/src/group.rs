@@ -376,3 +376,21 @@ fn places(mut bytes: Bytes) -> Vec<Place> {
     }
     places
 }
+
+/// Whether it worked. What the protocol does not speak of passes.
+pub fn patient(result: Result<(), Trouble>) -> Result<bool, Trouble> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(Trouble::Loading | Trouble::Other(_)) => Ok(false),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// Each member has every so-many-th partition.
+pub fn shares(members: &[String], places: &[Place]) -> BTreeMap<String, Vec<Place>> {
+    let share = |(number, member): (usize, &String)| {
+        let own = places.iter().skip(number).step_by(members.len());
+        (member.clone(), own.cloned().collect())
+    };
+    members.iter().enumerate().map(share).collect()
+}

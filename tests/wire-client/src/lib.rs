@@ -1,9 +1,10 @@
-//! A Kafka client of a few lines, on the wire crate alone: unlike a library it retries nothing and hides nothing, so it can
+//! A Kafka client of a few lines, on the wire crate, in the words of the checker: unlike a library it retries nothing and hides nothing, so it can
 //! tell what one broker said, in which leader epoch and in which generation. The simulator's clients and those of the chaos run
 //! are the same; only the network is another one.
 
 mod connection;
 mod group;
+mod reads;
 mod session;
 
 use std::future::Future;
@@ -12,7 +13,8 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use connection::Client;
-pub use group::{Group, Identity, SESSION_MS, Trouble};
+pub use group::{Group, Identity, SESSION_MS, Trouble, patient, shares};
+pub use reads::{EARLIEST, LATEST, Listed, Read};
 pub use session::Session;
 
 /// How brokers are reached.

@@ -107,7 +107,7 @@ fn a_voter_is_let_in_again_only_where_most_of_the_others_are_well() {
         panic!("two others");
     };
     cluster.kill(away);
-    // The controller knows that it is away.
+    // Twice the time after which a leader is replaced, in which it still counts as heard; nothing says when that is over.
     thread::sleep(Duration::from_secs(3));
     cluster.kill(hurt);
     let former = cluster.disks.insert(hurt, Arc::new(MemoryDisk::new()));

@@ -2,37 +2,21 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
+use checker::What;
 use checker::history::Place;
-use checker::{Seen, What};
 use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::time::sleep;
-use wire::messages::fetch_request::{FetchPartition, FetchTopic};
-use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use wire::messages::{FetchRequest, ListOffsetsRequest};
-use wire::{ErrorCode, Records, Str, Uuid};
+use wire::{ErrorCode, Uuid};
+use wire_client::{EARLIEST, LATEST, Listed, Read};
 
 use crate::clients::Session;
 use crate::scene::now_us;
 use crate::{Scene, Stage, marks};
 
-/// ListOffsets' words for the end of the log, and for its start.
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
-
-/// The first version of Fetch that names topics by their id.
-const FETCH_BY_ID: i16 = 13;
-
-/// What one fetch brought.
-pub struct Read {
-    pub sent_us: u64,
-    pub leader_epoch: i32,
-    pub next: i64,
-    pub high_watermark: i64,
-    pub log_start: i64,
-    pub records: Vec<Seen>,
-}
+/// How long a leader waits for what there is to read.
+const MAX_WAIT_MS: i32 = 100;
 
 /// Reads all partitions until everything is healed.
 pub async fn run(scene: Scene, name: String, mut dice: StdRng) -> anyhow::Result<()> {
@@ -98,16 +82,15 @@ pub async fn latest(
     at: &Place,
     known_as: &Place,
 ) -> anyhow::Result<i64> {
-    let sent_us = now_us();
-    let (offset, epoch) = list(session, at, LATEST).await?;
+    let told = list(session, at, LATEST).await?;
     let what = What::Latest {
         at: known_as.clone(),
-        leader_epoch: Some(epoch),
-        sent_us,
-        offset,
+        leader_epoch: Some(told.leader_epoch),
+        sent_us: told.sent_us,
+        offset: told.offset,
     };
     scene.record(name, what);
-    Ok(offset)
+    Ok(told.offset)
 }
 
 /// Where the log starts.
@@ -117,40 +100,20 @@ pub async fn earliest(
     session: &mut Session,
     at: &Place,
 ) -> anyhow::Result<i64> {
-    let (offset, _) = list(session, at, EARLIEST).await?;
+    let offset = list(session, at, EARLIEST).await?.offset;
     let at = at.clone();
     scene.record(name, What::Earliest { at, offset });
     Ok(offset)
 }
 
-/// The offset that is asked for with this word, and the leader's epoch.
-async fn list(session: &mut Session, at: &Place, word: i64) -> anyhow::Result<(i64, i32)> {
-    let (leader, epoch) = session.leader(&at.topic, at.partition, false).await?;
-    let partition = ListOffsetsPartition {
-        partition_index: at.partition,
-        current_leader_epoch: epoch,
-        timestamp: word,
-    };
-    let request = ListOffsetsRequest {
-        replica_id: -1,
-        topics: vec![ListOffsetsTopic {
-            name: Str::copy_from(&at.topic),
-            partitions: vec![partition],
-        }],
-        ..ListOffsetsRequest::default()
-    };
-    let answer = session.call(leader, request, 7).await?;
-    let result = answer
-        .topics
-        .first()
-        .and_then(|topic| topic.partitions.first())
-        .context("an answer without the partition")?;
-    let error = ErrorCode::from_code(result.error_code);
-    if error == Some(ErrorCode::OffsetNotAvailable) {
+/// The offset that is asked for with this word.
+async fn list(session: &mut Session, at: &Place, word: i64) -> anyhow::Result<Listed> {
+    let told = session.list(at, word, now_us).await?;
+    if told.error == Some(ErrorCode::OffsetNotAvailable) {
         marks::note(marks::NOT_AVAILABLE);
     }
-    ensure!(error == Some(ErrorCode::None), "{error:?}");
-    Ok((result.offset, epoch))
+    ensure!(told.error.is_none(), "{:?}", told.error);
+    Ok(told)
 }
 
 /// Asks the leader, in the epoch that is known, for what begins at `from`; none where there is nothing any more.
@@ -165,76 +128,13 @@ pub async fn fetch_of(
     id: Option<Uuid>,
     from: i64,
 ) -> anyhow::Result<Option<Read>> {
-    let (leader, leader_epoch) = session.leader(&at.topic, at.partition, false).await?;
-    let sent_us = now_us();
-    let partition = FetchPartition {
-        partition: at.partition,
-        current_leader_epoch: leader_epoch,
-        fetch_offset: from,
-        partition_max_bytes: 1 << 20,
-        ..FetchPartition::default()
-    };
-    let topic = FetchTopic {
-        topic: Str::copy_from(&at.topic),
-        topic_id: id.unwrap_or(Uuid::ZERO),
-        partitions: vec![partition],
-    };
-    let request = FetchRequest {
-        max_wait_ms: 100,
-        min_bytes: 1,
-        max_bytes: 1 << 20,
-        topics: vec![topic],
-        ..FetchRequest::default()
-    };
-    let version = if id.is_some() { FETCH_BY_ID } else { 12 };
-    let mut answer = session.call(leader, request, version).await?;
-    let mut topic = answer
-        .responses
-        .pop()
-        .context("an answer without the topic")?;
-    let result = topic
-        .partitions
-        .pop()
-        .context("an answer without the partition")?;
-    match ErrorCode::from_code(result.error_code) {
-        Some(ErrorCode::None) => {}
+    let read = session.fetch(at, id, from, MAX_WAIT_MS, now_us).await?;
+    match read.error {
+        None => Ok(Some(read)),
         Some(ErrorCode::OffsetOutOfRange) => {
             marks::note(marks::TAKEN);
-            return Ok(None);
+            Ok(None)
         }
-        other => bail!("{other:?}"),
+        Some(error) => bail!("{error:?}"),
     }
-    let (next, records) = records(result.records.unwrap_or_default(), from)?;
-    Ok(Some(Read {
-        sent_us,
-        leader_epoch,
-        next,
-        high_watermark: result.high_watermark,
-        log_start: result.log_start_offset,
-        records,
-    }))
-}
-
-fn records(records: Records, from: i64) -> anyhow::Result<(i64, Vec<Seen>)> {
-    let (mut next, mut seen) = (from, Vec::new());
-    for batch in wire::batch::split(records.to_bytes()) {
-        let batch = batch?;
-        let base = batch.header.base_offset;
-        let all = wire::record::iter(batch.payload(), batch.header.record_count);
-        for record in all {
-            let record = record?;
-            // Of compacted batches some records are gone.
-            let offset = base + i64::from(record.offset_delta);
-            let value = record.value.context("every record has a value")?;
-            let record = std::str::from_utf8(&value)
-                .ok()
-                .and_then(|v| v.parse().ok());
-            // A batch may begin before what was asked for.
-            if offset >= from {
-                seen.push(Seen { offset, record });
-            }
-        }
-        next = batch.header.next_offset().max(from);
-    }
-    Ok((next, seen))
 }

@@ -107,7 +107,7 @@ impl Member {
         // A leader that returns under its name goes on with what it has shared out before.
         if leads && !joined.skip_assignment {
             let all = self.scene.places();
-            parts = shares(&members, &all);
+            parts = wire_client::shares(&members, &all);
             self.scene.share(&self.group.name, all);
         }
         let planned = leads.then(|| self.scene.shared(&self.group.name));
@@ -149,7 +149,7 @@ impl Member {
                 let beat = self.group.heartbeat(&self.who).await;
                 // One that cannot commit is a member in name only.
                 let works = self.positions.is_empty() || self.committed == Some(self.scene.stage());
-                if patient(beat)? && works {
+                if wire_client::patient(beat)? && works {
                     let held = self.positions.keys().cloned().collect();
                     let (group, generation) = (&self.group.name, self.who.generation);
                     self.scene.saw_member(group, &self.name, generation, held);
@@ -167,7 +167,7 @@ impl Member {
             {
                 let offset = self.positions[&at];
                 let committed = self.commit(&at, offset).await;
-                patient(committed)?;
+                wire_client::patient(committed)?;
             }
             if self.scene.stage() == Stage::Harm && self.dice.random_bool(0.02) {
                 let whims = [Whim::Leave, Whim::Sleep, Whim::Die];
@@ -291,22 +291,4 @@ impl Member {
     fn record(&self, what: What) {
         self.scene.record(&self.name, what);
     }
-}
-
-/// Whether it worked. What the protocol does not speak of passes.
-fn patient(result: Result<(), Trouble>) -> Result<bool, Trouble> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(Trouble::Loading | Trouble::Other(_)) => Ok(false),
-        Err(trouble) => Err(trouble),
-    }
-}
-
-/// Each member has every so-many-th partition.
-fn shares(members: &[String], places: &[Place]) -> BTreeMap<String, Vec<Place>> {
-    let share = |(number, member): (usize, &String)| {
-        let own = places.iter().skip(number).step_by(members.len());
-        (member.clone(), own.cloned().collect())
-    };
-    members.iter().enumerate().map(share).collect()
 }

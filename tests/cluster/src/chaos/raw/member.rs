@@ -9,10 +9,10 @@ use checker::{Recorder, What};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep, timeout};
-use wire_client::{Identity, Trouble};
+use wire_client::{Identity, Trouble, patient, shares};
 
-use super::{GROUP, Group, Machines, ask, now_us};
-use crate::chaos::field::{TOPICS, places};
+use super::{GROUP, Group, MAX_WAIT_MS, Machines, all_places, now_us};
+use crate::chaos::field::TOPICS;
 use crate::chaos::pace::Pace;
 
 /// The shortest that the brokers allow.
@@ -99,7 +99,14 @@ impl Member {
         let leads = *joined.leader == *self.who.member_id;
         // A leader that returns under its name goes on with what was shared out before.
         let parts = match leads && !joined.skip_assignment {
-            true => shares(joined.members.iter().map(|m| m.member_id.to_string())),
+            true => {
+                let members: Vec<String> = joined
+                    .members
+                    .iter()
+                    .map(|m| m.member_id.to_string())
+                    .collect();
+                shares(&members, &all_places())
+            }
             false => BTreeMap::new(),
         };
         let places = self.group.sync(&self.who, parts).await?;
@@ -164,9 +171,13 @@ impl Member {
     async fn poll(&mut self, at: &At) {
         let from = self.positions[at];
         let session = &mut self.group.session;
-        let Ok(Ok(read)) = timeout(PATIENCE, ask::fetch(session, at, from)).await else {
-            let _ = timeout(PATIENCE, session.partitions(&at.topic)).await;
-            return;
+        let asked = session.fetch(at, None, from, MAX_WAIT_MS, now_us);
+        let read = match timeout(PATIENCE, asked).await {
+            Ok(Ok(read)) if read.error.is_none() => read,
+            _ => {
+                let _ = timeout(PATIENCE, session.partitions(&at.topic)).await;
+                return;
+            }
         };
         if read.next == from {
             return;
@@ -243,26 +254,4 @@ fn group(machines: &Machines) -> Group {
     let mut group = Group::over(GROUP, machines.session());
     group.session_ms = SESSION.as_millis() as i32;
     group
-}
-
-/// What the protocol does not speak of passes.
-fn patient(result: Result<(), Trouble>) -> Result<(), Trouble> {
-    match result {
-        Err(Trouble::Loading | Trouble::Other(_)) => Ok(()),
-        result => result,
-    }
-}
-
-/// Each member has every so-many-th partition.
-fn shares(members: impl Iterator<Item = String>) -> BTreeMap<String, Vec<At>> {
-    let all: Vec<At> = places()
-        .iter()
-        .map(|place| At::new(place.topic, place.partition))
-        .collect();
-    let members: Vec<String> = members.collect();
-    let share = |(number, member): (usize, &String)| {
-        let own = all.iter().skip(number).step_by(members.len());
-        (member.clone(), own.cloned().collect())
-    };
-    members.iter().enumerate().map(share).collect()
 }

@@ -1,7 +1,6 @@
 //! Clients that speak the protocol themselves, and so tell what a library keeps for itself: [`observer`]s of leaders, with
 //! the leader epoch that they ask in, and the [`member`]s of a group, with their generation. They run in a thread of the run.
 
-mod ask;
 mod member;
 mod observer;
 
@@ -13,13 +12,15 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Result, anyhow};
 use checker::Recorder;
-use checker::history::Event;
+use checker::history::{Event, Place as At};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 use wire_client::Network;
 
 use super::clock::now_ns;
+use super::field::places;
+use super::history::Place;
 use super::pace::Pace;
 use member::Member;
 use observer::Observer;
@@ -29,6 +30,9 @@ pub const GROUP: &str = "raw";
 const MEMBERS: u32 = 3;
 /// Two, so that one is told less than the other only where that is wrong.
 const OBSERVERS: u32 = 2;
+
+/// How long a leader waits for what there is to read.
+const MAX_WAIT_MS: i32 = 50;
 
 type Session = wire_client::Session<Machines>;
 type Group = wire_client::Group<Machines>;
@@ -113,6 +117,12 @@ fn work(machines: &Machines, pace: &Pace, recorder: &Recorder, seed: u64) -> Res
         }
         Ok(())
     }))
+}
+
+/// Every partition of the load, in the checker's words.
+fn all_places() -> Vec<At> {
+    let at = |place: Place| At::new(place.topic, place.partition);
+    places().into_iter().map(at).collect()
 }
 
 /// The time that all who write into the history share.

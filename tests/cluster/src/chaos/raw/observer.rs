@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use checker::history::Place as At;
 use checker::{Recorder, What};
 use tokio::time::{sleep, timeout};
+use wire_client::LATEST;
 
-use super::{Session, ask, now_us};
-use crate::chaos::field::places;
+use super::{MAX_WAIT_MS, Session, all_places, now_us};
 use crate::chaos::pace::Pace;
 
 /// Between two rounds.
@@ -26,14 +26,11 @@ pub struct Observer {
 
 impl Observer {
     pub fn new(number: u32, session: Session, recorder: Recorder) -> Observer {
-        let places = places().into_iter();
         Observer {
             name: format!("observer-{number}"),
             session,
             recorder,
-            positions: places
-                .map(|place| (At::new(place.topic, place.partition), 0))
-                .collect(),
+            positions: all_places().into_iter().map(|at| (at, 0)).collect(),
         }
     }
 
@@ -57,7 +54,9 @@ impl Observer {
 
     async fn look(&mut self, which: usize) -> Result<()> {
         let (at, position) = &mut self.positions[which];
-        let read = ask::fetch(&mut self.session, at, *position).await?;
+        let asked = self.session.fetch(at, None, *position, MAX_WAIT_MS, now_us);
+        let read = asked.await?;
+        ensure!(read.error.is_none(), "{at}: {:?}", read.error);
         let what = What::Fetched {
             at: at.clone(),
             leader_epoch: Some(read.leader_epoch),
@@ -70,12 +69,13 @@ impl Observer {
         };
         self.recorder.record(now_us(), &self.name, what);
         *position = read.next;
-        let (sent_us, leader_epoch, offset) = ask::latest(&mut self.session, at).await?;
+        let told = self.session.list(at, LATEST, now_us).await?;
+        ensure!(told.error.is_none(), "the end of {at}: {:?}", told.error);
         let what = What::Latest {
             at: at.clone(),
-            leader_epoch: Some(leader_epoch),
-            sent_us,
-            offset,
+            leader_epoch: Some(told.leader_epoch),
+            sent_us: told.sent_us,
+            offset: told.offset,
         };
         self.recorder.record(now_us(), &self.name, what);
         Ok(())
