@@ -46,7 +46,7 @@ pub fn router(registry: Registry, readiness: Readiness) -> Router {
         })
 }
 
-/// Serves `router` on any listener until `stop` ends, to 64 connections at a time: when one more comes, the oldest goes.
+/// Serves `router` on any listener until `stop` ends, to 64 connections at a time: when one more comes, the oldest goes once it has had 250 ms.
 ///
 /// # Errors
 /// What the listener's accept loop ends with.
@@ -190,6 +190,7 @@ mod tests {
         server.stop().await;
         assert!(TcpStream::connect(addr).await.is_err());
     }
+
     #[tokio::test]
     async fn a_crowd_that_stays_locks_nobody_out() {
         let server = serve_http("127.0.0.1:0", Registry::new(), Readiness::default())
