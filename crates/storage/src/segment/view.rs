@@ -27,6 +27,11 @@ pub(crate) struct View {
 pub(crate) struct Distrust(Arc<AtomicBool>);
 
 impl Distrust {
+    #[cfg(test)]
+    pub fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
     fn tell(&self, path: &Path) {
         if !self.0.swap(true, Ordering::Relaxed) {
             warn!(log = %path.display(), "an index does not fit its segment: reading without it until it is made anew");
