@@ -411,7 +411,9 @@ impl Segment {
             .map_err(|e| Error::io("truncate", &self.path, e))?;
         self.size = position;
         self.largest = OnceLock::new();
-        self.first_timestamp = self.first_timestamp.filter(|_| position > 0);
+        if position == 0 {
+            self.first_timestamp = None;
+        }
         self.since_index_entry = 0;
         // What is missing from the end of the file has no place there: its offsets tell.
         let is_kept = |d: &&Damage| d.end() <= position && d.to <= offset;

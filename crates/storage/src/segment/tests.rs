@@ -44,12 +44,22 @@ impl Made {
     fn with(timestamps: &[i64], config: &LogConfig) -> Made {
         let mut made = Made::empty(0);
         for (offset, timestamp) in (0..).zip(timestamps) {
-            let batches = [batch(offset, *timestamp)];
-            let poison = Poison::new();
-            let appended = made.segment.append(&made.disk, &batches, config, &poison);
-            appended.expect("appends");
+            made.append(offset, *timestamp, config);
         }
         made
+    }
+
+    fn append(&mut self, offset: i64, timestamp: i64, config: &LogConfig) {
+        let (batches, poison) = ([batch(offset, timestamp)], Poison::new());
+        let appended = self.segment.append(&self.disk, &batches, config, &poison);
+        appended.expect("appends");
+    }
+
+    /// Keeps the batches below an offset.
+    fn cut(&mut self, offset: i64) {
+        let position = offset as u64 * batch(0, 0).header.size_bytes() as u64;
+        let cut = self.segment.truncate(&self.disk, position, offset);
+        cut.expect("truncates");
     }
 
     fn is_full(&self, timestamp: i64, config: &LogConfig, now_ms: u64) -> bool {
@@ -298,6 +308,44 @@ fn an_index_that_a_full_disk_did_not_take_is_not_finished() {
     }
 }
 
+#[test]
+fn a_segment_that_is_cut_is_as_if_what_is_gone_had_never_been_there() {
+    let mut made = Made::with(&[10, 20, 20, 15, 40], &config());
+    made.cut(4);
+    assert_eq!(
+        (made.segment.index.len(), made.largest()),
+        (3, Some((20, 1)))
+    );
+    assert_eq!(made.times(), (1, Some((20, 1))));
+    made.cut(1);
+    assert_eq!((made.segment.index.len(), made.times()), (0, (0, None)));
+    assert_eq!(made.segment.first_timestamp, Some(10));
+    assert_eq!(made.largest(), Some((10, 0)));
+    made.cut(0);
+    assert_eq!((made.segment.first_timestamp, made.largest()), (None, None));
+
+    let mut made = Made::with(&[0, 0], &config());
+    made.cut(1);
+    assert_eq!(made.largest(), Some((0, 0)));
+}
+
+#[test]
+fn after_a_cut_the_next_index_entry_is_as_far_from_the_last_as_without() {
+    let size = batch(0, 0).header.size_bytes() as u64;
+    let config = LogConfig {
+        index_interval_bytes: 3 * size,
+        ..config()
+    };
+    let mut made = Made::with(&[0; 7], &config);
+    made.cut(6);
+    let mut entries = Vec::new();
+    for offset in 6..10 {
+        made.append(offset, 0, &config);
+        entries.push(made.segment.index.len());
+    }
+    assert_eq!(entries, [1, 1, 2, 2]);
+}
+
 /// Damage of the batches of these offsets, each of which takes ten bytes in the file.
 fn damaged(from: i64, to: i64) -> Damage {
     let mut header = batch(from, 0).header;
@@ -333,4 +381,7 @@ fn damage_that_a_reading_could_not_see_stays() {
     segment.replace_damage(&[damaged(3, 4), damaged(5, 7), damaged(8, 9)], size);
     let all = [(3, 4), (5, 6), (6, 8), (8, 9), (10, 12)];
     assert_eq!(spans(&segment.damage), all);
+    // Even where both begin at once, for it is a place in the file.
+    segment.replace_damage(&[damaged(6, 7)], size);
+    assert_eq!(spans(&segment.damage), [(6, 7), (6, 8), (10, 12)]);
 }
