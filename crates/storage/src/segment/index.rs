@@ -310,3 +310,172 @@ impl<E: Entry> Search<E> {
         Ok(low)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::memory::{Fault, MemoryDisk, Operation};
+
+    const BASE: i64 = 1_000;
+    const PATH: &str = "/index";
+
+    fn entry(number: i64) -> OffsetEntry {
+        OffsetEntry {
+            offset: BASE + 10 * number,
+            position: 100 * number as u32,
+        }
+    }
+
+    /// An index of so many entries; those that fill a block are in the file.
+    fn index(disk: &MemoryDisk, entries: i64) -> Index<OffsetEntry> {
+        let mut index = Index::create(disk, PATH.into(), BASE).expect("creates");
+        for number in 0..entries {
+            index.push(disk, entry(number)).expect("pushes");
+        }
+        index
+    }
+
+    fn file_bytes(disk: &MemoryDisk) -> u64 {
+        let file = disk.open(Path::new(PATH)).expect("opens");
+        file.len().expect("has a length")
+    }
+
+    #[test]
+    fn entries_have_the_form_that_kafka_gives_them() {
+        let (mut offset, mut time) = (Vec::new(), Vec::new());
+        let at = OffsetEntry {
+            offset: BASE + 0x0102_0304,
+            position: 0x8506_0708,
+        };
+        at.put(BASE, &mut offset);
+        assert_eq!(offset, [1, 2, 3, 4, 0x85, 6, 7, 8]);
+        assert_eq!(OffsetEntry::get(BASE, &offset), at);
+        let at = TimeEntry {
+            timestamp: 0x0102_0304_0506_0708,
+            offset: BASE + 0x090a_0b0c,
+        };
+        at.put(BASE, &mut time);
+        assert_eq!(time, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(TimeEntry::get(BASE, &time), at);
+    }
+
+    #[test]
+    fn entries_gather_and_are_appended_in_blocks() {
+        let disk = MemoryDisk::new();
+        let mut index = index(&disk, 255);
+        assert_eq!((index.len(), file_bytes(&disk)), (255, 0));
+        assert!(index.is_waiting());
+        index.push(&disk, entry(255)).expect("pushes");
+        assert_eq!((index.len(), file_bytes(&disk)), (256, 2048));
+        assert!(!index.is_waiting());
+        index.push(&disk, entry(256)).expect("pushes");
+        assert_eq!((index.len(), index.size_bytes()), (257, 2056));
+        index.write(&disk).expect("writes");
+        assert_eq!((index.len(), file_bytes(&disk)), (257, 2056));
+        assert!(!index.is_waiting());
+        // Once more there is nothing to append.
+        disk.inject(Fault::always(Operation::Write, PATH));
+        index.write(&disk).expect("has nothing to write");
+    }
+
+    #[test]
+    fn an_index_is_there_if_its_file_has_whole_entries() {
+        let disk = MemoryDisk::new();
+        index(&disk, 3).write(&disk).expect("writes");
+        let existing = |len| Index::<OffsetEntry>::existing(PATH.into(), BASE, len);
+        let there = existing(Some(24)).expect("an index");
+        assert_eq!((there.len(), there.is_waiting()), (3, false));
+        assert_eq!(there.last(&disk).expect("reads"), Some(entry(2)));
+        assert_eq!(existing(Some(0)).expect("an index").len(), 0);
+        for none in [None, Some(25), Some(31)] {
+            assert_eq!(existing(none).err(), Some(PathBuf::from(PATH)));
+        }
+        // What was listed is gone since.
+        let shorter = existing(Some(32)).expect("an index");
+        let error = shorter.last(&disk).expect_err("it ends before");
+        assert!(error.to_string().contains(PATH), "{error}");
+    }
+
+    #[test]
+    fn an_index_is_found_under_its_new_name() {
+        let disk = MemoryDisk::new();
+        index(&disk, 1).write(&disk).expect("writes");
+        let mut moved = Index::<OffsetEntry>::existing(PATH.into(), BASE, Some(8)).expect("one");
+        disk.rename(Path::new(PATH), Path::new("/new"))
+            .expect("renames");
+        moved.moved_to("/new".into());
+        assert_eq!(moved.path(), Path::new("/new"));
+        assert_eq!(moved.last(&disk).expect("reads"), Some(entry(0)));
+    }
+
+    #[test]
+    fn the_last_entry_up_to_a_key_is_found_in_the_file_and_in_memory() {
+        let disk = MemoryDisk::new();
+        for entries in [0, 1, 2, 256, 257, 260] {
+            let index = index(&disk, entries);
+            let last = index.last(&disk).expect("reads");
+            assert_eq!(last, (entries > 0).then(|| entry(entries - 1)));
+            for (near, number) in [0, 1, 255, 256, 259]
+                .into_iter()
+                .flat_map(|n| [(-1, n), (0, n), (1, n)])
+            {
+                let key = entry(number).key() + near;
+                let up_to = (key - BASE).div_euclid(10).min(entries - 1);
+                let expected = (up_to >= 0).then(|| entry(up_to));
+                let floor = index.floor(&disk, key).expect("a floor");
+                assert_eq!(floor.find(key).expect("reads"), expected, "{entries} {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_gone_is_gone_from_the_file_and_from_memory() {
+        let disk = MemoryDisk::new();
+        let mut index = index(&disk, 300);
+        let mut keep = |kept: i64| {
+            let gone = index.truncate(&disk, |e| e.offset >= entry(kept).offset);
+            gone.expect("truncates");
+            let last = index.last(&disk).expect("reads");
+            assert_eq!(
+                last,
+                (index.len() > 0).then(|| entry(index.len() as i64 - 1))
+            );
+            (index.len(), file_bytes(&disk))
+        };
+        assert_eq!(keep(300), (300, 2048));
+        assert_eq!(keep(280), (280, 2048));
+        assert_eq!(keep(256), (256, 2048));
+        assert_eq!(keep(100), (100, 800));
+        assert_eq!(keep(100), (100, 800));
+        assert_eq!(keep(0), (0, 0));
+        assert_eq!(keep(0), (0, 0));
+    }
+
+    #[test]
+    fn while_the_disk_is_full_entries_wait_and_beyond_a_bound_they_are_left_out() {
+        let disk = MemoryDisk::new();
+        let mut index = index(&disk, 256);
+        disk.set_capacity_bytes(Some(2_148));
+        let waiting = (256..).take(4_100).map(entry);
+        for entry in waiting {
+            index.push(&disk, entry).expect("it waits");
+        }
+        // What an append has left of itself is gone again.
+        assert_eq!((index.len(), file_bytes(&disk)), (256 + 4_096, 2_048));
+        disk.set_capacity_bytes(None);
+        index.push(&disk, entry(9_000)).expect("it is left out");
+        assert_eq!(file_bytes(&disk), 2_048 + 8 * 4_096);
+        assert_eq!(index.last(&disk).expect("reads"), Some(entry(256 + 4_095)));
+        index.push(&disk, entry(9_001)).expect("pushes");
+        assert_eq!(index.last(&disk).expect("reads"), Some(entry(9_001)));
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_an_error_that_names_the_file() {
+        let disk = MemoryDisk::new();
+        let mut index = index(&disk, 3);
+        disk.inject(Fault::once(Operation::Write, PATH));
+        let error = index.write(&disk).expect_err("it fails");
+        assert!(error.to_string().contains(PATH), "{error}");
+    }
+}
