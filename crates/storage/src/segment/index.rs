@@ -213,9 +213,11 @@ impl<E: Entry> Index<E> {
     /// Drops the entries for which `gone` is true; it must be true for a last part of them.
     pub fn truncate(&mut self, disk: &dyn Disk, gone: impl Fn(&E) -> bool) -> Result<(), Error> {
         self.pending.retain(|entry| !gone(entry));
-        if self.pending.is_empty() && self.persisted > 0 {
-            let search = self.search(disk)?;
-            let keep = search.partition_point(|entry| !gone(entry))?;
+        if !self.pending.is_empty() {
+            return Ok(());
+        }
+        let keep = self.search(disk)?.partition_point(|entry| !gone(entry))?;
+        if keep < self.persisted {
             let file = self.file(disk)?;
             file.truncate((keep * E::SIZE) as u64)
                 .map_err(|e| Error::io("truncate", &self.path, e))?;
@@ -448,6 +450,8 @@ mod tests {
         assert_eq!(keep(100), (100, 800));
         assert_eq!(keep(100), (100, 800));
         assert_eq!(keep(0), (0, 0));
+        // Where nothing is gone nothing is written.
+        disk.inject(Fault::always(Operation::Write, PATH));
         assert_eq!(keep(0), (0, 0));
     }
 
