@@ -58,8 +58,6 @@ pub struct Producer {
     pub batches: VecDeque<Remembered>,
     /// How many records, up to the newest, are known to be in the log one after the other.
     pub without_gap: u64,
-    /// The largest timestamp of its newest batch: what expiry goes by.
-    pub last_timestamp_ms: i64,
 }
 
 /// What to do with a batch that may be appended as far as its producer is concerned.
@@ -146,14 +144,13 @@ impl Producers {
                 epoch: header.producer_epoch,
                 batches: VecDeque::new(),
                 without_gap: 0,
-                last_timestamp_ms: header.max_timestamp,
             });
         producer.on_appended(header);
     }
 
-    /// Forgets producers that have been silent since before `oldest_ms` (`producer.id.expiration.ms`).
-    pub fn expire(&mut self, oldest_ms: i64) {
-        self.by_id.retain(|_, p| p.last_timestamp_ms >= oldest_ms);
+    /// The log has forgotten a producer that was silent for too long (`producer.id.expiration.ms`).
+    pub fn forget(&mut self, producer: ProducerId) {
+        self.by_id.remove(&producer);
     }
 
     pub fn clear(&mut self) {
@@ -205,7 +202,6 @@ impl Producer {
     }
 
     fn on_appended(&mut self, header: &BatchHeader) {
-        self.last_timestamp_ms = header.max_timestamp;
         if header.producer_epoch != self.epoch {
             self.epoch = header.producer_epoch;
             self.batches.clear();

@@ -11,6 +11,9 @@ use bytes::{Buf, BufMut, Bytes};
 use wire::batch::BatchHeader;
 
 const VERSION: i16 = 1;
+/// Whoever has written within this time is known, whatever the wall clock and the records' own time say: longer than any
+/// client sends a batch again (`delivery.timeout.ms` is two minutes).
+const KEPT_MS: u64 = 60 * 60 * 1000;
 /// As many batches as an idempotent client may have in flight.
 const RECENT_BATCHES: usize = 5;
 /// Version and CRC.
@@ -53,6 +56,8 @@ pub(crate) struct ProducerTable {
     entries: BTreeMap<i64, ProducerEntry>,
     /// The last batches of each producer that were applied here, oldest first: more than a snapshot keeps.
     recent: BTreeMap<i64, VecDeque<BatchHeader>>,
+    /// When those were first looked at that have written nothing since, on a clock that does not jump.
+    silent: BTreeMap<i64, u64>,
     /// From the first to behind the last offset that could not be read when the rest was: what was written there, and by
     /// whom, is not known.
     unread: Option<(i64, i64)>,
@@ -141,6 +146,7 @@ impl ProducerTable {
         if let Some((_, to)) = self.unread.take() {
             self.entries.retain(|_, entry| entry.last_offset >= to);
             self.recent.retain(|id, _| self.entries.contains_key(id));
+            self.silent.retain(|id, _| self.entries.contains_key(id));
         }
     }
 
@@ -208,15 +214,34 @@ impl ProducerTable {
         entry.producer_epoch = header.producer_epoch;
         entry.timestamp = header.max_timestamp;
         self.entries.insert(header.producer_id, entry);
+        self.silent.remove(&header.producer_id);
         self.remember(header);
     }
 
-    /// Forgets producers that were idle for too long and have no open transaction.
-    pub fn expire(&mut self, now_ms: u64, expiration_ms: u64) {
-        let horizon = now_ms.saturating_sub(expiration_ms) as i64;
-        self.entries
-            .retain(|_, e| e.timestamp >= horizon || e.current_txn_first_offset >= 0);
-        self.recent.retain(|id, _| self.entries.contains_key(id));
+    /// Forgets producers that have been silent for too long and have no open transaction, and gives their ids. A wall clock
+    /// may jump, and records may tell any time: forgotten is only who has been silent by `uptime_ms` as well, which does not
+    /// jump and begins anew with each process.
+    pub fn expire(&mut self, wall_ms: u64, uptime_ms: u64, expiration_ms: u64) -> Vec<i64> {
+        let horizon = wall_ms.saturating_sub(expiration_ms) as i64;
+        let mut gone = Vec::new();
+        for (id, entry) in &self.entries {
+            let since = *self.silent.entry(*id).or_insert(uptime_ms);
+            // Where all clocks agree it need not be silent for as long once more after a restart.
+            let patience_ms = match entry.timestamp < horizon {
+                true => expiration_ms.min(KEPT_MS),
+                false => expiration_ms,
+            };
+            if uptime_ms.saturating_sub(since) >= patience_ms && entry.current_txn_first_offset < 0
+            {
+                gone.push(*id);
+            }
+        }
+        for id in &gone {
+            self.entries.remove(id);
+            self.recent.remove(id);
+            self.silent.remove(id);
+        }
+        gone
     }
 }
 

@@ -16,7 +16,7 @@ mod sample;
 mod watermark;
 
 use crate::epochs::Epochs;
-use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionEpoch};
+use crate::ids::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerId};
 use crate::metadata::PartitionState;
 use crate::producer::Producers;
 
@@ -197,9 +197,11 @@ impl Replica {
         }
     }
 
-    /// Forgets producers that have been silent since before `oldest_ms` of the records' clock.
-    pub fn expire_producers(&mut self, oldest_ms: i64) {
-        self.producers.expire(oldest_ms);
+    /// The log has forgotten producers that were silent for too long.
+    pub fn on_producers_forgotten(&mut self, gone: impl IntoIterator<Item = ProducerId>) {
+        for producer in gone {
+            self.producers.forget(producer);
+        }
     }
 
     pub fn options(&self) -> Options {
@@ -266,7 +268,6 @@ impl Replica {
 mod tests {
     use super::*;
     use crate::epochs::EpochStart;
-    use crate::ids::ProducerId;
     use crate::producer;
     use crate::replica::sample::{ALL, OPTIONS, append, batch, leading, state};
 
@@ -374,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_producer_that_was_silent_for_too_long_may_begin_anywhere() {
+    fn a_producer_that_the_log_has_forgotten_may_begin_anywhere() {
         let mut leader = leading(ALL, ALL);
         append(&mut leader, 0, 0);
         let gap = Err(Error::Producer(producer::Error::OutOfOrderSequence {
@@ -383,10 +384,9 @@ mod tests {
             expected: 5,
         }));
         assert_eq!(takes(&mut leader, 50, Acks::Leader), gap);
-        // Its batch is of just then.
-        leader.expire_producers(0);
+        leader.on_producers_forgotten([ProducerId(8)]);
         assert_eq!(takes(&mut leader, 50, Acks::Leader), gap);
-        leader.expire_producers(1);
+        leader.on_producers_forgotten([ProducerId(7)]);
         assert_eq!(takes(&mut leader, 50, Acks::Leader), Ok(()));
     }
 }

@@ -12,6 +12,13 @@ use crate::segment::{SNAPSHOT, file_path};
 use crate::{Error, disk};
 
 impl Log {
+    /// Forgets producers that have been silent for `producer.id.expiration.ms`, and gives their ids. `uptime_ms` is a clock
+    /// that does not jump.
+    pub fn expire_producers(&mut self, wall_ms: u64, uptime_ms: u64) -> Vec<i64> {
+        let expiration_ms = self.config.producer_expiration_ms;
+        self.producers.expire(wall_ms, uptime_ms, expiration_ms)
+    }
+
     /// Offsets of the producer snapshots in the directory.
     pub(super) fn snapshots(&self) -> Result<Vec<i64>, Error> {
         let entries = self.disk.list(&self.dir);

@@ -50,8 +50,6 @@ impl Log {
         high_watermark: i64,
     ) -> Result<DeletedSegments, Error> {
         self.poison.check()?;
-        self.producers
-            .expire(now_ms, self.config.producer_expiration_ms);
         if !self.config.delete {
             return Ok(DeletedSegments::default());
         }

@@ -245,29 +245,72 @@ fn what_was_before_a_marker_is_not_guessed() {
     }
 }
 
+const HOUR_MS: u64 = 60 * 60 * 1000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+fn written(table: &mut ProducerTable, producer_id: i64, timestamp: u64) {
+    table.apply(&BatchHeader {
+        producer_id,
+        max_timestamp: timestamp as i64,
+        ..batch(0, 0)
+    });
+}
+
 #[test]
-fn who_is_idle_for_too_long_is_forgotten_unless_a_transaction_is_open() {
+fn who_is_silent_for_too_long_is_forgotten_unless_a_transaction_is_open() {
     let mut table = ProducerTable::default();
-    for (producer_id, attributes, max_timestamp) in [
-        (1, 0, 900),
-        (2, 0, 899),
-        (3, TRANSACTIONAL, 5),
-        (4, 0, 1000),
-    ] {
-        table.apply(&BatchHeader {
-            producer_id,
-            attributes,
-            max_timestamp,
-            // That of a transaction is the first of the log.
-            ..batch(0, if producer_id == 3 { 0 } else { 2 })
-        });
-    }
-    table.expire(1000, 100);
+    table.apply(&BatchHeader {
+        producer_id: 3,
+        attributes: TRANSACTIONAL,
+        ..batch(0, 0)
+    });
+    let now = 1000 * DAY_MS;
+    written(&mut table, 1, now);
+    assert!(table.expire(now, 5, DAY_MS).is_empty());
+    written(&mut table, 2, now);
+    // From the first look on at which it was silent.
+    assert!(table.expire(now, DAY_MS + 4, DAY_MS).is_empty());
+    assert_eq!(table.expire(now, DAY_MS + 5, DAY_MS), [1]);
     let known: Vec<_> = table.entries().map(|entry| entry.producer_id).collect();
-    assert_eq!(known, [1, 3, 4]);
+    assert_eq!(known, [2, 3]);
     let remembered: Vec<_> = table.recent.keys().copied().collect();
     assert_eq!(remembered, known);
-    // Nobody is older than the clock.
-    table.expire(50, 100);
-    assert_eq!(table.entries().count(), 3);
+    // Who writes again is not silent.
+    written(&mut table, 2, now);
+    assert!(table.expire(now, 3 * DAY_MS, DAY_MS).is_empty());
+    assert!(table.expire(now, 4 * DAY_MS - 1, DAY_MS).is_empty());
+    assert_eq!(table.expire(now, 4 * DAY_MS, DAY_MS), [2]);
+    // It is known anew when it writes once more.
+    written(&mut table, 2, now);
+    assert!(table.expire(now, 9 * DAY_MS, DAY_MS).is_empty());
+}
+
+#[test]
+fn no_clock_and_no_timestamp_makes_forget_who_has_written_just_now() {
+    let mut table = ProducerTable::default();
+    let now = 1000 * DAY_MS;
+    // One of them copies records of long ago, one has a clock that is ahead.
+    for (producer, timestamp) in [(1, now), (2, 5), (3, 2 * now)] {
+        written(&mut table, producer, timestamp);
+    }
+    // This broker's own clock jumps ahead by two days, and back by three.
+    for wall in [now, now + 2 * DAY_MS, now - DAY_MS] {
+        for uptime in [7, HOUR_MS + 6] {
+            assert!(table.expire(wall, uptime, DAY_MS).is_empty());
+        }
+    }
+    // Where the wall clock has it that an hour is enough, as after a restart, it is.
+    assert_eq!(table.expire(now + 2 * DAY_MS, HOUR_MS + 7, DAY_MS), [1, 2]);
+    assert_eq!(table.expire(now, DAY_MS + 7, DAY_MS), [3]);
+}
+
+#[test]
+fn an_expiration_of_less_than_an_hour_is_kept_to() {
+    let mut table = ProducerTable::default();
+    let (now, soon) = (1000 * DAY_MS, 1000);
+    written(&mut table, 1, now);
+    written(&mut table, 2, 5);
+    assert!(table.expire(now, 0, soon).is_empty());
+    assert!(table.expire(now, soon - 1, soon).is_empty());
+    assert_eq!(table.expire(now, soon, soon), [1, 2]);
 }

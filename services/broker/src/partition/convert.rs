@@ -104,6 +104,5 @@ fn producer(entry: &ProducerEntry) -> Producer {
         epoch: entry.producer_epoch,
         batches: known.then_some(last).into_iter().collect(),
         without_gap: if known { entry.without_gap } else { 0 },
-        last_timestamp_ms: entry.timestamp,
     }
 }

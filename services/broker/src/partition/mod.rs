@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use engine::ids::{BrokerId, LeaderEpoch, Offset};
+use engine::ids::{BrokerId, LeaderEpoch, Offset, ProducerId};
 use engine::metadata::{Image, PartitionId, PartitionState, Rejection};
 use engine::replica::{Commitment, IsrProposal, Replica, Transition};
 use parking_lot::{Mutex, MutexGuard};
@@ -178,11 +178,11 @@ impl Partition {
 
     /// Forgets idempotent producers that have been silent for `producer.id.expiration.ms`.
     pub(crate) fn expire_producers(&self) {
-        let now_ms = self.env.wall_ms();
+        let wall_ms = u64::try_from(self.env.wall_ms()).unwrap_or(0);
         let mut s = self.state.lock();
-        let patience_ms = i64::try_from(s.log.config().producer_expiration_ms).unwrap_or(i64::MAX);
+        let gone = s.log.expire_producers(wall_ms, self.env.elapsed_ms());
         s.replica
-            .expire_producers(now_ms.saturating_sub(patience_ms));
+            .on_producers_forgotten(gone.into_iter().map(ProducerId));
     }
 
     /// Stops serving: the broker stops, or the log is out of service.

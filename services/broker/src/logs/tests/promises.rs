@@ -231,7 +231,6 @@ async fn a_repeated_batch_is_answered_with_the_time_that_the_log_gave_it() {
             (Some(Offset(0)), NOW_MS)
         );
     }
-    // Kept for as long as its time says: it is not from 1970.
     partition.expire_producers();
     let mut builder = BatchBuilder::new(5).producer(7, 0, 4);
     builder.append(Some(b"k"), Some(b"v"));
@@ -240,6 +239,26 @@ async fn a_repeated_batch_is_answered_with_the_time_that_the_log_gave_it() {
         gap.err().map(|e| e.code()),
         Some(ErrorCode::OutOfOrderSequenceNumber)
     );
+}
+
+/// Whoever copies a topic writes records of any age, and a broker's clock may jump: neither must make it forget whose
+/// batch may be sent again just now (seeds 3974 and 4914).
+#[tokio::test]
+async fn who_writes_records_of_long_ago_is_not_forgotten() {
+    let mut machine = Machine::new();
+    machine.create_topic("t", &[]);
+    let running = machine.start().await;
+    let partition = running.partition("t");
+    for _ in 0..2 {
+        let mut builder = BatchBuilder::new(5).producer(7, 0, 0);
+        builder.append(Some(b"k"), Some(b"v"));
+        let appended = partition.append(builder.build(), Acks::Leader);
+        let appended = appended.expect("a first batch and its repetition");
+        assert_eq!(appended.base_offset, Some(Offset(0)));
+        partition.expire_producers();
+        partition.expire_producers();
+    }
+    assert_eq!(partition.log_end(), Offset(1));
 }
 
 #[tokio::test]
@@ -410,6 +429,20 @@ async fn after_a_failed_fsync_the_memory_is_no_longer_named_and_the_disks_say_so
     let file = storage::disk::read_file(&machine.disk, path).expect("it can be read");
     let text = String::from_utf8(file.expect("it is there").to_vec());
     assert!(text.is_ok_and(|text| text.contains("boot.id=forgotten")));
+}
+
+/// What shares the disk with a metadata log that failed is flushed before the next process relies on it.
+#[tokio::test]
+async fn logs_that_can_be_flushed_are_in_no_doubt_and_others_are() {
+    for (fails, is_sound) in [("u-0", true), ("t-0", false)] {
+        let mut machine = Machine::new();
+        machine.create_topic("t", &[]);
+        let running = machine.start().await;
+        append(&running.partition("t"), "k", 10).unwrap();
+        machine.disk.inject(Fault::once(Operation::Sync, fails));
+        running.logs.prove(&running.partitions).await;
+        assert_eq!(running.logs.memory().is_some(), is_sound, "{fails}");
+    }
 }
 
 /// The next process would take the memory for kept, so there must not be one before somebody else knows.
