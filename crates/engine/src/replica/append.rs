@@ -107,7 +107,7 @@ impl Replica {
         }))
     }
 
-    /// The log could not take the batch, which may change.
+    /// The log could not take the batch, which may change, or the topic does not allow it.
     pub fn on_refused(&mut self, write: &Write, now_ms: u64) {
         if let Role::Leader(leader) = &mut self.role {
             leader.refusals.note(&write.header, now_ms);

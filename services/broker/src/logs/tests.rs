@@ -1,5 +1,6 @@
 //! The log directories on a disk in memory: stops and crashes, strangers, deleted topics, failing and full disks.
 
+mod clocks;
 mod files;
 mod losses;
 mod promises;
@@ -8,6 +9,7 @@ mod scrub;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use engine::ids::{BrokerEpoch, BrokerId, Offset};
@@ -31,8 +33,8 @@ use crate::partition::{Partition, Partitions};
 const NOW_MS: i64 = 1_800_000_000_000;
 const CLUSTER: &str = "a-cluster";
 
-/// A disk, a clock that stands still, and nothing else.
-struct DiskOnly(Arc<dyn Disk>, &'static str);
+/// A disk, a clock that stands still until it is set, and nothing else.
+struct DiskOnly(Arc<dyn Disk>, &'static str, Arc<AtomicI64>);
 
 impl Outside for DiskOnly {
     fn listen<'a>(&'a self, _: &'a str) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
@@ -44,7 +46,7 @@ impl Outside for DiskOnly {
     }
 
     fn wall_ms(&self) -> i64 {
-        NOW_MS
+        self.2.load(Ordering::Relaxed)
     }
 
     fn random_u64(&self) -> u64 {
@@ -68,6 +70,7 @@ impl Outside for DiskOnly {
 struct Machine {
     disk: MemoryDisk,
     boot: &'static str,
+    wall_ms: Arc<AtomicI64>,
     image: Image,
     settings: Vec<(&'static str, &'static str)>,
 }
@@ -83,6 +86,7 @@ impl Machine {
         let mut machine = Machine {
             disk: MemoryDisk::new(),
             boot: "a-boot",
+            wall_ms: Arc::new(NOW_MS.into()),
             image: Image::default(),
             settings: Vec::new(),
         };
@@ -152,7 +156,7 @@ impl Machine {
         Env::new(
             Handle::current(),
             Handle::current(),
-            Arc::new(DiskOnly(disk, self.boot)),
+            Arc::new(DiskOnly(disk, self.boot, self.wall_ms.clone())),
         )
     }
 

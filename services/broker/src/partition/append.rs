@@ -74,7 +74,7 @@ impl Partition {
                 return Err(Failure::Closed);
             }
             s.replica.check_leader_epoch(epoch)?;
-            check_limits(&config, &batch, wall_ms)?;
+            let limits = check_limits(&config, &batch, wall_ms);
             // Before the engine sees it: what it remembers of a producer goes by the time that is stored.
             let (batch, time) = if config.log_append_time {
                 (batch.with_log_append_time(wall_ms), wall_ms)
@@ -83,9 +83,11 @@ impl Partition {
             };
             match s.plan(&batch.header, acks, now_ms)? {
                 AppendPlan::Write(write) => {
-                    if let Err(error) = s.write(&batch, &write, wall_ms) {
+                    // Only now: what is in the log already is no longer to be judged, by a clock least of all.
+                    let written = limits.and_then(|()| Ok(s.write(&batch, &write, wall_ms)?));
+                    if let Err(error) = written {
                         s.replica.on_refused(&write, now_ms);
-                        return Err(error.into());
+                        return Err(error);
                     }
                     s.replica.on_appended(&write, now_ms);
                     let mut appended =

@@ -241,26 +241,6 @@ async fn a_repeated_batch_is_answered_with_the_time_that_the_log_gave_it() {
     );
 }
 
-/// Whoever copies a topic writes records of any age, and a broker's clock may jump: neither must make it forget whose
-/// batch may be sent again just now (seeds 3974 and 4914).
-#[tokio::test]
-async fn who_writes_records_of_long_ago_is_not_forgotten() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    for _ in 0..2 {
-        let mut builder = BatchBuilder::new(5).producer(7, 0, 0);
-        builder.append(Some(b"k"), Some(b"v"));
-        let appended = partition.append(builder.build(), Acks::Leader);
-        let appended = appended.expect("a first batch and its repetition");
-        assert_eq!(appended.base_offset, Some(Offset(0)));
-        partition.expire_producers();
-        partition.expire_producers();
-    }
-    assert_eq!(partition.log_end(), Offset(1));
-}
-
 #[tokio::test]
 async fn one_acknowledgement_waits_for_the_leaders_fsync_where_the_topic_asks_for_one() {
     let mut machine = Machine::new();
