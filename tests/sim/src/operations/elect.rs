@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use checker::history::Place;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -17,6 +18,21 @@ use crate::{Scene, Stage, Topic};
 /// ElectLeaders' words for the preferred replica, and for any that there is.
 const PREFERRED: i8 = 0;
 const UNCLEAN: i8 = 1;
+
+/// Asks for any leader of one partition.
+pub async fn unclean(session: &mut Session, at: &Place) -> anyhow::Result<()> {
+    let request = ElectLeadersRequest {
+        election_type: UNCLEAN,
+        topic_partitions: Some(vec![TopicPartitions {
+            topic: Str::copy_from(&at.topic),
+            partitions: vec![at.partition],
+        }]),
+        timeout_ms: 1000,
+    };
+    let broker = session.next_broker();
+    session.call(broker, request, 2).await?;
+    Ok(())
+}
 
 /// Asks for elections until everything is healed. What comes of one shows in what clients see.
 pub async fn run(scene: Scene, mut dice: StdRng) -> anyhow::Result<()> {
