@@ -83,16 +83,19 @@ chaos-mesh: ## The whole mesh hurt while records flow, and verified: DURATION=10
 	@cargo build --locked -q --workspace --bins
 	@target/debug/chaos-mesh --duration $(or $(DURATION),10m) --seed $(or $(SEED),7) --format $(or $(FORMAT),text)
 
-sim: ## Simulated lives: SEEDS=500 FIRST=1 JOBS=2; SEED=7 replays one, with TRACE=1 all of it
+sim: ## Simulated lives: SEEDS=20 FIRST=1 JOBS=2; SEED=7 replays one, with TRACE=1 all of it
+	@scripts/stack install build
 	@SEEDS=$(or $(SEEDS),20) FIRST=$(or $(FIRST),1) cargo run --locked -q -p sim
 
 .PHONY: sim-long
 sim-long: ## As many lives as wanted; an interrupted run goes on: SEEDS=10000 FIRST=1 RESULTS=target/sim-long.jsonl
+	@scripts/stack install build
 	@SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),1) RESULTS=$(or $(RESULTS),target/sim-long.jsonl) \
 		CARGO_TARGET_DIR=target/sim-long cargo run --locked -q --config tests/sim/long.toml -p sim
 
 .PHONY: sim-bugs
 sim-bugs: ## Bugs that are put into a copy of the tree, each of which the simulator must find: BUG=name SEEDS=100
+	@scripts/stack install build
 	@python3 tests/sim/bugs/run.py $(BUG)
 
 .PHONY: hostile
@@ -105,10 +108,12 @@ hostile: ## Crowds that do not behave beside a client that does: SECONDS=10 IDLE
 
 .PHONY: fuzz
 fuzz: ## Any bytes to every decoder and to whole connections, guided by coverage: DURATION=10m TARGET=name
+	@scripts/stack install build
 	@DURATION=$(or $(DURATION),10m) TARGET=$(TARGET) scripts/fuzz
 
 .PHONY: mutants
 mutants: ## Decisions that are changed one at a time, which tests must notice; an interrupted run goes on: DURATION=4h
+	@scripts/stack install build
 	@DURATION=$(or $(DURATION),4h) scripts/mutants
 
 test-images: ## The images for real: alone, and in a compose file written for apache/kafka

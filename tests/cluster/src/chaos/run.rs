@@ -49,7 +49,11 @@ pub fn run(span: &Span, pace: Pace) -> Result<Summary> {
         run.summary.lacking.push("it was interrupted".into());
         outcome = Ok(());
     }
-    if outcome.is_err() || !run.summary.is_clean() {
+    let is_news = match pace.is_stopped() {
+        true => !run.summary.is_clean(),
+        false => outcome.is_err() || !run.summary.is_good(),
+    };
+    if is_news {
         let place = run.field.keep()?;
         eprintln!("kept: {}", place.display());
         run.summary.kept = Some(place);

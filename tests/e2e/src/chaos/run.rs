@@ -49,7 +49,11 @@ pub fn run(span: &Span, pace: Pace) -> Result<Summary> {
         run.summary.lacking.push("it was interrupted".into());
         outcome = Ok(());
     }
-    if outcome.is_err() || !run.summary.is_clean() {
+    let is_news = match pace.is_stopped() {
+        true => !run.summary.is_clean(),
+        false => outcome.is_err() || !run.summary.is_good(),
+    };
+    if is_news {
         run.field.stack.keep();
         let place = run.field.stack.data().to_path_buf();
         eprintln!("kept: {}", place.display());

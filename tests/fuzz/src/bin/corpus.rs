@@ -2,9 +2,16 @@
 
 use std::fs;
 
+use anyhow::ensure;
 use fuzz::{corpus, folder};
 
 fn main() -> anyhow::Result<()> {
+    // It replaces files: not for somebody who only asks what it does.
+    let asked = std::env::args().nth(1);
+    ensure!(
+        asked.is_none(),
+        "it writes tests/fuzz/corpus anew, and takes no arguments"
+    );
     let (mut files, mut bytes) = (0, 0);
     for (target, inputs) in corpus::all() {
         let directory = folder("corpus", target);
