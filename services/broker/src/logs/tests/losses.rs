@@ -74,6 +74,30 @@ async fn a_log_that_had_to_be_cut_after_a_kill_has_lost_what_was_in_memory() {
 }
 
 #[tokio::test]
+async fn an_append_that_the_end_of_the_process_has_interrupted_is_no_loss() {
+    let (machine, path) = ended().await;
+    let file = machine.disk.open(&path).expect("it is there");
+    let size = file.len().expect("it can be told");
+    file.truncate(size - 3).expect("it can be");
+    assert!(registers_same_disks(&machine).await);
+}
+
+#[tokio::test]
+async fn a_log_that_lacks_something_and_is_deleted_is_missed_no_longer() {
+    let (mut machine, path) = ended().await;
+    machine.disk.flip(&path, 70, 1).expect("it is there");
+    let running = machine.start().await;
+    assert!(!running.logs.has_all_written().await);
+    let id = machine.image.topic("t").expect("it is there").id;
+    machine.run(Command::DeleteTopics {
+        topics: vec![TopicId(id)],
+    });
+    let image = Arc::new(machine.image.clone());
+    running.partitions.apply(image).await;
+    assert!(running.logs.has_all_written().await);
+}
+
+#[tokio::test]
 async fn a_log_that_had_to_be_cut_after_another_boot_says_nothing_of_the_disks() {
     let (mut machine, path) = ended().await;
     // What the machine before had not written is rubbish on the disk.
@@ -246,7 +270,8 @@ enum Late {
 #[tokio::test]
 async fn a_log_that_can_be_opened_late_and_lacks_something_takes_its_directory_out_of_service() {
     for late in [Late::Whole, Late::Empty, Late::Changed] {
-        for boot in ["a-boot", "another"] {
+        // It may be found just before the cluster has registered what was known at the start.
+        for (boot, is_registered) in [("a-boot", false), ("a-boot", true), ("another", false)] {
             let (mut machine, path) = ended().await;
             machine.boot = boot;
             machine.disk.inject(Fault::always(Operation::Read, "t-0"));
@@ -269,6 +294,9 @@ async fn a_log_that_can_be_opened_late_and_lacks_something_takes_its_directory_o
             let is_fine = matches!(late, Late::Whole) || boot == "another";
             assert_eq!(running.partitions.find("t", 0).is_some(), is_fine);
             assert_eq!(running.logs.memory().is_some(), is_fine);
+            if is_registered {
+                running.logs.registered().await;
+            }
             drop(running);
             machine.disk.kill();
             assert_eq!(registers_same_disks(&machine).await, is_fine);
