@@ -13,7 +13,7 @@ use sim::operations::topics;
 use sim::{Cluster, Settings, Topic, Trace, seed_or};
 use storage::Disk;
 use storage::disk::read_file;
-use storage::memory::MemoryDisk;
+use storage::memory::{Fault, MemoryDisk, Operation};
 use tokio::time::{Instant, sleep};
 use wire::batch::split;
 use wire::messages::FetchRequest;
@@ -29,6 +29,38 @@ const BATCHES: i64 = 20;
 const HIT: usize = 7;
 /// Simulated time in which everything is put right.
 const LONG: Duration = Duration::from_secs(60);
+
+/// Each broker has a partition of its own, for which there is no room when it is made: it is there when there is, though
+/// nothing happens then that the metadata would tell (seed 11943).
+#[test]
+fn a_partition_that_a_full_disk_could_not_take_is_there_when_it_has_room() {
+    scenario(0, async |mut world: World| {
+        for disk in &world.disks {
+            disk.inject(Fault {
+                kind: std::io::ErrorKind::StorageFull,
+                ..Fault::always(Operation::Write, "/damaged-")
+            });
+        }
+        let topic = Topic {
+            name: TOPIC.into(),
+            partitions: 3,
+            replicas: 1,
+            ..Topic::default()
+        };
+        topics::create(&ALL, &topic).await?;
+        sleep(Duration::from_secs(20)).await;
+        ensure!(world.produce_to(0, 1).await.is_err());
+        world.disks.iter().for_each(MemoryDisk::heal);
+        for partition in 0..3 {
+            world
+                .until("it takes a record", async |world| {
+                    world.produce_to(partition, 1).await
+                })
+                .await?;
+        }
+        Ok(())
+    });
+}
 
 /// Somebody who can look at and into every disk.
 struct World {
@@ -115,14 +147,18 @@ impl World {
     }
 
     async fn produce(&mut self, number: i64) -> anyhow::Result<()> {
-        let (leader, _) = self.session.leader(TOPIC, 0, false).await?;
+        self.produce_to(0, number).await
+    }
+
+    async fn produce_to(&mut self, partition: i32, number: i64) -> anyhow::Result<()> {
+        let (leader, _) = self.session.leader(TOPIC, partition, false).await?;
         let mut batch = BatchBuilder::new(1_800_000_000_000 + number);
         batch.append(Some(&[number as u8]), Some(&[number as u8; 100]));
         let batch = Batch {
             records: Vec::new(),
             bytes: batch.build().bytes,
         };
-        let request = batch.request(&Place::new(TOPIC, 0), None, -1);
+        let request = batch.request(&Place::new(TOPIC, partition), None, -1);
         let answer = self.session.call(leader, request, 9).await?;
         outcome(&answer).map(|_| ())
     }

@@ -12,6 +12,7 @@ use engine::replica::{Opened, Replica};
 use futures::future::join_all;
 use parking_lot::{Mutex, RwLock};
 use storage::{Log, LogConfig};
+use tokio::time::sleep;
 use wire::{Str, Uuid};
 
 use super::{Changed, Due, Partition, State, Suspects, convert};
@@ -20,6 +21,10 @@ use crate::config::{Config, TopicConfig};
 use crate::env::{BoxFuture, Env, watch};
 use crate::metrics::Metrics;
 use crate::quorum::Quorum;
+
+/// A log that could not be opened is tried again after this, then after twice as long, and so on up to the other.
+const OPENED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const OPENED_AGAIN_AT_LEAST: Duration = Duration::from_secs(60);
 
 /// Who keeps the log directories.
 pub trait LogSource: Send + Sync + 'static {
@@ -64,6 +69,8 @@ pub struct Partitions {
     pub suspects: Arc<Suspects>,
     /// Counts the images that have been applied.
     changes: watch::Sender<u64>,
+    /// Those whose logs could not be opened, and why.
+    unopened: Mutex<BTreeMap<PartitionId, String>>,
     /// Numbers waiting fetches.
     pub(crate) fetch_ids: AtomicU64,
 }
@@ -87,6 +94,7 @@ impl Partitions {
             isr_due: Arc::new(Due::default()),
             suspects: Arc::default(),
             changes: watch::Sender::new(0),
+            unopened: Mutex::default(),
             fetch_ids: AtomicU64::new(0),
         }
     }
@@ -123,6 +131,7 @@ impl Partitions {
     /// Follows the metadata, until the task is dropped.
     pub async fn run(self: Arc<Self>, quorum: Arc<Quorum>) {
         let mut images = quorum.watch();
+        let mut pause = OPENED_AGAIN_AFTER;
         loop {
             let image = images.latest();
             // What an earlier incarnation was told is no business of this one: its leaderships are over. And whoever has come
@@ -134,8 +143,17 @@ impl Partitions {
             if ours {
                 self.apply(image).await;
             }
-            if images.changed().await.is_err() {
-                return;
+            if self.unopened.lock().is_empty() {
+                pause = OPENED_AGAIN_AFTER;
+            }
+            // A full disk may have room again, and the metadata need not change for that.
+            let tried_again = sleep(pause);
+            let lacks_some = !self.unopened.lock().is_empty();
+            tokio::select! {
+                changed = images.changed() => if changed.is_err() {
+                    return;
+                },
+                () = tried_again, if lacks_some => pause = OPENED_AGAIN_AT_LEAST.min(2 * pause),
             }
         }
     }
@@ -230,10 +248,17 @@ impl Partitions {
                 }
             }
         }
-        join_all(new).await;
+        let unopened = join_all(new).await.into_iter().flatten();
+        *self.unopened.lock() = unopened.collect();
     }
 
-    async fn open(&self, topic: Str, id: PartitionId, config: Arc<TopicConfig>) {
+    /// Why it could not be opened.
+    async fn open(
+        &self,
+        topic: Str,
+        id: PartitionId,
+        config: Arc<TopicConfig>,
+    ) -> Option<(PartitionId, String)> {
         match self
             .logs
             .open(topic.clone(), id, self.log_config(id, &config))
@@ -242,9 +267,15 @@ impl Partitions {
             Ok(opened) => {
                 let partition = self.partition(topic, id, config, opened);
                 self.by_id.write().insert(id, Arc::new(partition));
+                None
             }
             Err(error) => {
-                tracing::error!(%topic, partition = id.index, %error, "cannot open the partition's log");
+                let why = error.to_string();
+                // It is tried again and again, and told once.
+                if self.unopened.lock().get(&id) != Some(&why) {
+                    tracing::error!(%topic, partition = id.index, %error, "cannot open the partition's log");
+                }
+                Some((id, why))
             }
         }
     }
