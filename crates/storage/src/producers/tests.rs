@@ -314,3 +314,13 @@ fn an_expiration_of_less_than_an_hour_is_kept_to() {
     assert!(table.expire(now, soon - 1, soon).is_empty());
     assert_eq!(table.expire(now, soon, soon), [1, 2]);
 }
+
+#[test]
+fn by_the_wall_clock_a_producer_is_old_when_its_time_is_over_and_not_before() {
+    let mut table = ProducerTable::default();
+    let now = 1000 * DAY_MS;
+    written(&mut table, 1, now - DAY_MS);
+    written(&mut table, 2, now - DAY_MS - 1);
+    assert!(table.expire(now, 0, DAY_MS).is_empty());
+    assert_eq!(table.expire(now, HOUR_MS, DAY_MS), [2]);
+}
