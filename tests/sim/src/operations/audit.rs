@@ -1,16 +1,15 @@
 //! Looking at the cluster: whether all replicas are in sync, and at the end all that there is to read.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
 use checker::What;
-use checker::history::{Event, Place, RecordId};
+use checker::history::Place;
 use tokio::time::{Instant, sleep};
 
 use super::consume::{earliest, fetch_of, latest};
-use super::elect::unclean;
-use super::{LIVENESS, topics};
+use super::elect::revive;
+use super::{ALONE, LIVENESS, topics};
 use wire::Uuid;
 
 use crate::clients::{Group, Session};
@@ -20,8 +19,6 @@ use crate::{Scene, Stage, marks};
 const NAME: &str = "auditor";
 /// Who waits in vain tells by itself what it waits for: the auditor comes a little later.
 const SLACK: Duration = Duration::from_secs(1);
-/// After so long without faults whoever may lead does.
-const ALONE: Duration = Duration::from_secs(10);
 /// Rest between two looks.
 const REST: Duration = Duration::from_millis(200);
 
@@ -110,38 +107,14 @@ async fn wait_whole(scene: &Scene, session: &mut Session, begun: Instant) -> any
     Ok(())
 }
 
-/// A partition that was made while its other replicas were away had a single one in its ISR. Where that one has lost its
-/// memory, nobody qualifies to lead, and somebody must ask for an unclean election: of the partitions that were added, and of
-/// which nothing is acknowledged that must be there.
+/// Of the partitions that were added.
 async fn revive_young(scene: &Scene, session: &mut Session) {
     for topic in scene.topics.iter() {
-        let partitions = session.partitions(&topic.name).await.unwrap_or_default();
-        for p in partitions {
-            let is_young = p.partition_index >= topic.partitions;
-            let at = Place::new(&topic.name, p.partition_index);
-            if p.leader_id < 0 && p.isr_nodes.is_empty() && is_young && !is_acknowledged(scene, &at)
-            {
-                let _ = unclean(session, &at).await;
-            }
+        for partition in topic.partitions..scene.partitions(&topic.name) {
+            let at = Place::new(&topic.name, partition);
+            revive(scene, session, &at, &at).await;
         }
     }
-}
-
-/// Whether somebody was told that a record is there as long as a replica in sync has kept what it had.
-fn is_acknowledged(scene: &Scene, place: &Place) -> bool {
-    let sent: BTreeSet<RecordId> = (scene.recorder().events().iter())
-        .filter_map(|event| match &event.what {
-            What::Sent {
-                at,
-                record,
-                acks: -1,
-                ..
-            } if at == place => Some(*record),
-            _ => None,
-        })
-        .collect();
-    let is_acked = |event: &Event| matches!(&event.what, What::Acked { at, record, .. } if at == place && sent.contains(record));
-    scene.recorder().events().iter().any(is_acked)
 }
 
 async fn note_isrs(scene: &Scene, session: &mut Session) {

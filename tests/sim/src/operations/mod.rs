@@ -31,6 +31,11 @@ pub const LIVENESS: Duration = Duration::from_secs(60);
 pub struct Patience(Option<Instant>);
 
 impl Patience {
+    /// How long it has been tried since everything was healed.
+    pub fn since(&self) -> Duration {
+        self.0.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
     /// Fails when it has been tried for too long. `what` it is, and why it does not work.
     pub fn check(&mut self, scene: &Scene, what: impl FnOnce() -> String) -> anyhow::Result<()> {
         if scene.stage() < Stage::Settling {
@@ -45,6 +50,9 @@ impl Patience {
         Ok(())
     }
 }
+
+/// After so long without faults whoever may lead does.
+const ALONE: Duration = Duration::from_secs(10);
 
 /// What one client does to the cluster besides producing and reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

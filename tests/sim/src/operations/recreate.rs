@@ -15,8 +15,9 @@ use wire::{ErrorCode, Uuid};
 
 use super::audit::read_all;
 use super::consume::fetch_of;
+use super::elect::revive;
 use super::lane::{Author, Lane, PRODUCE_BY_ID, outcome};
-use super::{LIVENESS, Patience, topics};
+use super::{ALONE, LIVENESS, Patience, topics};
 use crate::clients::Session;
 use crate::plan::Topic;
 use crate::{Scene, Stage};
@@ -124,6 +125,9 @@ impl Life {
                 Err(error) => error,
             };
             patience.check(scene, || format!("not acknowledged: {error:#}"))?;
+            if patience.since() > ALONE {
+                revive(scene, &mut self.session, &at, &self.known_as).await;
+            }
             // Leader epochs begin anew with each life: what was known of another one would be taken for newer.
             self.session = Session::new(&scene.brokers);
             sleep(REST).await;
