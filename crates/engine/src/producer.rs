@@ -127,9 +127,8 @@ impl Producers {
             Ordering::Equal => known.next_sequence(),
             Ordering::Greater => 0,
         };
-        let ahead = distance(next, header.base_sequence);
         let last = known.batches.back()?;
-        (ahead > 0 && ahead < FURTHEST_BACK).then_some(last.last_offset)
+        is_behind(header.base_sequence, next).then_some(last.last_offset)
     }
 
     /// Notes a batch that is in the log: appended by the leader, replicated, or read at recovery.
@@ -225,6 +224,11 @@ impl Producer {
             timestamp_ms: header.max_timestamp,
         });
     }
+}
+
+/// Whether a sequence comes after another.
+pub(crate) fn is_behind(sequence: i32, other: i32) -> bool {
+    (1..FURTHEST_BACK).contains(&distance(other, sequence))
 }
 
 /// From one sequence forward to another; they wrap from `i32::MAX` to 0.

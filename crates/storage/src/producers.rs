@@ -11,8 +11,8 @@ use bytes::{Buf, BufMut, Bytes};
 use wire::batch::BatchHeader;
 
 const VERSION: i16 = 1;
-/// Whoever has written within this time is known, whatever the wall clock and the records' own time say: longer than any
-/// client sends a batch again (`delivery.timeout.ms` is two minutes).
+/// Whoever was heard of within this time is known, whatever the wall clock and the records' own time say: longer than a client
+/// waits before it sends a batch again.
 const KEPT_MS: u64 = 60 * 60 * 1000;
 /// As many batches as an idempotent client may have in flight.
 const RECENT_BATCHES: usize = 5;
@@ -56,7 +56,7 @@ pub(crate) struct ProducerTable {
     entries: BTreeMap<i64, ProducerEntry>,
     /// The last batches of each producer that were applied here, oldest first: more than a snapshot keeps.
     recent: BTreeMap<i64, VecDeque<BatchHeader>>,
-    /// When those were first looked at that have written nothing since, on a clock that does not jump.
+    /// When those were first looked at of whom nothing has been heard since, on a clock that does not jump.
     silent: BTreeMap<i64, u64>,
     /// From the first to behind the last offset that could not be read when the rest was: what was written there, and by
     /// whom, is not known.
@@ -216,6 +216,11 @@ impl ProducerTable {
         self.entries.insert(header.producer_id, entry);
         self.silent.remove(&header.producer_id);
         self.remember(header);
+    }
+
+    /// A producer has sent something, whatever has become of it.
+    pub fn heard_of(&mut self, producer_id: i64) {
+        self.silent.remove(&producer_id);
     }
 
     /// Forgets producers that have been silent for too long and have no open transaction, and gives their ids. A wall clock

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use wire::batch::BatchHeader;
 
 use crate::ids::ProducerId;
+use crate::producer::is_behind;
 
 /// A client that has not sent a batch again for so long has given it up, as Java's does by default.
 const REMEMBERED_MS: u64 = 120_000;
@@ -25,8 +26,16 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn stands(&self, header: &BatchHeader, now_ms: u64) -> bool {
-        self.epoch == header.producer_epoch && now_ms.saturating_sub(self.at_ms) < REMEMBERED_MS
+    /// What comes before the refused batch is not held back by it: it may have been under way to the leader before.
+    fn holds_back(&self, header: &BatchHeader, now_ms: u64) -> bool {
+        self.epoch == header.producer_epoch
+            && now_ms.saturating_sub(self.at_ms) < REMEMBERED_MS
+            && is_behind(header.base_sequence, self.sequence)
+    }
+
+    /// Whether the refused batch may still come when this one is in the log.
+    fn outlives(&self, header: &BatchHeader) -> bool {
+        self.epoch == header.producer_epoch && is_behind(self.sequence, header.base_sequence)
     }
 }
 
@@ -37,7 +46,7 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// A batch was refused that was its producer's turn.
+    /// A batch was refused that was its producer's turn. The earliest of them counts.
     pub fn note(&mut self, header: &BatchHeader, now_ms: u64) {
         if !header.has_producer_id() || self.is_behind(header, now_ms) {
             return;
@@ -59,12 +68,15 @@ impl Refusals {
     /// Whether another batch of this producer was refused, and has not come again.
     pub fn is_behind(&self, header: &BatchHeader, now_ms: u64) -> bool {
         let refusal = self.by_id.get(&ProducerId(header.producer_id));
-        refusal.is_some_and(|r| r.stands(header, now_ms) && r.sequence != header.base_sequence)
+        refusal.is_some_and(|r| r.holds_back(header, now_ms))
     }
 
     /// A batch of this producer is in the log.
     pub fn on_appended(&mut self, header: &BatchHeader) {
-        self.by_id.remove(&ProducerId(header.producer_id));
+        let id = ProducerId(header.producer_id);
+        if !self.by_id.get(&id).is_some_and(|r| r.outlives(header)) {
+            self.by_id.remove(&id);
+        }
     }
 }
 
@@ -122,6 +134,43 @@ mod tests {
         assert_eq!(behind, Err(Error::BehindRefused));
         assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
         assert_eq!(send(&mut leader, 0, 5, 0), Ok(()));
+    }
+
+    #[test]
+    fn what_comes_before_a_refused_batch_is_not_held_back_by_it() {
+        // Sent to the leader before, it comes again only when a later one has been refused here.
+        let mut leader = leading(ALL, ALL);
+        leader.on_metadata(&state(ALL, &[1], 2), 0);
+        assert_eq!(send(&mut leader, 0, 5, 1), REFUSED);
+        leader.on_metadata(&state(ALL, ALL, 3), 2);
+        assert_eq!(send(&mut leader, 0, 10, 2), REFUSED);
+        assert_eq!(send(&mut leader, 0, 0, 3), Ok(()));
+        // The refused one is still to come before what is behind it.
+        assert_eq!(send(&mut leader, 0, 10, 4), REFUSED);
+        assert_eq!(send(&mut leader, 0, 5, 4), Ok(()));
+        assert_eq!(send(&mut leader, 0, 10, 4), Ok(()));
+    }
+
+    #[test]
+    fn of_several_that_are_refused_the_earliest_is_waited_for() {
+        let mut leader = leading(ALL, ALL);
+        leader.on_metadata(&state(ALL, &[1], 2), 0);
+        assert_eq!(send(&mut leader, 0, 5, 1), REFUSED);
+        assert_eq!(send(&mut leader, 0, 0, 1), REFUSED);
+        leader.on_metadata(&state(ALL, ALL, 3), 2);
+        assert_eq!(send(&mut leader, 0, 5, 2), REFUSED);
+        assert_eq!(send(&mut leader, 0, 0, 3), Ok(()));
+        assert_eq!(send(&mut leader, 0, 5, 3), Ok(()));
+    }
+
+    #[test]
+    fn a_new_epoch_leaves_behind_what_was_refused_in_the_one_before() {
+        let mut leader = leading(ALL, ALL);
+        leader.on_metadata(&state(ALL, &[1], 2), 0);
+        assert_eq!(send(&mut leader, 0, 5, 1), REFUSED);
+        leader.on_metadata(&state(ALL, ALL, 3), 2);
+        assert_eq!(send(&mut leader, 1, 0, 3), Ok(()));
+        assert_eq!(send(&mut leader, 1, 5, 3), Ok(()));
     }
 
     #[test]

@@ -12,6 +12,11 @@ use crate::segment::{SNAPSHOT, file_path};
 use crate::{Error, disk};
 
 impl Log {
+    /// A producer has sent something, whatever has become of it.
+    pub fn heard_of_producer(&mut self, producer_id: i64) {
+        self.producers.heard_of(producer_id);
+    }
+
     /// Forgets producers that have been silent for `producer.id.expiration.ms`, and gives their ids. `uptime_ms` is a clock
     /// that does not jump.
     pub fn expire_producers(&mut self, wall_ms: u64, uptime_ms: u64) -> Vec<i64> {

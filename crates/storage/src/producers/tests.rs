@@ -280,6 +280,12 @@ fn who_is_silent_for_too_long_is_forgotten_unless_a_transaction_is_open() {
     assert!(table.expire(now, 3 * DAY_MS, DAY_MS).is_empty());
     assert!(table.expire(now, 4 * DAY_MS - 1, DAY_MS).is_empty());
     assert_eq!(table.expire(now, 4 * DAY_MS, DAY_MS), [2]);
+    // So does who sends what is in the log already.
+    written(&mut table, 2, now);
+    assert!(table.expire(now, 5 * DAY_MS, DAY_MS).is_empty());
+    table.heard_of(2);
+    assert!(table.expire(now, 6 * DAY_MS, DAY_MS).is_empty());
+    assert_eq!(table.expire(now, 7 * DAY_MS, DAY_MS), [2]);
     // It is known anew when it writes once more.
     written(&mut table, 2, now);
     assert!(table.expire(now, 9 * DAY_MS, DAY_MS).is_empty());

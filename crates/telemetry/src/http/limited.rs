@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// Connections that are open at a time.
 pub const MAX_CONNECTIONS: usize = 64;
 /// How long nobody has to go: enough for an answer on a busy machine, and little for those who wait meanwhile.
-pub const STAY: Duration = Duration::from_millis(250);
+pub const STAY: Duration = Duration::from_millis(100);
 
 pub struct Limited<L> {
     inner: L,

@@ -46,7 +46,7 @@ pub fn router(registry: Registry, readiness: Readiness) -> Router {
         })
 }
 
-/// Serves `router` on any listener until `stop` ends, to 64 connections at a time: when one more comes, the oldest goes once it has had 250 ms.
+/// Serves `router` on any listener until `stop` ends, to 64 connections at a time: when one more comes, the oldest goes once it has had 100 ms.
 ///
 /// # Errors
 /// What the listener's accept loop ends with.

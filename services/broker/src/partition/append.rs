@@ -164,6 +164,8 @@ impl State {
         acks: Acks,
         now_ms: u64,
     ) -> Result<AppendPlan, Failure> {
+        // Who sends the same batch again and again must be known until that ends.
+        self.log.heard_of_producer(header.producer_id);
         let plan = self.replica.plan_append(header, acks, now_ms);
         if let Err(replica::Error::BehindRefused) = plan {
             self.log.check_writable()?;
