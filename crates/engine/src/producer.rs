@@ -1,7 +1,7 @@
 //! Idempotent producers (KIP-98): which sequence each one may append next, and which batches are repetitions.
 //!
 //! The rules are Kafka's. A producer id that the log does not know may begin with any sequence, since its earlier
-//! batches may have been forgotten; after that, sequences have no gap. The last five batches of each producer are
+//! batches may have been forgotten (a new leader waits with that for what may be under way); after that, sequences have no gap. The last five batches of each producer are
 //! remembered, as many as a client keeps in flight, so that a repeated one is answered with its original offset.
 //!
 //! A batch may be repeated when it is not among those any more: the five are counted for each connection, and after a
@@ -117,6 +117,13 @@ impl Producers {
             got: header.base_sequence,
             expected,
         })
+    }
+
+    /// Whether a batch is of a producer that the log does not know, and not its first.
+    pub fn begins_late(&self, header: &BatchHeader) -> bool {
+        header.has_producer_id()
+            && header.base_sequence != 0
+            && !self.by_id.contains_key(&ProducerId(header.producer_id))
     }
 
     /// Of a batch that skips sequences of its producer, where the last one is that the log has of it.

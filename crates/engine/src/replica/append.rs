@@ -91,7 +91,7 @@ impl Replica {
             return Err(Error::NotEnoughReplicas);
         }
         let is_behind = leader.refusals.is_behind(header, now_ms)
-            || verdict.is_err() && leader.may_be_behind_another(header, &self.producers, now_ms);
+            || leader.may_be_behind_another(header, &self.producers, now_ms);
         if is_behind {
             return Err(Error::BehindRefused);
         }

@@ -121,7 +121,8 @@ impl Leader {
     }
 
     /// Whether a batch that skips sequences may be behind another one that was sent to the leader before this one, or to this
-    /// one when it was none yet, and comes again: its producer has nothing in the log since.
+    /// one when it was none yet, and comes again: its producer has nothing in the log since. Of a producer that the log does
+    /// not know that is any but the first: taken, it would leave no place for those before it.
     pub(super) fn may_be_behind_another(
         &self,
         header: &BatchHeader,
@@ -129,9 +130,10 @@ impl Leader {
         now_ms: u64,
     ) -> bool {
         now_ms.saturating_sub(self.since_ms) < UNDER_WAY_MS
-            && producers
-                .skipped_since(header)
-                .is_some_and(|last| last < self.epoch_start)
+            && match producers.skipped_since(header) {
+                Some(last) => last < self.epoch_start,
+                None => producers.begins_late(header),
+            }
     }
 
     pub fn replicas(&self) -> &[BrokerId] {

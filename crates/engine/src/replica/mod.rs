@@ -387,6 +387,12 @@ mod tests {
         leader.on_producers_forgotten([ProducerId(8)]);
         assert_eq!(takes(&mut leader, 50, Acks::Leader), gap);
         leader.on_producers_forgotten([ProducerId(7)]);
-        assert_eq!(takes(&mut leader, 50, Acks::Leader), Ok(()));
+        // But for what may have been under way to the leader before.
+        let plan = |leader: &mut Replica, now_ms| {
+            let plan = leader.plan_append(&batch(0, 50), Acks::Leader, now_ms);
+            plan.map(|_| ())
+        };
+        assert_eq!(plan(&mut leader, 29_999), Err(Error::BehindRefused));
+        assert_eq!(plan(&mut leader, 30_000), Ok(()));
     }
 }

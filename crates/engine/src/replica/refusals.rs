@@ -163,6 +163,30 @@ mod tests {
         assert_eq!(send(&mut leader, 0, 5, 3), Ok(()));
     }
 
+    /// Its first batch was sent to a broker that did not lead yet, or to the leader before; a Java producer of a run of chaos
+    /// sent it for ever, since the second had been taken.
+    #[test]
+    fn a_new_leader_takes_a_producer_that_it_does_not_know_from_its_first_batch_on() {
+        let mut leader = leading(ALL, ALL);
+        assert_eq!(send(&mut leader, 0, 5, 1), REFUSED);
+        for sequence in [0, 5, 10] {
+            assert_eq!(send(&mut leader, 0, sequence, 2), Ok(()));
+        }
+        let again = PartitionState {
+            leader_epoch: LeaderEpoch(9),
+            ..state(ALL, ALL, 9)
+        };
+        leader.on_metadata(&again, 100_000);
+        let of_another = BatchHeader {
+            producer_id: 8,
+            ..batch(0, 5)
+        };
+        let plan =
+            |leader: &mut Replica, now_ms| leader.plan_append(&of_another, Acks::All, now_ms);
+        assert_eq!(plan(&mut leader, 129_999), Err(Error::BehindRefused));
+        assert!(plan(&mut leader, 130_000).is_ok());
+    }
+
     #[test]
     fn a_new_epoch_leaves_behind_what_was_refused_in_the_one_before() {
         let mut leader = leading(ALL, ALL);
