@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{self, Layout};
 use super::log::{read_checked, unreadable, with_reserve, write_checked};
+use super::saved::Saved;
 use super::types::{
     Applied, Entry, LogId, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types,
 };
@@ -179,13 +180,9 @@ pub struct Machine {
     image: Image,
     applied: Option<LogId>,
     membership: StoredMembership,
-    /// The last entry of the snapshot on disk.
-    saved: Saved,
+    /// How far the snapshot on disk reaches.
+    saved: Arc<Saved>,
 }
-
-/// The last entry of the snapshot on disk. A snapshot that is built while a newer one is installed must not replace
-/// that one: the log is purged up to it.
-type Saved = Arc<Mutex<Option<LogId>>>;
 
 impl Machine {
     /// Begins with the snapshot in `dir`, if there is one. Blocks.
@@ -199,15 +196,20 @@ impl Machine {
             image: Image::default(),
             applied: None,
             membership: StoredMembership::default(),
-            saved: Saved::default(),
+            saved: Arc::new(Saved::new(None)),
         };
         if let Some(stored) = stored {
             let image = decode_image(&stored.image);
             let image = image.map_err(|error| unreadable(&machine.path, &error))?;
             machine.take_over(&stored.meta, image);
-            machine.saved = Arc::new(Mutex::new(machine.applied));
+            machine.saved = Arc::new(Saved::new(machine.applied));
         }
         Ok(machine)
+    }
+
+    /// How far the snapshot on disk reaches, for the log that it shortens.
+    pub fn saved(&self) -> Arc<Saved> {
+        self.saved.clone()
     }
 
     /// The last entry that is in the image.
@@ -339,7 +341,7 @@ impl RaftStateMachine<Types> for Machine {
 pub struct Builder {
     env: Env,
     path: PathBuf,
-    saved: Saved,
+    saved: Arc<Saved>,
     meta: SnapshotMeta,
     image: Image,
 }
@@ -367,23 +369,18 @@ impl RaftSnapshotBuilder<Types> for Builder {
 async fn save(
     env: &Env,
     path: &Path,
-    saved: &Saved,
+    saved: &Arc<Saved>,
     meta: SnapshotMeta,
     image: Vec<u8>,
 ) -> Result<(), StorageError> {
     let (disk, path, saved) = (env.disk(), path.to_owned(), saved.clone());
     let written = env
         .blocking(Pool::Control, move || {
-            let mut saved = saved.lock();
-            if meta.last_log_id < *saved {
-                return Ok(());
-            }
-            let last = meta.last_log_id;
-            let stored = Stored { meta, image };
-            let dir = path.parent().unwrap_or(&path);
-            with_reserve(&*disk, dir, || write_checked(&*disk, &path, &stored))?;
-            *saved = last;
-            Ok(())
+            saved.write(meta.last_log_id, || {
+                let stored = Stored { meta, image };
+                let dir = path.parent().unwrap_or(&path);
+                with_reserve(&*disk, dir, || write_checked(&*disk, &path, &stored))
+            })
         })
         .await;
     written.map_err(|e: io::Error| StorageIOError::write_snapshot(None, AnyError::new(&e)).into())

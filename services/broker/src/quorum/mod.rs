@@ -41,6 +41,7 @@ mod proposals;
 mod receiving;
 #[cfg(test)]
 mod recovery_tests;
+mod saved;
 mod server;
 mod status;
 #[cfg(test)]

@@ -161,7 +161,7 @@ impl Opening {
         Ok(Opened {
             directory,
             is_rejoining: aside::is_rejoining(&*disk, dir),
-            storage: Some((log, machine)),
+            storage: Some((log.replaced_by(machine.saved()), machine)),
         })
     }
 }

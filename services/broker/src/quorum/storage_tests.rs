@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::metadata::{Command, Image};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
@@ -11,9 +12,11 @@ use openraft::{CommittedLeaderId, EntryPayload, RaftLogReader, RaftSnapshotBuild
 use storage::Disk;
 use storage::memory::{Fault, MemoryDisk, Operation};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::log::{Limits, Log, write_checked};
 use super::machine::{Machine, Published, Stored, encode_image};
+use super::saved::Saved;
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{BoxFuture, Env, Listener, Outside, Pool, Stream};
 
@@ -180,6 +183,31 @@ async fn entries_vote_and_purge_survive_a_power_loss() {
         .await
         .expect("it goes on");
     assert_eq!(indexes(&mut log).await.last(), Some(&8));
+}
+
+/// The consensus asks for both at once when it takes over a snapshot of the leader's (seed 18210).
+#[tokio::test]
+async fn nothing_is_purged_before_the_snapshot_that_replaces_it_is_on_disk() {
+    let disk = MemoryDisk::new();
+    let saved = Arc::new(Saved::new(None));
+    let mut log = open(&disk).replaced_by(saved.clone());
+    log.blocking_append(entries(0..10)).await.expect("appended");
+    let early = timeout(Duration::from_millis(20), log.purge(id(4))).await;
+    assert!(early.is_err(), "it waits");
+    assert_eq!(indexes(&mut log).await.first(), Some(&0));
+    saved.write(Some(id(4)), || Ok(())).expect("written");
+    log.purge(id(4)).await.expect("purged");
+    assert_eq!(indexes(&mut log).await.first(), Some(&5));
+
+    let full = || Err(io::ErrorKind::StorageFull.into());
+    assert!(saved.write(Some(id(9)), full).is_err());
+    assert!(log.purge(id(9)).await.is_err());
+    assert_eq!(indexes(&mut log).await.first(), Some(&5));
+    // An older one does not take the place of a newer one.
+    saved.write(Some(id(8)), || Ok(())).expect("written");
+    let older = || panic!("there is a newer one");
+    saved.write(Some(id(3)), older).expect("nothing to write");
+    log.purge(id(8)).await.expect("purged");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use storage::Disk;
 use telemetry::metrics::Histogram;
 
 use super::codec;
+use super::saved::Saved;
 use super::types::{Entry, LogId, StorageError, Types, Vote};
 use crate::env::{Env, Pool};
 use crate::metrics::families::own::FSYNC_BOUNDS;
@@ -42,6 +43,8 @@ codec::same_since_version_1! { Vote, "vote file"; }
 pub struct Log {
     env: Env,
     shared: Arc<Shared>,
+    /// What has replaced entries that are purged.
+    saved: Option<Arc<Saved>>,
 }
 
 struct Shared {
@@ -117,9 +120,17 @@ impl Log {
             Log {
                 env: env.clone(),
                 shared: Arc::new(shared),
+                saved: None,
             },
             recovered,
         ))
+    }
+
+    /// Purges nothing that is not in a snapshot on disk.
+    #[must_use]
+    pub fn replaced_by(self, saved: Arc<Saved>) -> Log {
+        let saved = Some(saved);
+        Log { saved, ..self }
     }
 
     /// Makes sure that the entries which the log lacks at its beginning are in the snapshot, which ends with `applied`,
@@ -461,6 +472,9 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        if let Some(saved) = &self.saved {
+            saved.reaches(log_id).await.map_err(write_failed)?;
+        }
         self.write(move |shared, files| shared.purge(files, log_id))
             .await
             .map_err(write_failed)?;
