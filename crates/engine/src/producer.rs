@@ -1,8 +1,9 @@
 //! Idempotent producers (KIP-98): which sequence each one may append next, and which batches are repetitions.
 //!
 //! The rules are Kafka's. A producer id that the log does not know may begin with any sequence, since its earlier
-//! batches may have been forgotten (a new leader waits with that for what may be under way); after that, sequences have no gap. The last five batches of each producer are
-//! remembered, as many as a client keeps in flight, so that a repeated one is answered with its original offset.
+//! batches may have been forgotten (a new leader waits with that for what may be under way); after that, sequences have no
+//! gap. The last five batches of each producer are remembered, as many as a client keeps in flight, so that a repeated one
+//! is answered with its original offset.
 //!
 //! A batch may be repeated when it is not among those any more: the five are counted for each connection, and after a
 //! change of the leader a Java client writes on to the new one while an answer of the old one is still awaited. Called out

@@ -34,15 +34,16 @@ fn until_failure() -> bool {
 }
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("worker") {
-        return ended(serve(stdin().lock(), stdout()));
-    }
-    if std::env::args().nth(1).is_some() {
-        eprintln!(
-            "sim: takes no arguments but variables: SEEDS, FIRST, JOBS, SEED, TRACE, RESULTS, UNTIL_FAILURE \
-             (docs/simulation.md)"
-        );
-        return ExitCode::from(2);
+    match std::env::args().nth(1).as_deref() {
+        Some("worker") => return ended(serve(stdin().lock(), stdout())),
+        Some(_) => {
+            eprintln!(
+                "sim: takes no arguments but variables: SEEDS, FIRST, JOBS, SEED, TRACE, RESULTS, UNTIL_FAILURE \
+                 (docs/simulation.md)"
+            );
+            return ExitCode::from(2);
+        }
+        None => {}
     }
     let (first, count) = match std::env::var_os("SEED") {
         Some(_) => (seed_or(1), 1),

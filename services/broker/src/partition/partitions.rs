@@ -143,17 +143,16 @@ impl Partitions {
             if ours {
                 self.apply(image).await;
             }
-            if self.unopened.lock().is_empty() {
+            let lacks_some = !self.unopened.lock().is_empty();
+            if !lacks_some {
                 pause = OPENED_AGAIN_AFTER;
             }
             // A full disk may have room again, and the metadata need not change for that.
-            let tried_again = sleep(pause);
-            let lacks_some = !self.unopened.lock().is_empty();
             tokio::select! {
                 changed = images.changed() => if changed.is_err() {
                     return;
                 },
-                () = tried_again, if lacks_some => pause = OPENED_AGAIN_AT_LEAST.min(2 * pause),
+                () = sleep(pause), if lacks_some => pause = OPENED_AGAIN_AT_LEAST.min(2 * pause),
             }
         }
     }

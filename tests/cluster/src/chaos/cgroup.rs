@@ -1,7 +1,7 @@
 //! A limit on the memory of one broker: a group of the kernel's memory controller, of cgroup version 1 or 2.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
@@ -143,7 +143,7 @@ fn controller(mounts: &str) -> Result<(PathBuf, Version)> {
                 }
                 Version::Two => fields.get(2) == Some(&"cgroup2"),
             };
-            is_it.then(|| (Path::new(fields[1]).to_path_buf(), version))
+            is_it.then(|| (PathBuf::from(fields[1]), version))
         })
     };
     let found = of(Version::One).or_else(|| of(Version::Two));
