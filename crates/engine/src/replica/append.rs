@@ -90,9 +90,8 @@ impl Replica {
             }
             return Err(Error::NotEnoughReplicas);
         }
-        let is_behind = leader.refusals.is_behind(header, now_ms)
-            || leader.may_be_behind_another(header, &self.producers, now_ms);
-        if is_behind {
+        leader.refusals.check(header, now_ms)?;
+        if leader.may_be_behind_another(header, &self.producers, now_ms) {
             return Err(Error::BehindRefused);
         }
         verdict?;

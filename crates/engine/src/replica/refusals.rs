@@ -5,13 +5,17 @@
 //! partitions too, where it may have arrived and nobody knows it any more. And where the refused batch would have been
 //! the first of its producer, the one behind it would be taken, as an unknown producer may begin with any sequence; the
 //! first could never follow.
+//!
+//! Clients send again in order: what comes a second time, and the refused batch not in between, is of a client that has given
+//! that one up. It hears of the gap, which has it go on in a new epoch.
 
 use std::collections::BTreeMap;
 
 use wire::batch::BatchHeader;
 
+use super::error::Error;
 use crate::ids::ProducerId;
-use crate::producer::is_behind;
+use crate::producer::{self, is_behind};
 
 /// A client that has not sent a batch again for so long has given it up, as Java's does by default.
 const REMEMBERED_MS: u64 = 120_000;
@@ -23,6 +27,8 @@ struct Refusal {
     epoch: i16,
     sequence: i32,
     at_ms: u64,
+    /// The first that came behind it since.
+    behind: Option<i32>,
 }
 
 impl Refusal {
@@ -48,7 +54,9 @@ pub(super) struct Refusals {
 impl Refusals {
     /// A batch was refused that was its producer's turn. The earliest of them counts.
     pub fn note(&mut self, header: &BatchHeader, now_ms: u64) {
-        if !header.has_producer_id() || self.is_behind(header, now_ms) {
+        let id = ProducerId(header.producer_id);
+        let is_behind = |r: &Refusal| r.holds_back(header, now_ms);
+        if !header.has_producer_id() || self.by_id.get(&id).is_some_and(is_behind) {
             return;
         }
         if self.by_id.len() >= MOST {
@@ -60,22 +68,39 @@ impl Refusals {
                 epoch: header.producer_epoch,
                 sequence: header.base_sequence,
                 at_ms: now_ms,
+                behind: None,
             };
-            self.by_id.insert(ProducerId(header.producer_id), refusal);
+            self.by_id.insert(id, refusal);
         }
     }
 
-    /// Whether another batch of this producer was refused, and has not come again.
-    pub fn is_behind(&self, header: &BatchHeader, now_ms: u64) -> bool {
-        let refusal = self.by_id.get(&ProducerId(header.producer_id));
-        refusal.is_some_and(|r| r.holds_back(header, now_ms))
+    /// Holds a batch back while another of its producer, before it, was refused and has not come again.
+    pub fn check(&mut self, header: &BatchHeader, now_ms: u64) -> Result<(), Error> {
+        let id = ProducerId(header.producer_id);
+        let Some(refusal) = self.by_id.get_mut(&id) else {
+            return Ok(());
+        };
+        if !refusal.holds_back(header, now_ms) {
+            return Ok(());
+        }
+        if refusal.behind == Some(header.base_sequence) {
+            return Err(Error::Producer(producer::Error::OutOfOrderSequence {
+                producer: id,
+                got: header.base_sequence,
+                expected: refusal.sequence,
+            }));
+        }
+        refusal.behind.get_or_insert(header.base_sequence);
+        Err(Error::BehindRefused)
     }
 
     /// A batch of this producer is in the log.
     pub fn on_appended(&mut self, header: &BatchHeader) {
         let id = ProducerId(header.producer_id);
-        if !self.by_id.get(&id).is_some_and(|r| r.outlives(header)) {
-            self.by_id.remove(&id);
+        match self.by_id.get_mut(&id) {
+            // Whoever has begun anew is yet to reach the refused one.
+            Some(refusal) if refusal.outlives(header) => refusal.behind = None,
+            _ => drop(self.by_id.remove(&id)),
         }
     }
 }
@@ -226,10 +251,49 @@ mod tests {
         assert_eq!(send(&mut leader, 0, 5, 0), REFUSED);
         leader.on_metadata(&state(ALL, ALL, 3), 0);
         assert_eq!(send(&mut leader, 0, 10, REMEMBERED_MS - 1), REFUSED);
-        assert_eq!(send(&mut leader, 0, 10, REMEMBERED_MS), OUT_OF_ORDER);
+        assert_eq!(send(&mut leader, 0, 15, REMEMBERED_MS - 1), REFUSED);
+        assert_eq!(send(&mut leader, 0, 15, REMEMBERED_MS), OUT_OF_ORDER);
         // What it does then.
         assert_eq!(send(&mut leader, 1, 0, 1), Ok(()));
         assert_eq!(send(&mut leader, 1, 5, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_batch_that_comes_twice_without_the_refused_one_is_told_of_the_gap() {
+        // With and without a batch of this producer in the log.
+        for begin in [0, 5] {
+            let mut leader = leading(ALL, ALL);
+            if begin > 0 {
+                assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
+            }
+            leader.on_metadata(&state(ALL, &[1], 2), 0);
+            assert_eq!(send(&mut leader, 0, begin, 1), REFUSED);
+            leader.on_metadata(&state(ALL, ALL, 3), 2);
+            assert_eq!(send(&mut leader, 0, begin + 5, 2), REFUSED);
+            assert_eq!(send(&mut leader, 0, begin + 10, 2), REFUSED);
+            assert_eq!(send(&mut leader, 0, begin + 5, 3), OUT_OF_ORDER);
+            assert_eq!(send(&mut leader, 0, begin + 5, 3), OUT_OF_ORDER);
+            // It is late, and in time.
+            assert_eq!(send(&mut leader, 0, begin, 4), Ok(()));
+            assert_eq!(send(&mut leader, 0, begin + 5, 4), Ok(()));
+        }
+    }
+
+    #[test]
+    fn who_sends_the_refused_batch_again_has_not_given_it_up() {
+        let mut leader = leading(ALL, ALL);
+        let refuse = |leader: &mut Replica| {
+            let Ok(AppendPlan::Write(write)) = leader.plan_append(&batch(0, 0), Acks::All, 0)
+            else {
+                panic!("nothing speaks against it")
+            };
+            leader.on_refused(&write, 0);
+        };
+        for _ in 0..3 {
+            refuse(&mut leader);
+            assert_eq!(send(&mut leader, 0, 5, 0), REFUSED);
+        }
+        assert_eq!(send(&mut leader, 0, 5, 0), OUT_OF_ORDER);
     }
 
     #[test]
@@ -244,10 +308,10 @@ mod tests {
             refusals.note(&of(id, 0), 0);
         }
         refusals.note(&of(most, 0), REMEMBERED_MS - 1);
-        assert!(refusals.is_behind(&of(most - 1, 5), REMEMBERED_MS - 1));
-        assert!(!refusals.is_behind(&of(most, 5), REMEMBERED_MS - 1));
+        assert!(refusals.check(&of(most - 1, 5), REMEMBERED_MS - 1).is_err());
+        assert!(refusals.check(&of(most, 5), REMEMBERED_MS - 1).is_ok());
         refusals.note(&of(most, 0), REMEMBERED_MS);
-        assert!(refusals.is_behind(&of(most, 5), REMEMBERED_MS));
+        assert!(refusals.check(&of(most, 5), REMEMBERED_MS).is_err());
         assert_eq!(refusals.by_id.len(), 1);
     }
 
