@@ -327,6 +327,34 @@ fn a_segment_that_is_cut_is_as_if_what_is_gone_had_never_been_there() {
     let mut made = Made::with(&[0, 0], &config());
     made.cut(1);
     assert_eq!(made.largest(), Some((0, 0)));
+
+    // Where no index tells of the batches.
+    let sparse = LogConfig {
+        index_interval_bytes: NEVER,
+        ..config()
+    };
+    for same in [0, 10] {
+        let mut made = Made::with(&[same, same, same], &sparse);
+        made.cut(2);
+        made.append(2, same, &sparse);
+        assert_eq!(made.largest(), Some((same, 0)));
+    }
+}
+
+#[test]
+fn an_index_entry_of_another_batch_is_not_believed() {
+    let made = Made::with(&[0, 0, 0], &config());
+    let view = made.segment.view(&made.disk).expect("it can be read");
+    let size = batch(0, 0).header.size_bytes() as u32;
+    let found = |offset, position| {
+        let entry = OffsetEntry { offset, position };
+        let found = view.find(Some(entry), |_| true).expect("it can be read");
+        found.map(|(_, header)| header.base_offset)
+    };
+    assert_eq!(found(2, 2 * size), Some(2));
+    assert!(!made.segment.distrust.is_told());
+    assert_eq!(found(0, 2 * size), Some(0));
+    assert!(made.segment.distrust.is_told());
 }
 
 #[test]

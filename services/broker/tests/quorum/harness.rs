@@ -145,7 +145,18 @@ impl Cluster {
         cluster
     }
 
-    fn config(&self, id: i32) -> Config {
+    /// The outside of a live node, with a disk that is not its own.
+    pub fn env_on(&self, id: i32, disk: Arc<MemoryDisk>) -> Env {
+        let handle = self.live[&id].runtime.handle().clone();
+        let outside = Loopback {
+            disk,
+            deaf: self.live[&id].deaf.clone(),
+            state: AtomicU64::new(0),
+        };
+        Env::new(handle.clone(), handle, Arc::new(outside))
+    }
+
+    pub fn config(&self, id: i32) -> Config {
         let voter = |v: &i32| format!("{v}@127.0.0.1:{}", self.ports[v]);
         let voters: Vec<_> = self.voters.iter().map(voter).collect();
         let is_voter = self.voters.contains(&id);

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod deaf;
+mod doubt;
 mod farewell;
 mod faults;
 mod harness;

@@ -279,6 +279,12 @@ async fn a_log_that_can_be_opened_late_and_lacks_something_takes_its_directory_o
             assert!(running.partitions.find("t", 0).is_none());
             assert!(running.logs.memory().is_some_and(|m| m.same_disks));
             machine.disk.heal();
+            let name = path
+                .ancestors()
+                .nth(2)
+                .expect("a directory")
+                .join(".memory");
+            let named = storage::disk::read_file(&machine.disk, &name).expect("it can be read");
             let file = machine.disk.open(&path).expect("it is there");
             let size = file.len().expect("it can be told") as usize;
             match late {
@@ -295,6 +301,9 @@ async fn a_log_that_can_be_opened_late_and_lacks_something_takes_its_directory_o
             assert_eq!(running.partitions.find("t", 0).is_some(), is_fine);
             assert_eq!(running.logs.memory().is_some(), is_fine);
             if is_registered {
+                // As who was writing to it meanwhile may leave it.
+                let named = named.expect("a name");
+                storage::disk::write_atomic(&machine.disk, &name, &named).expect("there is room");
                 running.logs.registered().await;
             }
             drop(running);
