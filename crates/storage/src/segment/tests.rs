@@ -342,6 +342,16 @@ fn a_segment_that_is_cut_is_as_if_what_is_gone_had_never_been_there() {
 }
 
 #[test]
+fn what_is_damaged_is_passed_over_to_what_follows_on_all_of_it() {
+    let header = batch(0, 0).header;
+    let size = header.size_bytes() as u64;
+    let damaged = |position| Damage::of_batch(position, &header, "a flipped bit".to_string());
+    let damage = [damaged(10), damaged(10 + size), Damage::lost(2, 5, 500)];
+    let found = [9, 10, 10 + size, 500].map(|position| view::behind(&damage, position));
+    assert_eq!(found, [9, 10 + 2 * size, 10 + 2 * size, 500]);
+}
+
+#[test]
 fn an_index_entry_of_another_batch_is_not_believed() {
     let made = Made::with(&[0, 0, 0], &config());
     let view = made.segment.view(&made.disk).expect("it can be read");

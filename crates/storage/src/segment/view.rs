@@ -107,11 +107,7 @@ impl View {
 /// The position itself, or where the damage that begins there ends, and what follows on it.
 pub(crate) fn behind(damage: &[Damage], position: u64) -> u64 {
     let mut position = position;
-    // What is missing from the file takes no room in it.
-    while let Some(here) = damage
-        .iter()
-        .find(|d| d.begins_at(position) && d.end() > position)
-    {
+    while let Some(here) = damage.iter().find(|d| d.begins_at(position)) {
         position = here.end();
     }
     position

@@ -27,6 +27,7 @@ pub struct Damage {
 }
 
 impl Damage {
+    /// What is missing from the file takes no room in it.
     pub(crate) fn begins_at(&self, position: u64) -> bool {
         self.position == position && self.end > position
     }
