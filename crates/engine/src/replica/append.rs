@@ -92,6 +92,7 @@ impl Replica {
         }
         leader.refusals.check(header, now_ms)?;
         if leader.may_be_behind_another(header, &self.producers, now_ms) {
+            leader.refusals.on_held_back(header);
             return Err(Error::BehindRefused);
         }
         verdict?;

@@ -7,7 +7,8 @@
 //! first could never follow.
 //!
 //! Clients send again in order: what comes a second time, and the refused batch not in between, is of a client that has given
-//! that one up. It hears of the gap, which has it go on in a new epoch.
+//! that one up. It hears of the gap, which has it go on in a new epoch; what it sends in this one all the same is judged as
+//! if nothing had been refused.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +28,10 @@ struct Refusal {
     epoch: i16,
     sequence: i32,
     at_ms: u64,
-    /// The first that came behind it since.
-    behind: Option<i32>,
+    /// The furthest that came behind it since.
+    furthest: Option<i32>,
+    /// The client has been told of the gap since.
+    is_told: bool,
 }
 
 impl Refusal {
@@ -41,7 +44,13 @@ impl Refusal {
 
     /// Whether the refused batch may still come when this one is in the log.
     fn outlives(&self, header: &BatchHeader) -> bool {
-        self.epoch == header.producer_epoch && is_behind(self.sequence, header.base_sequence)
+        self.epoch == header.producer_epoch && is_behind(self.sequence, header.last_sequence())
+    }
+
+    /// Its client has it still: it comes again, or what is before it.
+    fn expect_again(&mut self) {
+        self.furthest = None;
+        self.is_told = false;
     }
 }
 
@@ -63,12 +72,13 @@ impl Refusals {
             self.by_id
                 .retain(|_, r| now_ms.saturating_sub(r.at_ms) < REMEMBERED_MS);
         }
-        if self.by_id.len() < MOST {
+        if self.by_id.len() < MOST || self.by_id.contains_key(&id) {
             let refusal = Refusal {
                 epoch: header.producer_epoch,
                 sequence: header.base_sequence,
                 at_ms: now_ms,
-                behind: None,
+                furthest: None,
+                is_told: false,
             };
             self.by_id.insert(id, refusal);
         }
@@ -83,23 +93,38 @@ impl Refusals {
         if !refusal.holds_back(header, now_ms) {
             return Ok(());
         }
-        if refusal.behind == Some(header.base_sequence) {
+        let is_new = |furthest| is_behind(header.base_sequence, furthest);
+        if !refusal.furthest.is_none_or(is_new) {
+            refusal.is_told = true;
             return Err(Error::Producer(producer::Error::OutOfOrderSequence {
                 producer: id,
                 got: header.base_sequence,
                 expected: refusal.sequence,
             }));
         }
-        refusal.behind.get_or_insert(header.base_sequence);
+        if refusal.is_told {
+            self.by_id.remove(&id);
+            return Ok(());
+        }
+        refusal.furthest = Some(header.base_sequence);
         Err(Error::BehindRefused)
+    }
+
+    /// A batch was held back for another reason: if it is the refused one, that has come again.
+    pub fn on_held_back(&mut self, header: &BatchHeader) {
+        if let Some(refusal) = self.by_id.get_mut(&ProducerId(header.producer_id))
+            && refusal.epoch == header.producer_epoch
+            && refusal.sequence == header.base_sequence
+        {
+            refusal.expect_again();
+        }
     }
 
     /// A batch of this producer is in the log.
     pub fn on_appended(&mut self, header: &BatchHeader) {
         let id = ProducerId(header.producer_id);
         match self.by_id.get_mut(&id) {
-            // Whoever has begun anew is yet to reach the refused one.
-            Some(refusal) if refusal.outlives(header) => refusal.behind = None,
+            Some(refusal) if refusal.outlives(header) => refusal.expect_again(),
             _ => drop(self.by_id.remove(&id)),
         }
     }
@@ -174,6 +199,19 @@ mod tests {
         assert_eq!(send(&mut leader, 0, 10, 4), REFUSED);
         assert_eq!(send(&mut leader, 0, 5, 4), Ok(()));
         assert_eq!(send(&mut leader, 0, 10, 4), Ok(()));
+    }
+
+    #[test]
+    fn what_has_the_refused_batch_within_it_leaves_nothing_to_wait_for() {
+        let ten = BatchHeader {
+            last_offset_delta: 9,
+            record_count: 10,
+            ..batch(0, 0)
+        };
+        let mut refusals = Refusals::default();
+        refusals.note(&batch(0, 5), 0);
+        refusals.on_appended(&ten);
+        assert!(refusals.check(&batch(0, 10), 0).is_ok());
     }
 
     #[test]
@@ -271,12 +309,44 @@ mod tests {
             leader.on_metadata(&state(ALL, ALL, 3), 2);
             assert_eq!(send(&mut leader, 0, begin + 5, 2), REFUSED);
             assert_eq!(send(&mut leader, 0, begin + 10, 2), REFUSED);
-            assert_eq!(send(&mut leader, 0, begin + 5, 3), OUT_OF_ORDER);
+            assert_eq!(send(&mut leader, 0, begin + 10, 3), OUT_OF_ORDER);
             assert_eq!(send(&mut leader, 0, begin + 5, 3), OUT_OF_ORDER);
             // It is late, and in time.
             assert_eq!(send(&mut leader, 0, begin, 4), Ok(()));
             assert_eq!(send(&mut leader, 0, begin + 5, 4), Ok(()));
         }
+    }
+
+    /// As aiokafka does: the batch that hears of the gap fails, and no new epoch begins.
+    #[test]
+    fn who_was_told_of_the_gap_and_goes_on_all_the_same_is_judged_without_it() {
+        for (begin, judged) in [(0, Ok(())), (5, OUT_OF_ORDER)] {
+            let mut leader = leading(ALL, ALL);
+            if begin > 0 {
+                assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
+            }
+            leader.on_metadata(&state(ALL, &[1], 2), 0);
+            assert_eq!(send(&mut leader, 0, begin, 1), REFUSED);
+            leader.on_metadata(&state(ALL, ALL, 3), 2);
+            // The time in which the partition may have been led by another is over.
+            assert_eq!(send(&mut leader, 0, begin + 5, 40_000), REFUSED);
+            assert_eq!(send(&mut leader, 0, begin + 5, 40_000), OUT_OF_ORDER);
+            assert_eq!(send(&mut leader, 0, begin + 10, 40_000), judged);
+        }
+    }
+
+    #[test]
+    fn a_refused_batch_that_is_held_back_for_another_reason_has_not_been_given_up() {
+        let mut leader = leading(ALL, ALL);
+        leader.on_metadata(&state(ALL, &[1], 2), 0);
+        assert_eq!(send(&mut leader, 0, 5, 1), REFUSED);
+        leader.on_metadata(&state(ALL, ALL, 3), 2);
+        for _ in 0..3 {
+            // Not the first of its producer, whom the new leader does not know.
+            assert_eq!(send(&mut leader, 0, 5, 2), REFUSED);
+            assert_eq!(send(&mut leader, 0, 10, 2), REFUSED);
+        }
+        assert_eq!(send(&mut leader, 0, 10, 2), OUT_OF_ORDER);
     }
 
     #[test]
@@ -310,8 +380,13 @@ mod tests {
         refusals.note(&of(most, 0), REMEMBERED_MS - 1);
         assert!(refusals.check(&of(most - 1, 5), REMEMBERED_MS - 1).is_err());
         assert!(refusals.check(&of(most, 5), REMEMBERED_MS - 1).is_ok());
-        refusals.note(&of(most, 0), REMEMBERED_MS);
-        assert!(refusals.check(&of(most, 5), REMEMBERED_MS).is_err());
+        // One that is remembered comes again all the same.
+        assert!(refusals.check(&of(1, 5), REMEMBERED_MS - 1).is_err());
+        refusals.note(&of(1, 0), REMEMBERED_MS - 1);
+        let behind = refusals.check(&of(1, 5), REMEMBERED_MS - 1);
+        assert_eq!(behind, Err(Error::BehindRefused));
+        refusals.note(&of(most, 0), 2 * REMEMBERED_MS);
+        assert!(refusals.check(&of(most, 5), 2 * REMEMBERED_MS).is_err());
         assert_eq!(refusals.by_id.len(), 1);
     }
 

@@ -184,6 +184,13 @@ pub struct Machine {
     saved: Arc<Saved>,
 }
 
+impl Drop for Machine {
+    /// Its task may end by an error while the log waits for it.
+    fn drop(&mut self) {
+        self.saved.end();
+    }
+}
+
 impl Machine {
     /// Begins with the snapshot in `dir`, if there is one. Blocks.
     pub fn open(env: &Env, dir: &Path, published: Arc<Published>) -> io::Result<Machine> {

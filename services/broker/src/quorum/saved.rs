@@ -17,20 +17,25 @@ pub(super) struct Saved {
     state: watch::Sender<State>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct State {
     /// The last entry of the snapshot on disk.
     last: Option<LogId>,
-    /// The last one could not be written.
-    has_failed: bool,
+    /// The last entry of those that could not be written.
+    failed: Option<LogId>,
+    /// Nobody is left who would write another.
+    has_ended: bool,
 }
 
 impl Saved {
     pub fn new(last: Option<LogId>) -> Saved {
-        let has_failed = false;
+        let state = State {
+            last,
+            ..State::default()
+        };
         Saved {
             writing: Mutex::default(),
-            state: watch::Sender::new(State { last, has_failed }),
+            state: watch::Sender::new(state),
         }
     }
 
@@ -46,24 +51,33 @@ impl Saved {
         }
         let written = write();
         self.state.send_if_modified(|state| {
-            state.has_failed = written.is_err();
-            if written.is_ok() {
-                state.last = last;
+            match written {
+                Ok(()) => state.last = last,
+                Err(_) => state.failed = state.failed.max(last),
             }
             true
         });
         written
     }
 
-    /// Waits until the snapshot on disk has an entry; fails where it could not be written.
+    /// The state machine is gone, and with it whatever it still had to write.
+    pub fn end(&self) {
+        self.state.send_if_modified(|state| {
+            state.has_ended = true;
+            true
+        });
+    }
+
+    /// Waits until the snapshot on disk has an entry; fails where it could not be written, or never will be.
     pub async fn reaches(&self, id: LogId) -> io::Result<()> {
         let mut states = self.state.subscribe();
-        let is_settled = |state: &State| state.has_failed || state.last >= Some(id);
+        let is_settled =
+            |state: &State| state.has_ended || state.last.max(state.failed) >= Some(id);
         let settled = states.wait_for(is_settled).await;
         match settled.is_ok_and(|state| state.last >= Some(id)) {
             true => Ok(()),
             false => Err(io::Error::other(
-                "the snapshot that replaces the entries could not be written",
+                "the snapshot that replaces the entries was not written",
             )),
         }
     }

@@ -207,7 +207,30 @@ async fn nothing_is_purged_before_the_snapshot_that_replaces_it_is_on_disk() {
     saved.write(Some(id(8)), || Ok(())).expect("written");
     let older = || panic!("there is a newer one");
     saved.write(Some(id(3)), older).expect("nothing to write");
+    // Which says nothing of the one that could not be written.
+    assert!(log.purge(id(9)).await.is_err());
     log.purge(id(8)).await.expect("purged");
+}
+
+/// A task that ends by an error, or by a panic, takes the state machine with it.
+#[tokio::test]
+async fn a_state_machine_that_is_gone_writes_no_snapshot() {
+    let disk = MemoryDisk::new();
+    let machine = Machine::open(&env(&disk), Path::new(DIR), Arc::new(Published::new()));
+    let machine = machine.expect("there is nothing");
+    let mut log = open(&disk).replaced_by(machine.saved());
+    log.blocking_append(entries(0..10)).await.expect("appended");
+    let waiting = tokio::spawn(async move {
+        let purged = log.purge(id(4)).await;
+        (log, purged)
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    drop(machine);
+    let ended = timeout(Duration::from_secs(10), waiting).await;
+    let (mut log, purged) = ended.expect("it ends").expect("it does not panic");
+    assert!(purged.is_err());
+    assert_eq!(indexes(&mut log).await.first(), Some(&0));
 }
 
 #[tokio::test]
