@@ -216,29 +216,31 @@ async fn a_kill_amid_a_deletion_does_not_leave_the_partitions_positions_to_its_n
 
 #[tokio::test]
 async fn a_repeated_batch_is_answered_with_the_time_that_the_log_gave_it() {
-    let mut machine = Machine::new();
-    machine.create_topic("t", &[("message.timestamp.type", "LogAppendTime")]);
-    let running = machine.start().await;
-    let partition = running.partition("t");
-    for _ in 0..2 {
-        // The client's clock stands at 5.
-        let mut builder = BatchBuilder::new(5).producer(7, 0, 0);
-        builder.append(Some(b"k"), Some(b"v"));
-        let appended = partition.append(builder.build(), Acks::Leader);
-        let appended = appended.expect("a first batch and its repetition");
+    // None where the records keep their own.
+    for (kind, time) in [("LogAppendTime", NOW_MS), ("CreateTime", -1)] {
+        let mut machine = Machine::new();
+        machine.create_topic("t", &[("message.timestamp.type", kind)]);
+        let running = machine.start().await;
+        let partition = running.partition("t");
+        let send = |sequence| {
+            // The client's clock stands at 5.
+            let mut builder = BatchBuilder::new(5).producer(7, 0, sequence);
+            builder.append(Some(b"k"), Some(b"v"));
+            partition.append(builder.build(), Acks::Leader)
+        };
+        for _ in 0..2 {
+            let appended = send(0).expect("a first batch and its repetition");
+            assert_eq!(
+                (appended.base_offset, appended.log_append_time_ms),
+                (Some(Offset(0)), time)
+            );
+        }
+        partition.expire_producers();
         assert_eq!(
-            (appended.base_offset, appended.log_append_time_ms),
-            (Some(Offset(0)), NOW_MS)
+            send(4).err().map(|e| e.code()),
+            Some(ErrorCode::OutOfOrderSequenceNumber)
         );
     }
-    partition.expire_producers();
-    let mut builder = BatchBuilder::new(5).producer(7, 0, 4);
-    builder.append(Some(b"k"), Some(b"v"));
-    let gap = partition.append(builder.build(), Acks::Leader);
-    assert_eq!(
-        gap.err().map(|e| e.code()),
-        Some(ErrorCode::OutOfOrderSequenceNumber)
-    );
 }
 
 #[tokio::test]
