@@ -121,3 +121,19 @@ impl Drop for CommitWait {
             .remove(&self.key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch that was sent again is waited for by both who have sent it.
+    #[tokio::test]
+    async fn all_who_wait_for_the_same_offset_are_answered() {
+        let mut commits = Commits::default();
+        let waiting = [(); 3].map(|()| commits.push(Offset(5)).1);
+        commits.release(|_| Ok(Commitment::Committed));
+        for receiver in waiting {
+            assert_eq!(receiver.await, Ok(Ok(())));
+        }
+    }
+}

@@ -73,3 +73,39 @@ async fn what_is_in_the_log_already_is_not_refused_by_another_clock() {
     );
     assert_eq!(partition.log_end(), Offset(1));
 }
+
+#[tokio::test]
+async fn a_limit_itself_is_within_the_limit() {
+    let size = {
+        let mut builder = BatchBuilder::new(0).producer(7, 0, 0);
+        builder.append(Some(b"k"), Some(b"v"));
+        builder.build().bytes.len()
+    };
+    for (limit, answer) in [
+        (size, Ok(0)),
+        (size + 1, Ok(0)),
+        (size - 1, Err(ErrorCode::MessageTooLarge)),
+    ] {
+        let mut machine = Machine::new();
+        machine.create_topic("t", &[("max.message.bytes", &limit.to_string())]);
+        let running = machine.start().await;
+        assert_eq!(send(&running.partition("t"), 0, NOW_MS), answer);
+    }
+    for (time_ms, is_taken) in [
+        (-11, false),
+        (-10, true),
+        (0, true),
+        (20, true),
+        (21, false),
+    ] {
+        let mut machine = Machine::new();
+        let configs = [
+            ("message.timestamp.before.max.ms", "10"),
+            ("message.timestamp.after.max.ms", "20"),
+        ];
+        machine.create_topic("t", &configs);
+        let running = machine.start().await;
+        let sent = send(&running.partition("t"), 0, NOW_MS + time_ms);
+        assert_eq!(sent.is_ok(), is_taken, "{time_ms} ms from now");
+    }
+}
