@@ -150,6 +150,17 @@ mod tests {
         Ok(())
     }
 
+    /// A leader without its ISR, which has refused the batch that begins with this sequence, and has what is before it.
+    fn refusing(begin: i32) -> Replica {
+        let mut leader = leading(ALL, ALL);
+        if begin > 0 {
+            assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
+        }
+        leader.on_metadata(&state(ALL, &[1], 2), 0);
+        assert_eq!(send(&mut leader, 0, begin, 1), REFUSED);
+        leader
+    }
+
     const REFUSED: Result<(), ErrorCode> = Err(ErrorCode::NotEnoughReplicas);
     const OUT_OF_ORDER: Result<(), ErrorCode> = Err(ErrorCode::OutOfOrderSequenceNumber);
 
@@ -157,12 +168,7 @@ mod tests {
     fn what_was_under_way_behind_a_refused_batch_is_to_be_sent_again_too() {
         // With and without a batch of this producer in the log.
         for begin in [0, 5] {
-            let mut leader = leading(ALL, ALL);
-            if begin > 0 {
-                assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
-            }
-            leader.on_metadata(&state(ALL, &[1], 2), 0);
-            assert_eq!(send(&mut leader, 0, begin, 1), REFUSED);
+            let mut leader = refusing(begin);
             assert_eq!(send(&mut leader, 0, begin + 5, 1), REFUSED);
             leader.on_metadata(&state(ALL, ALL, 3), 2);
             assert_eq!(send(&mut leader, 0, begin + 10, 2), REFUSED);
@@ -300,12 +306,7 @@ mod tests {
     fn a_batch_that_comes_twice_without_the_refused_one_is_told_of_the_gap() {
         // With and without a batch of this producer in the log.
         for begin in [0, 5] {
-            let mut leader = leading(ALL, ALL);
-            if begin > 0 {
-                assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
-            }
-            leader.on_metadata(&state(ALL, &[1], 2), 0);
-            assert_eq!(send(&mut leader, 0, begin, 1), REFUSED);
+            let mut leader = refusing(begin);
             leader.on_metadata(&state(ALL, ALL, 3), 2);
             assert_eq!(send(&mut leader, 0, begin + 5, 2), REFUSED);
             assert_eq!(send(&mut leader, 0, begin + 10, 2), REFUSED);
@@ -321,12 +322,7 @@ mod tests {
     #[test]
     fn who_was_told_of_the_gap_and_goes_on_all_the_same_is_judged_without_it() {
         for (begin, judged) in [(0, Ok(())), (5, OUT_OF_ORDER)] {
-            let mut leader = leading(ALL, ALL);
-            if begin > 0 {
-                assert_eq!(send(&mut leader, 0, 0, 0), Ok(()));
-            }
-            leader.on_metadata(&state(ALL, &[1], 2), 0);
-            assert_eq!(send(&mut leader, 0, begin, 1), REFUSED);
+            let mut leader = refusing(begin);
             leader.on_metadata(&state(ALL, ALL, 3), 2);
             // The time in which the partition may have been led by another is over.
             assert_eq!(send(&mut leader, 0, begin + 5, 40_000), REFUSED);
